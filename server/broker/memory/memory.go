@@ -1,0 +1,83 @@
+// Package memory has the log of a single process: one mutex, and a random
+// epoch for each life.
+package memory
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+
+	"github.com/shaveet/shaveet/server/hub"
+)
+
+// Broker is a [hub.Broker] that lives and dies with its process. Its mutex is
+// the log's lock: a command is checked, numbered and applied under it.
+type Broker struct {
+	mu    sync.Mutex // guards all below, and is the log
+	state hub.State  // nil while Run is not running
+	epoch uint64
+	seq   uint64
+}
+
+var _ hub.Broker = (*Broker)(nil)
+
+// New returns a broker whose log begins with Run.
+func New() *Broker { return new(Broker) }
+
+// Append implements [hub.Broker]. It never waits for anything but its turn.
+func (b *Broker) Append(ctx context.Context, cmd hub.Command) (hub.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return hub.Result{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state == nil {
+		return hub.Result{}, hub.ErrUnavailable
+	}
+	result, err := b.state.Check(&cmd)
+	if err != nil {
+		return hub.Result{}, err
+	}
+	n := cmd.Numbers()
+	if n == 0 {
+		return result, nil
+	}
+	e := hub.Entry{Epoch: b.epoch, First: b.seq + 1, Last: b.seq + n, Command: cmd}
+	b.seq = e.Last
+	b.state.Apply(e)
+	result.Position = hub.Position{Epoch: b.epoch, Seq: e.Last}
+	if cmd.Message != nil {
+		result.ID = cmd.Message.ID
+	}
+	return result, nil
+}
+
+// Run implements [hub.Broker].
+func (b *Broker) Run(ctx context.Context, s hub.State) error {
+	b.begin(s)
+	<-ctx.Done()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state = nil
+	return context.Cause(ctx)
+}
+
+func (b *Broker) begin(s hub.State) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.epoch, b.seq = newEpoch(), 0
+	b.state = s
+	s.Apply(hub.Entry{Epoch: b.epoch})
+}
+
+// newEpoch returns a random number that is not 0.
+func newEpoch() uint64 {
+	var b [8]byte
+	for {
+		rand.Read(b[:]) // does not fail
+		if e := binary.BigEndian.Uint64(b[:]); e != 0 {
+			return e
+		}
+	}
+}

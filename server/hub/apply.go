@@ -1,0 +1,252 @@
+package hub
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// Apply makes e happen: the fold. First everything is stored, then the top of
+// the log moves over it, then the readers are told; so who is woken finds what
+// it was woken for.
+func (h fold) Apply(e Entry) {
+	if e.Op == 0 {
+		h.adopt(e)
+		return
+	}
+	seq := e.First
+	for _, name := range e.Creates {
+		h.createChannel(name, seq)
+		seq++
+	}
+	switch e.Op {
+	case OpPublish:
+		h.publish(e.Message, seq)
+	case OpCreate:
+		h.createClient(e.Client, e.Key)
+	case OpSubscribe:
+		h.eachPair(e, seq, h.join)
+	case OpUnsubscribe:
+		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeLeft) })
+	case OpKill:
+		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeKilled) })
+		h.bury(e.Client)
+	case OpLetGo:
+		h.eachPair(e, seq, h.away)
+		h.setAside(e.Clients)
+	case OpRevive:
+		h.wakeUp(e.Client)
+		h.eachPair(e, seq, h.back)
+	case OpForget:
+		for _, id := range e.Clients {
+			h.bury(id)
+		}
+	case OpDrop:
+		for _, name := range e.Channels {
+			h.drop(name)
+		}
+	}
+	h.visible.Store(e.Last)
+	h.makeRoom()
+	h.queue.add(&h.touched.channels, &h.touched.clients)
+}
+
+// adopt begins a life of the log.
+func (h fold) adopt(e Entry) {
+	h.visible.Store(e.Last)
+	h.epoch.Store(e.Epoch)
+	h.once.Do(func() { close(h.ready) })
+}
+
+func (h fold) eachPair(e Entry, seq uint64, f func(*client, *channel, uint64)) {
+	for i, p := range e.Pairs {
+		f(h.clients.get(p.Client), h.channels.get(p.Channel), seq+uint64(i))
+	}
+}
+
+func (h fold) touch(ch *channel) {
+	if ch.waiting.CompareAndSwap(false, true) {
+		h.touched.channels = append(h.touched.channels, ch)
+	}
+}
+
+func (h fold) publish(m *Message, seq uint64) {
+	ch := m.channel
+	if ch == nil {
+		ch = h.channels.get(m.name)
+	}
+	ch.mu.Lock()
+	ch.keep(&ch.messages, m, seq)
+	ch.mu.Unlock()
+	h.published.Add(1)
+	h.touch(ch)
+}
+
+// notify keeps a notice in ch's side ring. ch.mu is held.
+func (h fold) notify(ch *channel, kind Notice, sender string, data json.RawMessage, seq uint64) {
+	m := &Message{Sender: quote(sender), Data: data, System: true, Notice: kind}
+	ch.keep(&ch.notices, m, seq)
+	h.touch(ch)
+}
+
+// members tells that c has joined or left ch: by a notice, or, where there are
+// too many members for that, by a count that follows. ch.mu is held.
+func (h fold) tell(ch *channel, kind Notice, c *client, seq uint64) {
+	if ch.size() <= h.limits.NoticeMembers {
+		h.notify(ch, kind, c.id, noticeData[kind], seq)
+		return
+	}
+	if ch.uncounted == 0 {
+		h.idle.addUncounted(ch)
+	}
+	ch.uncounted = seq
+}
+
+// createChannel begins a channel and announces it on the admin channel, with
+// which it begins if it is that one itself.
+func (h fold) createChannel(name string, seq uint64) {
+	ch := &channel{hub: h.Hub, name: name}
+	h.channels.put(name, ch)
+	h.nChannels.Add(1)
+	admin := h.channels.get(AdminChannel)
+	data, _ := json.Marshal(struct {
+		Type string `json:"type"`
+		Name string `json:"name"`
+	}{"new_channel", name})
+	admin.mu.Lock()
+	h.notify(admin, NoticeNewChannel, "system", data, seq)
+	admin.mu.Unlock()
+}
+
+func (h fold) createClient(id, key string) {
+	c := &client{id: id, key: key}
+	h.clients.put(id, c)
+	h.begin(c)
+}
+
+// begin has c live from now on.
+func (h fold) begin(c *client) {
+	now := h.now()
+	c.created.Store(now)
+	c.lastSeen.Store(now)
+	h.nClients.Add(1)
+	h.wheel.add(c, now)
+}
+
+// join subscribes c to ch. The membership begins with the seq of its own
+// notice, which is the first thing the client hears.
+func (h fold) join(c *client, ch *channel, seq uint64) {
+	c.mu.Lock()
+	ch.mu.Lock()
+	m := &member{client: c, channel: ch, since: seq - 1, sinceID: ch.lastID}
+	ch.list(m)
+	c.subs = append(c.subs, m)
+	c.changed = seq
+	h.tell(ch, NoticeJoined, c, seq)
+	ch.mu.Unlock()
+	c.mu.Unlock()
+	h.touched.clients = append(h.touched.clients, c)
+}
+
+// part ends c's membership. Who leaves does not hear it.
+func (h fold) part(c *client, ch *channel, seq uint64, kind Notice) {
+	c.mu.Lock()
+	ch.mu.Lock()
+	m := c.subLocked(ch)
+	c.subs = slices.DeleteFunc(c.subs, func(s *member) bool { return s == m })
+	if len(c.subs) == 0 {
+		c.subs = nil
+	}
+	c.changed = seq
+	if m.slot >= 0 {
+		ch.unlist(m)
+		h.tell(ch, kind, c, seq)
+	} else {
+		ch.absent--
+	}
+	h.mayGo(ch)
+	ch.mu.Unlock()
+	c.mu.Unlock()
+	h.touched.clients = append(h.touched.clients, c)
+}
+
+// away takes a client that is let go off ch. It keeps the membership.
+func (h fold) away(c *client, ch *channel, seq uint64) {
+	c.mu.Lock()
+	ch.mu.Lock()
+	ch.unlist(c.subLocked(ch))
+	ch.absent++
+	h.tell(ch, NoticeLetGo, c, seq)
+	ch.mu.Unlock()
+	c.mu.Unlock()
+}
+
+// back undoes away. The membership is the old one, from its old beginning.
+func (h fold) back(c *client, ch *channel, seq uint64) {
+	c.mu.Lock()
+	ch.mu.Lock()
+	ch.absent--
+	ch.list(c.subLocked(ch))
+	h.tell(ch, NoticeJoined, c, seq)
+	ch.mu.Unlock()
+	c.mu.Unlock()
+}
+
+// setAside has the clients wait to be revived.
+func (h fold) setAside(ids []string) {
+	now := h.now()
+	for _, id := range ids {
+		h.letGo.add(h.clients.get(id), now)
+		h.nClients.Add(-1)
+	}
+}
+
+// wakeUp makes a let-go client live.
+func (h fold) wakeUp(id string) {
+	c := h.clients.get(id)
+	h.letGo.remove(c)
+	h.begin(c)
+	c.mu.Lock()
+	c.state = live
+	c.mu.Unlock()
+}
+
+// bury ends a client, live or let go, for good. What memberships it still has
+// are those of a let-go client, who has left its channels already.
+func (h fold) bury(id string) {
+	c := h.clients.get(id)
+	h.clients.delete(id)
+	c.mu.Lock()
+	was, subs := c.state, c.subs
+	c.state, c.subs = dead, nil
+	for _, m := range subs {
+		m.channel.mu.Lock()
+		m.channel.absent--
+		h.mayGo(m.channel)
+		m.channel.mu.Unlock()
+	}
+	c.mu.Unlock()
+	if was == letGo {
+		h.letGo.remove(c)
+		return
+	}
+	h.nClients.Add(-1)
+	h.touched.clients = append(h.touched.clients, c)
+}
+
+// drop ends a channel. Nobody is a member, so nobody is told.
+func (h fold) drop(name string) {
+	ch := h.channels.get(name)
+	h.channels.delete(name)
+	h.nChannels.Add(-1)
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	for ch.notices.n > 0 {
+		ch.evict(&ch.notices, ReasonAge)
+	}
+}
+
+// quote returns s as JSON.
+func quote(s string) json.RawMessage {
+	b, _ := json.Marshal(s) // a string cannot fail
+	return b
+}

@@ -1,0 +1,183 @@
+package hub
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// A member is a client on a channel. The channel lists it while the client is
+// live; the client keeps it as long as the membership lasts.
+type member struct {
+	client  *client
+	channel *channel
+	since   uint64 // the seq before the one the membership began with
+	sinceID uint64 // the channel's last id then
+	slot    int    // index in channel.members, -1 when not listed; guarded by channel.mu
+}
+
+// A channel is a bounded ring of messages, a side ring of notices, and its
+// members.
+type channel struct {
+	hub  *Hub
+	name string
+
+	newest  atomic.Uint64 // highest seq of anything a reader may want to know
+	waiting atomic.Bool   // stands in the dispatcher's queue
+	listed  atomic.Bool   // stands in the list of channels that may go
+
+	mu        sync.RWMutex // guards all below; taken after a client's lock
+	messages  ring
+	notices   ring
+	lastID    uint64
+	members   []*member // in no order; holds nil where someone left during a walk
+	holes     []int     // where those nils are
+	walks     int       // walks under way
+	absent    int       // let-go clients that would be members
+	counted   uint64    // seq of the last change of the number of members, once told as a count
+	uncounted uint64    // seq of the last such change that has not been told
+}
+
+// size returns the number of members. ch.mu is held.
+func (ch *channel) size() int { return len(ch.members) - len(ch.holes) }
+
+// idleLocked reports whether ch holds nothing and matters to nobody. The side
+// ring does not count: without a member nobody can ever read it. The admin
+// channel stays, so that its numbers go on.
+func (ch *channel) idleLocked() bool {
+	return ch.size() == 0 && ch.absent == 0 && ch.messages.n == 0 && ch.name != AdminChannel
+}
+
+// list makes m one of ch's members. ch.mu is held.
+func (ch *channel) list(m *member) {
+	m.slot = len(ch.members)
+	ch.members = append(ch.members, m)
+}
+
+// unlist takes m off ch's members. While somebody walks them nobody may move,
+// so a hole is left, to be closed when the last walk has ended. ch.mu is held.
+func (ch *channel) unlist(m *member) {
+	slot := m.slot
+	m.slot = -1
+	ch.members[slot] = nil
+	if ch.walks > 0 || len(ch.holes) > 0 {
+		ch.holes = append(ch.holes, slot)
+		return
+	}
+	ch.fill(slot)
+}
+
+// fill closes the hole at slot with the last member. ch.mu is held.
+func (ch *channel) fill(slot int) {
+	last := len(ch.members) - 1
+	if slot < last {
+		ch.members[slot] = ch.members[last]
+		ch.members[slot].slot = slot
+	}
+	ch.members[last] = nil
+	ch.members = ch.members[:last]
+	if last == 0 {
+		ch.members = nil
+	}
+}
+
+// walkStep is how many members a walk takes, and how many holes it closes,
+// under one hold of the channel's lock.
+const walkStep = 256
+
+// walk calls f with all members of ch, a slice at a time, and without a lock.
+// Who joins or leaves meanwhile may be among them or not; everybody else is,
+// exactly once. The slice is valid until f returns.
+func (ch *channel) walk(f func([]*member)) {
+	ch.mu.Lock()
+	ch.walks++
+	ch.mu.Unlock()
+	defer ch.endWalk()
+
+	var buf [walkStep]*member
+	for next := 0; ; next += walkStep {
+		ch.mu.RLock()
+		from := min(next, len(ch.members))
+		to := min(next+walkStep, len(ch.members))
+		part := append(buf[:0], ch.members[from:to]...)
+		ch.mu.RUnlock()
+		if len(part) == 0 {
+			return
+		}
+		f(slices.DeleteFunc(part, func(m *member) bool { return m == nil }))
+	}
+}
+
+// endWalk closes the holes that walks have caused, unless another one is
+// under way, which then will.
+func (ch *channel) endWalk() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.walks--
+	for len(ch.holes) > 0 && ch.walks == 0 {
+		// The highest hole first: the last member is then never a hole itself.
+		slices.Sort(ch.holes)
+		n := max(0, len(ch.holes)-walkStep)
+		for i := len(ch.holes) - 1; i >= n; i-- {
+			ch.fill(ch.holes[i])
+		}
+		ch.holes = ch.holes[:n]
+		if n > 0 {
+			ch.mu.Unlock()
+			ch.mu.Lock()
+		}
+	}
+	if len(ch.holes) == 0 {
+		ch.holes = nil
+	}
+}
+
+// keep numbers m in ch and stores it in r, one of ch's rings. What r can no
+// longer hold goes. ch.mu is held, and the log's lock.
+func (ch *channel) keep(r *ring, m *Message, seq uint64) {
+	h := ch.hub
+	ch.lastID++
+	m.Seq, m.ID, m.channel, m.name = seq, ch.lastID, ch, ch.name
+	m.at, m.Time = h.now(), h.wall()
+	r.push(m)
+	h.ages.push(m)
+	h.bytes.Add(int64(m.charge()))
+	h.kept.Add(1)
+	ch.newest.Store(seq)
+	l := &h.limits
+	if r == &ch.notices {
+		for r.n > l.ChannelNotices {
+			ch.evict(r, ReasonCount)
+		}
+		return
+	}
+	for r.n > 1 && r.bytes > l.ChannelBytes {
+		ch.evict(r, ReasonBytes)
+	}
+	for l.ChannelMessages > 0 && r.n > l.ChannelMessages {
+		ch.evict(r, ReasonCount)
+	}
+}
+
+// evict drops r's oldest message. ch.mu is held.
+func (ch *channel) evict(r *ring, why Reason) {
+	h := ch.hub
+	m := r.pop(why)
+	h.ages.remove(m)
+	h.bytes.Add(-int64(m.charge() + m.dropEncodings()))
+	h.kept.Add(-1)
+}
+
+// evictThrough drops what ch keeps up to m, which it may not have any more.
+func (ch *channel) evictThrough(m *Message, why Reason) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	r := &ch.messages
+	if m.Notice != 0 {
+		r = &ch.notices
+	}
+	for r.n > 0 && r.at(0).Seq <= m.Seq {
+		ch.evict(r, why)
+	}
+	ch.hub.mayGo(ch)
+}

@@ -1,0 +1,288 @@
+package hub
+
+import "slices"
+
+// fold is the hub as the log sees it: a [State]. It is a type of its own so
+// that nobody else is tempted to call its methods, for which the log's lock is
+// held.
+type fold struct{ *Hub }
+
+var _ State = fold{}
+
+// Check resolves cmd: afterwards it names exactly what will happen.
+func (h fold) Check(cmd *Command) (Result, error) {
+	top := Result{Position: h.Position()}
+	switch cmd.Op {
+	case OpPublish:
+		return top, h.checkPublish(cmd)
+	case OpCreate:
+		return h.checkCreate(cmd, top)
+	case OpKill:
+		return h.checkKill(cmd, top)
+	case OpSubscribe:
+		return top, h.checkSubscribe(cmd)
+	case OpUnsubscribe:
+		return h.checkUnsubscribe(cmd, top)
+	case OpRevive:
+		return top, h.checkRevive(cmd)
+	case OpLetGo:
+		h.checkLetGo(cmd)
+	case OpForget:
+		cmd.Clients = slices.DeleteFunc(cmd.Clients, func(id string) bool {
+			c := h.clients.get(id)
+			return c == nil || c.stateNow() != letGo
+		})
+	case OpDrop:
+		cmd.Channels = slices.DeleteFunc(cmd.Channels, func(name string) bool { return !h.mayDrop(name) })
+	}
+	return top, nil
+}
+
+func (h fold) checkPublish(cmd *Command) error {
+	m := cmd.Message
+	m.channel = h.channels.get(m.name)
+	if m.channel != nil {
+		return nil
+	}
+	d := draft{hub: h.Hub}
+	err := d.create(m.name)
+	cmd.Creates = d.creates
+	return err
+}
+
+// checkCreate turns the creation of a let-go client into its revival, and that
+// of a live one into nothing.
+func (h fold) checkCreate(cmd *Command, top Result) (Result, error) {
+	c := h.clients.get(cmd.Client)
+	if c == nil {
+		top.Key = cmd.Key
+		return top, h.roomForClient()
+	}
+	top.Key = c.key
+	cmd.Key = c.key
+	cmd.Op = OpRevive
+	return top, h.checkRevive(cmd)
+}
+
+func (h fold) roomForClient() error {
+	if h.nClients.Load() >= int64(h.limits.Clients) {
+		return limitReached("clients", h.limits.Clients)
+	}
+	return nil
+}
+
+// checkRevive resolves a revival to the memberships it brings back. Reviving a
+// live client has no effect.
+func (h fold) checkRevive(cmd *Command) error {
+	c := h.clients.get(cmd.Client)
+	if !c.opens(cmd.Key) {
+		return ErrBadCredentials
+	}
+	if c.stateNow() == live {
+		*cmd = Command{}
+		return nil
+	}
+	cmd.Pairs = c.pairs()
+	return h.roomForClient()
+}
+
+// checkKill turns the killing of a let-go client into its forgetting: for the
+// caller it is unknown, but it must not come back.
+func (h fold) checkKill(cmd *Command, top Result) (Result, error) {
+	c := h.clients.get(cmd.Client)
+	if c == nil {
+		return top, unknownClient(cmd.Client)
+	}
+	if c.stateNow() == letGo {
+		*cmd = Command{Op: OpForget, Clients: []string{cmd.Client}}
+		top.Refused = unknownClient(c.id)
+		return top, nil
+	}
+	cmd.Pairs = c.pairs()
+	return top, nil
+}
+
+func (h fold) checkSubscribe(cmd *Command) error {
+	d := draft{hub: h.Hub, many: len(cmd.Pairs) > 1}
+	for _, p := range cmd.Pairs {
+		if err := d.subscribe(p); err != nil {
+			return err
+		}
+	}
+	cmd.Pairs, cmd.Creates = d.pairs, d.creates
+	return nil
+}
+
+// checkUnsubscribe keeps the pairs that are memberships. Where a let-go client
+// is named, its pairs are done and the others are not: the caller is told that
+// the client is unknown, which means that nothing visible has happened.
+func (h fold) checkUnsubscribe(cmd *Command, top Result) (Result, error) {
+	d := draft{hub: h.Hub, many: len(cmd.Pairs) > 1}
+	var away draft
+	away.hub, away.many = d.hub, d.many
+	for _, p := range cmd.Pairs {
+		c := h.clients.get(p.Client)
+		switch {
+		case c == nil && cmd.Lenient:
+		case c == nil:
+			return top, unknownClient(p.Client)
+		case c.stateNow() == letGo:
+			if !cmd.Lenient {
+				top.Refused = unknownClient(p.Client)
+			}
+			away.unsubscribe(c, p)
+		default:
+			d.unsubscribe(c, p)
+		}
+	}
+	cmd.Pairs = d.pairs
+	if top.Refused != nil {
+		cmd.Pairs = away.pairs
+	}
+	return top, nil
+}
+
+// checkLetGo keeps the clients that are idle, and claims them: from here on
+// nobody can attach to them without reviving them first. Deciding and claiming
+// are one step under the client's lock, so no session can come in between.
+func (h fold) checkLetGo(cmd *Command) {
+	now := h.now()
+	cmd.Clients = slices.DeleteFunc(cmd.Clients, func(id string) bool {
+		c := h.clients.get(id)
+		if c == nil || !c.claim(now, cmd.Idle) {
+			return true
+		}
+		cmd.Pairs = append(cmd.Pairs, c.pairs()...)
+		return false
+	})
+}
+
+// claim makes c let go if it is idle.
+func (c *client) claim(now int64, idle Idle) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != live || c.dueAtLocked(now, idle) > now {
+		return false
+	}
+	c.state = letGo
+	return true
+}
+
+// dueAtLocked returns when c may be let go, if nothing happens until then.
+func (c *client) dueAtLocked(now int64, idle Idle) int64 {
+	seen := c.lastSeen.Load()
+	if c.attached.Load() > 0 {
+		seen = now
+	}
+	return max(c.created.Load()+int64(idle.MinAge), seen+int64(idle.After)+1)
+}
+
+// pairs returns c's memberships by name.
+func (c *client) pairs() []Pair {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pairs := make([]Pair, len(c.subs))
+	for i, m := range c.subs {
+		pairs[i] = Pair{c.id, m.channel.name}
+	}
+	return pairs
+}
+
+// mayDrop reports whether the channel exists and holds nothing for nobody.
+func (h fold) mayDrop(name string) bool {
+	ch := h.channels.get(name)
+	if ch == nil {
+		return false
+	}
+	ch.listed.Store(false)
+	ch.mu.RLock()
+	defer ch.mu.RUnlock()
+	return ch.idleLocked()
+}
+
+// A draft collects what a command will do, so that it is checked as a whole
+// before any of it happens.
+type draft struct {
+	hub     *Hub
+	many    bool // more than one pair was given, so they can repeat each other
+	pairs   []Pair
+	creates []string
+	seen    map[Pair]struct{}
+	named   map[string]struct{} // creates
+	added   map[string]int      // pairs by client
+}
+
+// create makes sure that the channel exists: if it must begin, there must be
+// room for it. The first channel ever brings the admin channel with it.
+func (d *draft) create(name string) error {
+	h := d.hub
+	if _, ok := d.named[name]; ok || h.channels.get(name) != nil {
+		return nil
+	}
+	if len(d.creates) == 0 && name != AdminChannel && h.channels.get(AdminChannel) == nil {
+		d.begin(AdminChannel)
+	}
+	if h.nChannels.Load()+int64(len(d.creates)) >= int64(h.limits.Channels) {
+		return limitReached("channels", h.limits.Channels)
+	}
+	if h.bytes.Load() > h.limits.TotalBytes/8*7 {
+		return limitReached("total_bytes", int(h.limits.TotalBytes))
+	}
+	d.begin(name)
+	return nil
+}
+
+func (d *draft) begin(name string) {
+	d.creates = append(d.creates, name)
+	if d.many {
+		if d.named == nil {
+			d.named = make(map[string]struct{})
+		}
+		d.named[name] = struct{}{}
+	}
+}
+
+// once reports whether p is new to the draft.
+func (d *draft) once(p Pair) bool {
+	if !d.many {
+		return true
+	}
+	if d.seen == nil {
+		d.seen = make(map[Pair]struct{})
+	}
+	_, again := d.seen[p]
+	d.seen[p] = struct{}{}
+	return !again
+}
+
+func (d *draft) subscribe(p Pair) error {
+	h := d.hub
+	c := h.clients.get(p.Client)
+	if c == nil || c.stateNow() != live {
+		return unknownClient(p.Client)
+	}
+	if ch := h.channels.get(p.Channel); ch != nil && c.subLocked(ch) != nil {
+		return nil
+	}
+	if !d.once(p) {
+		return nil
+	}
+	if d.added == nil {
+		d.added = make(map[string]int)
+	}
+	d.added[p.Client]++
+	if limit := h.limits.SubscriptionsPerClient; len(c.subs)+d.added[p.Client] > limit {
+		return limitReached("subscriptions_per_client", limit)
+	}
+	if err := d.create(p.Channel); err != nil {
+		return err
+	}
+	d.pairs = append(d.pairs, p)
+	return nil
+}
+
+func (d *draft) unsubscribe(c *client, p Pair) {
+	if ch := d.hub.channels.get(p.Channel); ch != nil && c.subLocked(ch) != nil && d.once(p) {
+		d.pairs = append(d.pairs, p)
+	}
+}

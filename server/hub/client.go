@@ -1,0 +1,123 @@
+package hub
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"crypto/subtle"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// clientState is where a client is in its life.
+type clientState uint8
+
+const (
+	live  clientState = iota
+	letGo             // idle: off its channels, waiting to be revived
+	dead              // killed or forgotten: its key opens nothing
+)
+
+// A client is a named reader that outlives its connections. Sessions are bound
+// to the object, not to the name: whoever is created later under the same name
+// is somebody else.
+type client struct {
+	id  string
+	key string
+
+	attached atomic.Int32 // sessions now
+	lastSeen atomic.Int64 // when a session last came or went; ns since the hub began
+	created  atomic.Int64 // when it was created or last revived; the same clock
+
+	mu       sync.Mutex // guards all below; taken before a channel's lock
+	state    clientState
+	subs     []*member
+	changed  uint64 // seq of the last change of subs that somebody asked for
+	sessions []*reader
+	given    uint64 // what the original's pages, which keep no cursor, have taken
+	lease    *Poll  // whose answer to such a page is under way
+	wanted   bool   // another poll waits for the lease
+
+	nextDue *client       // in a bucket of the wheel; guarded by the wheel's lock
+	waiting *list.Element // in the hub's letGoList; guarded by that list's lock
+	wheeled bool          // stands in the wheel; guarded by the wheel's lock
+}
+
+// opens reports whether key is c's, in a time that does not depend on how
+// much of it is right. A nil client is opened by nothing, in the same time.
+func (c *client) opens(key string) bool {
+	var right string
+	if c != nil {
+		right = c.key
+	}
+	a, b := sha256.Sum256([]byte(right)), sha256.Sum256([]byte(key))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && right != ""
+}
+
+// subLocked returns c's membership in ch, or nil. c.mu or the log's lock is held.
+func (c *client) subLocked(ch *channel) *member {
+	for _, m := range c.subs {
+		if m.channel == ch {
+			return m
+		}
+	}
+	return nil
+}
+
+func (c *client) stateNow() clientState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// attach binds r to c if c is live. A session of c with r's session id is
+// taken over.
+func (c *client) attach(r *reader, limit int, now int64) (ok bool, err error) {
+	var usurped *reader
+	defer func() {
+		if usurped != nil {
+			usurped.wake()
+		}
+	}()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != live {
+		return false, nil
+	}
+	if i := slices.IndexFunc(c.sessions, r.replaces); i >= 0 {
+		c.sessions[i].usurped.Store(true)
+		usurped = c.sessions[i]
+		c.sessions = slices.Delete(c.sessions, i, i+1)
+	}
+	if len(c.sessions) >= limit {
+		return false, limitReached("sessions_per_client", limit)
+	}
+	c.sessions = append(c.sessions, r)
+	c.attached.Store(int32(len(c.sessions)))
+	c.lastSeen.Store(now)
+	return true, nil
+}
+
+// detach undoes attach.
+func (c *client) detach(r *reader, now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.sessions, r); i >= 0 {
+		c.sessions = slices.Delete(c.sessions, i, i+1)
+	}
+	if len(c.sessions) == 0 {
+		c.sessions = nil // an idle client owns no array
+	}
+	c.attached.Store(int32(len(c.sessions)))
+	c.lastSeen.Store(now)
+}
+
+// readers appends c's sessions to dst.
+func (c *client) readers(dst []*reader) []*reader {
+	if c.attached.Load() == 0 {
+		return dst
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append(dst, c.sessions...)
+}

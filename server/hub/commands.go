@@ -1,0 +1,173 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// CreateClient makes a client called id, or finds it, and returns its key and
+// the log's position afterwards. A client that was let go is revived and keeps
+// its key and its channels.
+func (h *Hub) CreateClient(ctx context.Context, id string) (key string, at Position, err error) {
+	if err := CheckClientID(id, h.limits.NameBytes); err != nil {
+		return "", Position{}, err
+	}
+	r, err := h.append(ctx, Command{Op: OpCreate, Client: id, Key: h.newKey()})
+	return r.Key, r.Position, err
+}
+
+// KillClient takes the client off its channels and forgets it: its key is
+// void, its sessions hear that it is gone. The error is ErrUnknownClient also
+// for a client that was let go, but that one is forgotten all the same.
+func (h *Hub) KillClient(ctx context.Context, id string) error {
+	_, err := h.append(ctx, Command{Op: OpKill, Client: id})
+	return err
+}
+
+// Subscribe subscribes every pair's client to its channel: all or none, and
+// the error names the client that is unknown or the limit that is reached.
+// Channels begin as they are needed. A pair that is subscribed already changes
+// nothing. What is published after the returned position is for the new
+// members.
+func (h *Hub) Subscribe(ctx context.Context, pairs []Pair) (Position, error) {
+	if err := h.checkPairs(pairs); err != nil {
+		return Position{}, err
+	}
+	for _, p := range pairs {
+		if err := CheckChannelName(p.Channel, h.limits.NameBytes); err != nil {
+			return Position{}, err
+		}
+	}
+	r, err := h.append(ctx, Command{Op: OpSubscribe, Pairs: pairs})
+	return r.Position, err
+}
+
+// Unsubscribe ends every pair's membership: all or none. A pair that is not
+// subscribed changes nothing; an unknown client is an error. A client that was
+// let go counts as unknown, but what was asked for it is done, so that it does
+// not come back to a channel it was taken off.
+func (h *Hub) Unsubscribe(ctx context.Context, pairs []Pair) (Position, error) {
+	if err := h.checkPairs(pairs); err != nil {
+		return Position{}, err
+	}
+	r, err := h.append(ctx, Command{Op: OpUnsubscribe, Pairs: pairs})
+	return r.Position, err
+}
+
+func (h *Hub) checkPairs(pairs []Pair) error {
+	if len(pairs) > h.limits.PairsPerCall {
+		return limitReached("pairs_per_call", h.limits.PairsPerCall)
+	}
+	return nil
+}
+
+// UnsubscribeAll ends the membership of every live member of the channel, but
+// for those whose id exclude reports true for (nil: nobody). Who joins while
+// it runs may stay.
+func (h *Hub) UnsubscribeAll(ctx context.Context, channel string, exclude func(id string) bool) error {
+	const step = walkStep // members that leave under one hold of the log's lock
+	ids := h.Members(channel)
+	for len(ids) > 0 {
+		part := ids[:min(step, len(ids))]
+		ids = ids[len(part):]
+		pairs := make([]Pair, 0, len(part))
+		for _, id := range part {
+			if exclude == nil || !exclude(id) {
+				pairs = append(pairs, Pair{id, channel})
+			}
+		}
+		if err := h.leave(ctx, pairs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave unsubscribes the pairs, whoever of them still exists.
+func (h *Hub) leave(ctx context.Context, pairs []Pair) error {
+	_, err := h.append(ctx, Command{Op: OpUnsubscribe, Pairs: pairs, Lenient: true})
+	return err
+}
+
+// A Publication is something to be said on a channel.
+type Publication struct {
+	Channel string
+	Sender  json.RawMessage // who says it: one valid JSON value
+	Data    json.RawMessage // what is said: one valid JSON value
+	System  bool
+}
+
+// Published says where a publication went.
+type Published struct {
+	Position Position
+	ID       uint64 // its number in the channel
+}
+
+// Publish puts p into the log: when it returns, every member's next read has
+// it. The hub keeps p's slices; the caller must not write to them afterwards.
+func (h *Hub) Publish(ctx context.Context, p Publication) (Published, error) {
+	if err := CheckChannelName(p.Channel, h.limits.NameBytes); err != nil {
+		return Published{}, err
+	}
+	if err := h.checkSize("message", p.Data); err != nil {
+		return Published{}, err
+	}
+	if err := h.checkSize("sender", p.Sender); err != nil {
+		return Published{}, err
+	}
+	m := &Message{name: p.Channel, Sender: p.Sender, Data: p.Data, System: p.System}
+	r, err := h.append(ctx, Command{Op: OpPublish, Message: m})
+	return Published{r.Position, r.ID}, err
+}
+
+func (h *Hub) checkSize(what string, data []byte) error {
+	if limit := h.limits.MessageBytes; len(data) > limit {
+		return &Error{Kind: TooLarge, Name: what,
+			Text: fmt.Sprintf("%s has %d bytes; at most %d are allowed (message_bytes)", what, len(data), limit)}
+	}
+	return nil
+}
+
+func (h *Hub) append(ctx context.Context, cmd Command) (Result, error) {
+	r, err := h.broker.Append(ctx, cmd)
+	if err == nil {
+		err = r.Refused
+	}
+	return r, err
+}
+
+// Members returns the ids of the channel's live members, in no order; none for
+// a channel that does not exist.
+func (h *Hub) Members(name string) []string {
+	ch := h.channels.get(name)
+	if ch == nil {
+		return nil
+	}
+	var ids []string
+	ch.walk(func(part []*member) {
+		for _, m := range part {
+			ids = append(ids, m.client.id)
+		}
+	})
+	return ids
+}
+
+// ClientChannels returns the names of the channels a live client is on, in the
+// order in which it was subscribed.
+func (h *Hub) ClientChannels(id string) ([]string, error) {
+	c := h.clients.get(id)
+	if c == nil {
+		return nil, unknownClient(id)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != live {
+		return nil, unknownClient(id)
+	}
+	names := make([]string, len(c.subs))
+	for i, m := range c.subs {
+		names[i] = m.channel.name
+	}
+	return names, nil
+}

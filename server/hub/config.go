@@ -1,0 +1,122 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what a [Hub] is made with.
+type Config struct {
+	// NewKey returns a fresh secret for a client: at least 122 random bits as
+	// text. It may be called by several goroutines at once. Required.
+	NewKey func() string
+
+	// Limits bound what the hub holds. A zero field means its default.
+	Limits Limits
+}
+
+// Limits bound the memory and the work of one hub. Every limit is safe by
+// default; a zero field means the default that [DefaultLimits] gives it. The
+// tags say what each one is; configuration and its manual are made from them.
+type Limits struct {
+	Window          time.Duration `help:"how long a channel keeps a message"`
+	ChannelBytes    int           `help:"bytes a channel keeps, each message charged its length + 256"`
+	ChannelMessages int           `help:"messages a channel keeps; 0 or less: no such limit"`
+	ChannelNotices  int           `help:"join, leave and other notices a channel keeps"`
+	NoticeMembers   int           `help:"members above which a channel has counts instead of join and leave notices"`
+	MessageBytes    int           `help:"bytes of one message's data, and of its sender"`
+	TotalBytes      int64         `help:"bytes all channels keep together; new channels are refused from 7/8 of it"`
+	NameBytes       int           `help:"bytes of a client id or a channel name"`
+
+	Channels               int           `help:"channels that exist at once"`
+	Clients                int           `help:"clients that exist at once, let-go ones not counted"`
+	SubscriptionsPerClient int           `help:"channels one client is subscribed to"`
+	SessionsPerClient      int           `help:"readers attached to one client at once"`
+	PairsPerCall           int           `help:"(client, channel) pairs in one subscribe or unsubscribe"`
+	LetGoClients           int           `help:"let-go clients that wait to be revived"`
+	LetGoAge               time.Duration `help:"how long they wait"`
+
+	BatchMessages int `help:"messages in one batch"`
+	BatchBytes    int `help:"bytes of data in one batch; one message may be larger"`
+}
+
+// DefaultLimits returns the limits a hub has when nothing else is said.
+func DefaultLimits() Limits {
+	return Limits{
+		Window:          5 * time.Minute,
+		ChannelBytes:    1 << 20,
+		ChannelMessages: 0,
+		ChannelNotices:  100,
+		NoticeMembers:   1000,
+		MessageBytes:    256 << 10,
+		TotalBytes:      256 << 20,
+		NameBytes:       256,
+
+		Channels:               1_000_000,
+		Clients:                1_000_000,
+		SubscriptionsPerClient: 128,
+		SessionsPerClient:      16,
+		PairsPerCall:           10_000,
+		LetGoClients:           100_000,
+		LetGoAge:               time.Hour,
+
+		BatchMessages: 1000,
+		BatchBytes:    512 << 10,
+	}
+}
+
+// withDefaults fills the zero fields of l.
+func (l Limits) withDefaults() Limits {
+	d := DefaultLimits()
+	orDefault(&l.Window, d.Window)
+	orDefault(&l.ChannelBytes, d.ChannelBytes)
+	orDefault(&l.ChannelNotices, d.ChannelNotices)
+	orDefault(&l.NoticeMembers, d.NoticeMembers)
+	orDefault(&l.MessageBytes, d.MessageBytes)
+	orDefault(&l.TotalBytes, d.TotalBytes)
+	orDefault(&l.NameBytes, d.NameBytes)
+	orDefault(&l.Channels, d.Channels)
+	orDefault(&l.Clients, d.Clients)
+	orDefault(&l.SubscriptionsPerClient, d.SubscriptionsPerClient)
+	orDefault(&l.SessionsPerClient, d.SessionsPerClient)
+	orDefault(&l.PairsPerCall, d.PairsPerCall)
+	orDefault(&l.LetGoClients, d.LetGoClients)
+	orDefault(&l.LetGoAge, d.LetGoAge)
+	orDefault(&l.BatchMessages, d.BatchMessages)
+	orDefault(&l.BatchBytes, d.BatchBytes)
+	return l
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate says all that is wrong with l, each limit named as configuration
+// names it. All but channel_messages must be more than 0.
+func (l Limits) Validate() error {
+	var faults []error
+	for name, n := range map[string]int64{
+		"channel_bytes": int64(l.ChannelBytes), "channel_notices": int64(l.ChannelNotices),
+		"notice_members": int64(l.NoticeMembers), "message_bytes": int64(l.MessageBytes),
+		"total_bytes": l.TotalBytes, "name_bytes": int64(l.NameBytes), "channels": int64(l.Channels),
+		"clients": int64(l.Clients), "subscriptions_per_client": int64(l.SubscriptionsPerClient),
+		"sessions_per_client": int64(l.SessionsPerClient), "pairs_per_call": int64(l.PairsPerCall),
+		"let_go_clients": int64(l.LetGoClients), "batch_messages": int64(l.BatchMessages),
+		"batch_bytes": int64(l.BatchBytes),
+	} {
+		if n <= 0 {
+			faults = append(faults, fmt.Errorf("%s: must be more than 0", name))
+		}
+	}
+	if l.MessageBytes+overhead > l.ChannelBytes {
+		faults = append(faults, fmt.Errorf("channel_bytes: must hold a message of message_bytes = %d and %d more", l.MessageBytes, overhead))
+	}
+	if int64(l.ChannelBytes) > l.TotalBytes {
+		faults = append(faults, fmt.Errorf("total_bytes: must not be less than channel_bytes = %d", l.ChannelBytes))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,128 @@
+package hub
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// AdminChannel is the channel on which new channels are announced.
+const AdminChannel = "admin"
+
+// A Hub knows the clients and the channels, and is the front door to them. All
+// its methods may be called by many goroutines at once, and answer
+// [ErrUnavailable] where they need the log and [Hub.Run] is not running.
+type Hub struct {
+	newKey func() string
+	limits Limits
+	broker Broker
+	begun  time.Time // carries the monotonic clock that ages are measured with
+
+	epoch   atomic.Uint64
+	visible atomic.Uint64 // S: everything up to here can be read
+	ready   chan struct{} // closed when the epoch is known
+	once    sync.Once     // closes ready
+
+	clients  *registry[client] // live and let go
+	channels *registry[channel]
+	letGo    letGoList
+	wheel    wheel
+	ages     ages
+	idle     idleChannels
+	queue    dispatcher
+
+	// touched is what the entry being applied has changed. Guarded by the
+	// log's lock.
+	touched struct {
+		channels []*channel
+		clients  []*client
+	}
+
+	bytes     atomic.Int64 // charged for all messages and their encodings
+	kept      atomic.Int64 // messages and notices in all rings
+	nClients  atomic.Int64 // live ones
+	nChannels atomic.Int64
+	sessions  atomic.Int64
+	published atomic.Uint64
+
+	// step is called between the steps of reading, without a lock. The
+	// property test uses it to let other things happen there; it is nil
+	// otherwise.
+	step func()
+}
+
+// New returns a hub on the given log. [Hub.Run] brings it to life.
+func New(cfg Config, b Broker) *Hub {
+	h := &Hub{
+		newKey:   cfg.NewKey,
+		limits:   cfg.Limits.withDefaults(),
+		broker:   b,
+		begun:    time.Now(),
+		ready:    make(chan struct{}),
+		clients:  newRegistry[client](),
+		channels: newRegistry[channel](),
+		wheel:    wheel{buckets: make(map[int64]*client)},
+		queue:    dispatcher{wake: make(chan struct{}, 1)},
+	}
+	return h
+}
+
+// Run follows the log and wakes readers until ctx ends. It is called once and
+// returns when everything it started has stopped.
+func (h *Hub) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var dispatching sync.WaitGroup
+	dispatching.Go(func() { h.queue.run(ctx) })
+	err := h.broker.Run(ctx, fold{h})
+	cancel()
+	dispatching.Wait()
+	return err
+}
+
+// Ready is closed when the hub has found the log and can be used.
+func (h *Hub) Ready() <-chan struct{} { return h.ready }
+
+// Position returns the top of the log as this hub has applied it.
+func (h *Hub) Position() Position { return h.position(h.visible.Load()) }
+
+func (h *Hub) position(seq uint64) Position { return Position{h.epoch.Load(), seq} }
+
+// Limits returns the limits in force.
+func (h *Hub) Limits() Limits { return h.limits }
+
+// Stats are a hub's counts at one moment.
+type Stats struct {
+	Clients      int    // live clients
+	LetGoClients int    // clients waiting to be revived
+	Channels     int    // channels that exist
+	Sessions     int    // readers attached
+	Messages     int    // messages and notices kept
+	Bytes        int64  // charged for them and their encodings
+	Published    uint64 // messages published since the hub began
+}
+
+// Stats returns the hub's counts.
+func (h *Hub) Stats() Stats {
+	return Stats{
+		Clients:      int(h.nClients.Load()),
+		LetGoClients: h.letGo.len(),
+		Channels:     int(h.nChannels.Load()),
+		Sessions:     int(h.sessions.Load()),
+		Messages:     int(h.kept.Load()),
+		Bytes:        h.bytes.Load(),
+		Published:    h.published.Load(),
+	}
+}
+
+// now is the monotonic clock, in ns since the hub began.
+func (h *Hub) now() int64 { return int64(time.Since(h.begun)) }
+
+// wall is the time of day as messages carry it, in Unix ms.
+func (h *Hub) wall() int64 { return time.Now().UnixMilli() }
+
+func (h *Hub) yield() {
+	if h.step != nil {
+		h.step()
+	}
+}

@@ -1,0 +1,113 @@
+package hub
+
+import (
+	"context"
+	"time"
+)
+
+// An Op is what a [Command] does.
+type Op uint8
+
+// The commands. Everything that changes who hears what is one of them.
+const (
+	OpPublish     Op = iota + 1 // Message goes to its channel
+	OpCreate                    // Client exists from now on, with Key
+	OpKill                      // Client leaves everything and its key is void
+	OpSubscribe                 // every one of Pairs begins
+	OpUnsubscribe               // every one of Pairs ends
+	OpLetGo                     // Clients were idle: they leave, and may be revived
+	OpRevive                    // Client is back on its channels, with Key
+	OpForget                    // Clients that were let go cannot be revived any more
+	OpDrop                      // Channels that hold nothing and matter to nobody go
+)
+
+// A Pair names a client on a channel.
+type Pair struct{ Client, Channel string }
+
+// A Command asks for a change of the log's state. Made by [Hub], numbered by a
+// [Broker], checked and resolved before it becomes an [Entry].
+type Command struct {
+	Op       Op
+	Client   string   // create, kill, revive
+	Key      string   // create: the key to use if the client is new; revive: the key shown
+	Clients  []string // let go, forget
+	Pairs    []Pair   // subscribe, unsubscribe
+	Channels []string // drop
+	Message  *Message // publish; numbered by whoever applies it
+	Idle     Idle     // let go: who counts as idle
+	Lenient  bool     // unsubscribe: unknown clients are passed over
+
+	// What checking adds. A resolved command says by itself which numbers it
+	// takes, so that every node which applies it does exactly the same.
+	Creates []string // channels that begin with this command, in order
+}
+
+// Numbers returns how many seqs a resolved command takes: one for each channel
+// it creates (announced on the admin channel), one for each membership that
+// begins or ends, one for a message, and at least one if it does anything.
+func (c *Command) Numbers() uint64 {
+	n := len(c.Creates) + len(c.Pairs)
+	switch c.Op {
+	case OpPublish:
+		n++
+	case OpSubscribe, OpUnsubscribe:
+		// Without an effective pair there is nothing to say.
+	case OpCreate, OpKill, OpRevive:
+		n = max(n, 1)
+	case OpLetGo, OpForget:
+		n = max(n, min(len(c.Clients), 1))
+	case OpDrop:
+		n = min(len(c.Channels), 1)
+	}
+	return uint64(n)
+}
+
+// An Entry is a resolved command with its place in the log. It covers the seqs
+// First to Last. An entry with Op 0 begins a new life of the log.
+type Entry struct {
+	Epoch       uint64
+	First, Last uint64
+	Command
+}
+
+// A Result is what the log answers to a command.
+type Result struct {
+	Position Position // of the entry's last number; of the log's top if nothing changed
+	ID       uint64   // publish: the message's number in its channel
+	Key      string   // create: the client's key, new or not
+	// Refused is the error to tell the caller even though the log changed:
+	// a let-go client is beyond kill and unsubscribe for the one who asks
+	// (it is unknown), but must not come back as if nothing had been said.
+	Refused error
+}
+
+// A State is what a log is folded into. The [Hub] is one; tests have others.
+//
+// A broker calls both methods for one entry at a time, in the log's order.
+type State interface {
+	// Check resolves cmd against the state and answers what can be answered
+	// before it is numbered. A command that takes no numbers afterwards has no
+	// effect and must not become an entry; with an error it must not either.
+	// A broker which keeps its own state (a shared store) need not call it.
+	Check(cmd *Command) (Result, error)
+	// Apply makes e happen. It does not fail and does not call the broker.
+	Apply(e Entry)
+}
+
+// A Broker is the log: it numbers commands and hands the entries to every
+// State in the same order.
+type Broker interface {
+	// Append makes cmd an entry and returns when this node's State has applied
+	// it. The error is an [*Error]; ErrUnavailable when the log is not running.
+	// Append may be called by many goroutines at once, never by a State.
+	Append(ctx context.Context, cmd Command) (Result, error)
+	// Run feeds s until ctx ends, beginning with the entry that names the
+	// epoch. It is called once.
+	Run(ctx context.Context, s State) error
+}
+
+// Idle says which clients may be let go.
+type Idle struct {
+	After  time.Duration // since the last session ended
+	MinAge time.Duration // since the client was created or revived
+}

@@ -1,0 +1,149 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// ErrGone ends a poll whose client was killed.
+var ErrGone = errors.New("the client is gone")
+
+// A Poll is one request of a page of 2010. Such pages hold no position, so
+// each client keeps what they have taken, and only one answer at a time is
+// under way for a client: of polls that overlap, each gets what the others
+// have left, and every message goes to exactly one. Its methods are called by
+// one goroutine at a time.
+type Poll struct {
+	*reader
+	leased bool
+	end    uint64 // everything up to here is in the answer under way
+}
+
+// AttachPoll begins a poll for the clients that creds name. With any wrong one
+// the error is [ErrBadCredentials] and nothing has happened. The caller must
+// Close the poll.
+func (h *Hub) AttachPoll(ctx context.Context, creds []Credentials) (*Poll, error) {
+	r, err := h.open(ctx, creds, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	// One order for all, so that of two polls for the same clients one gets
+	// all of them.
+	slices.SortFunc(r.clients, func(a, b *client) int { return strings.Compare(a.id, b.id) })
+	return &Poll{reader: r}, nil
+}
+
+// Next returns what the clients have not taken yet, waiting for it if need be.
+// After messages the caller says by Done how the answer fared. The error is
+// [ErrGone], or ctx's cause.
+func (p *Poll) Next(ctx context.Context) ([]*Message, error) {
+	for {
+		batch, err := p.take()
+		if len(batch) > 0 || err != nil {
+			return batch, err
+		}
+		if err := p.await(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Done ends the answer that Next began. If it was taken, by a connection that
+// still stood when all of it had been written, nobody gets its messages again;
+// otherwise the next poll does.
+func (p *Poll) Done(taken bool) {
+	if !p.leased {
+		return
+	}
+	p.leased = false
+	for _, c := range p.clients {
+		c.mu.Lock()
+		if taken {
+			c.given = max(c.given, p.end)
+		}
+		c.mu.Unlock()
+	}
+	p.release(p.clients, !taken)
+}
+
+// Close ends the poll; an answer under way counts as not taken. It may be
+// called again.
+func (p *Poll) Close() {
+	p.Done(false)
+	p.close()
+}
+
+// take returns what is there now, and keeps the lease if that is anything.
+func (p *Poll) take() ([]*Message, error) {
+	p.pending.Store(false)
+	if !p.lease() {
+		return nil, nil
+	}
+	top := p.hub.visible.Load()
+	p.sources = p.sources[:0]
+	gone := false
+	for _, c := range p.clients {
+		c.mu.Lock()
+		gone = gone || c.state == dead
+		for _, m := range c.subs {
+			p.source(m.channel, max(c.given, m.since))
+		}
+		c.mu.Unlock()
+	}
+	if gone {
+		p.release(p.clients, true)
+		return nil, ErrGone
+	}
+	batch, cut := p.gather(top, nil)
+	if len(batch) == 0 {
+		p.release(p.clients, false)
+		return nil, nil
+	}
+	p.end = top
+	if cut {
+		p.end = batch[len(batch)-1].Seq
+	}
+	p.leased = true
+	return batch, nil
+}
+
+// lease takes the lease of all clients, or of none.
+func (p *Poll) lease() bool {
+	for i, c := range p.clients {
+		c.mu.Lock()
+		free := c.lease == nil
+		if free {
+			c.lease = p
+		} else {
+			c.wanted = true
+		}
+		c.mu.Unlock()
+		if !free {
+			p.release(p.clients[:i], false)
+			return false
+		}
+	}
+	return true
+}
+
+// release gives the leases back and wakes the polls that wait for one, or all
+// polls if there is something for them.
+func (p *Poll) release(clients []*client, news bool) {
+	for _, c := range clients {
+		c.mu.Lock()
+		c.lease = nil
+		others := news || c.wanted
+		c.wanted = false
+		c.mu.Unlock()
+		if !others {
+			continue
+		}
+		for _, r := range c.readers(nil) {
+			if r != p.reader {
+				r.wake()
+			}
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package hub
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+)
+
+// Credentials open a client.
+type Credentials struct{ ID, Key string }
+
+// A reader is what sessions and polls have in common: the clients they read
+// for, and the mark that says that something waits for them.
+type reader struct {
+	hub     *Hub
+	clients []*client
+	sources []source      // scratch of gather
+	batch   []*Message    // scratch of gather
+	news    chan struct{} // holds a token when notify was called
+	notify  func()        // told once when something becomes pending
+	pending atomic.Bool   // notify has been called since the last look
+	session string        // the session id, "" if it has none
+	usurped atomic.Bool   // a newer session of the same id has taken over
+	closed  bool
+}
+
+// wake tells r that there is something to look at, unless it knows.
+func (r *reader) wake() {
+	if r.pending.CompareAndSwap(false, true) {
+		r.notify()
+	}
+}
+
+func (r *reader) signal() {
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+// replaces reports whether r is the newer self of o.
+func (r *reader) replaces(o *reader) bool { return r.session != "" && r.session == o.session && r != o }
+
+// await waits until r is woken or ctx ends.
+func (r *reader) await(ctx context.Context) error {
+	select {
+	case <-r.news:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Opens reports whether the credentials are right, without doing anything.
+func (h *Hub) Opens(cr Credentials) bool { return h.clients.get(cr.ID).opens(cr.Key) }
+
+// open makes a reader for the clients that creds name. All credentials are
+// checked before anything happens for any of them. Clients that were let go
+// are revived.
+func (h *Hub) open(ctx context.Context, creds []Credentials, session string, ready func()) (*reader, error) {
+	clients := make([]*client, 0, len(creds))
+	right := len(creds) > 0
+	for _, cr := range creds {
+		c := h.clients.get(cr.ID)
+		// No short cut: the time taken must not tell which one is wrong.
+		right = c.opens(cr.Key) && right
+		if !slices.Contains(clients, c) {
+			clients = append(clients, c)
+		}
+	}
+	if !right {
+		return nil, ErrBadCredentials
+	}
+	r := &reader{hub: h, clients: clients, session: session, notify: ready}
+	if ready == nil {
+		r.news = make(chan struct{}, 1)
+		r.notify = r.signal
+	}
+	for i, c := range clients {
+		if err := h.attach(ctx, c, r); err != nil {
+			r.detach(clients[:i])
+			return nil, err
+		}
+	}
+	h.sessions.Add(1)
+	return r, nil
+}
+
+// attach binds r to c, which it revives if need be. Should c be let go again
+// and again in between, the caller is told to try later.
+func (h *Hub) attach(ctx context.Context, c *client, r *reader) error {
+	for range 3 {
+		ok, err := c.attach(r, h.limits.SessionsPerClient, h.now())
+		if ok || err != nil {
+			return err
+		}
+		if c.stateNow() == dead {
+			return ErrBadCredentials
+		}
+		if _, err := h.append(ctx, Command{Op: OpRevive, Client: c.id, Key: c.key}); err != nil {
+			return err
+		}
+	}
+	return ErrUnavailable
+}
+
+func (r *reader) detach(from []*client) {
+	now := r.hub.now()
+	for _, c := range from {
+		c.detach(r, now)
+	}
+}
+
+// close ends r. It may be called again.
+func (r *reader) close() {
+	if r.closed {
+		return
+	}
+	r.closed = true
+	r.detach(r.clients)
+	r.hub.sessions.Add(-1)
+}
+
+// A source is a channel and where to read it from.
+type source struct {
+	channel *channel
+	from    uint64
+}
+
+// source adds a channel to the sources. Where several clients of one reader
+// are members, the one that starts lowest counts.
+func (r *reader) source(ch *channel, from uint64) {
+	if len(r.clients) > 1 {
+		for i := range r.sources {
+			if s := &r.sources[i]; s.channel == ch {
+				s.from = min(s.from, from)
+				return
+			}
+		}
+	}
+	r.sources = append(r.sources, source{ch, from})
+}
+
+// gather reads what the sources hold up to seq top, merged by seq and cut at
+// the limits of a batch, and reports whether it was cut. lost, if not nil, is
+// called for every source with its channel's lock held.
+func (r *reader) gather(top uint64, lost func(source)) (batch []*Message, cut bool) {
+	l := &r.hub.limits
+	batch = r.batch[:0]
+	parts := 0
+	for _, s := range r.sources {
+		if s.channel.newest.Load() <= s.from {
+			continue
+		}
+		r.hub.yield()
+		n := len(batch)
+		s.channel.mu.RLock()
+		if lost != nil {
+			lost(s)
+		}
+		batch = s.channel.messages.between(batch, s.from, top, l.BatchMessages+1)
+		if len(batch) > n {
+			parts++
+		}
+		n = len(batch)
+		batch = s.channel.notices.between(batch, s.from, top, l.BatchMessages+1)
+		if len(batch) > n {
+			parts++
+		}
+		s.channel.mu.RUnlock()
+	}
+	if parts > 1 {
+		slices.SortFunc(batch, func(a, b *Message) int {
+			if a.Seq < b.Seq {
+				return -1
+			}
+			return 1 // no two are the same
+		})
+	}
+	r.batch = batch
+	return l.cut(batch)
+}
+
+// cut shortens batch to what one batch may have: at least one message.
+func (l *Limits) cut(batch []*Message) ([]*Message, bool) {
+	bytes := 0
+	for i, m := range batch {
+		bytes += len(m.Data)
+		if i > 0 && (i >= l.BatchMessages || bytes > l.BatchBytes) {
+			return batch[:i], true
+		}
+	}
+	return batch, false
+}

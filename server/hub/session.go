@@ -1,0 +1,196 @@
+package hub
+
+import (
+	"context"
+	"slices"
+)
+
+// A Start says where a session begins to read.
+type Start struct {
+	// At is where the reader was. The zero position is a first visit: it gets
+	// what the window still has since each of its memberships began.
+	At Position
+	// Now begins at the top of the log instead.
+	Now bool
+	// Session is the reader's own name for itself; with the same one it takes
+	// over from its older self. "" is a session of its own.
+	Session string
+	// Ready, if not nil, is called once whenever something becomes pending
+	// after a Collect. It must not block and must not use the hub. Who gives
+	// it waits by it, and not by Next.
+	Ready func()
+}
+
+// A Session is one live reader that holds its own position. All its methods
+// are called by one goroutine at a time.
+type Session struct {
+	*reader
+	cursor    uint64    // everything up to here has been handed over
+	fresh     bool      // nothing has been: it cannot miss what it never had
+	reset     bool      // the position it came with is worth nothing
+	offered   uint64    // what Commit will move cursor to
+	announced []*client // clients the last batch called gone
+}
+
+// A Batch is what a reader gets in one piece.
+type Batch struct {
+	Position Position   // where the reader is when it has all of the batch
+	Signals  []Signal   // before the messages
+	Messages []*Message // in the log's order; valid until the next Collect
+	More     bool       // something else is waiting already
+}
+
+// Empty reports whether the batch tells nothing but a position.
+func (b *Batch) Empty() bool { return len(b.Signals) == 0 && len(b.Messages) == 0 }
+
+// Attach begins a session that reads for the clients that creds name, of which
+// there must be at least one. With any wrong one the error is
+// [ErrBadCredentials] and nothing has happened. The caller must Close the
+// session.
+func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Session, error) {
+	r, err := h.open(ctx, creds, start.Session, start.Ready)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{reader: r}
+	top := h.visible.Load()
+	switch at := start.At; {
+	case start.Now:
+		s.cursor = top
+	case at.IsZero():
+		s.fresh = true
+	case at.Epoch != h.epoch.Load() || at.Seq > top:
+		s.reset = true
+	default:
+		s.cursor = at.Seq
+	}
+	return s, nil
+}
+
+// Close ends the session. It may be called again.
+func (s *Session) Close() { s.close() }
+
+// Ended reports whether the session has nobody left to read for, or has been
+// taken over: its last batch said so.
+func (s *Session) Ended() bool { return len(s.clients) == 0 || s.usurped.Load() }
+
+// Next returns what is pending, waiting for it if need be. When ctx ends
+// first, the batch is empty, carries the session's position, and the error is
+// ctx's cause.
+func (s *Session) Next(ctx context.Context) (Batch, error) {
+	for {
+		b := s.Collect()
+		if !b.Empty() {
+			return b, nil
+		}
+		if err := s.await(ctx); err != nil {
+			return b, err
+		}
+	}
+}
+
+// Collect returns what is pending now, without waiting. The same is returned
+// again until Commit says that it has been handed over.
+//
+// The order of its steps carries the promise that nothing is missed: the mark
+// is cleared before the top is read, so later news sets it again; the top is
+// read before the memberships, so what a membership owes below the top is in
+// the rings by now; and the rings are read only up to the top.
+func (s *Session) Collect() Batch {
+	h := s.hub
+	s.pending.Store(false)
+	if s.usurped.Load() {
+		return Batch{Position: h.position(s.cursor), Signals: []Signal{{Type: SignalSuperseded}}}
+	}
+	top := h.visible.Load()
+	h.yield()
+
+	var b Batch
+	if s.reset {
+		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: h.position(0)})
+	}
+	s.readMemberships(&b)
+	h.yield()
+	var cut bool
+	b.Messages, cut = s.gather(top, func(src source) { s.lost(src, &b) })
+	if cut {
+		top = b.Messages[len(b.Messages)-1].Seq
+	}
+	b.More = cut
+	// Another life's position is never kept, and a position never goes back.
+	s.offered = max(top, s.cursor)
+	b.Position = h.position(s.offered)
+	return b
+}
+
+// Commit says that the last batch has been handed over whole: the session goes
+// on from its position.
+func (s *Session) Commit() {
+	s.cursor = max(s.cursor, s.offered)
+	s.fresh, s.reset = false, false
+	for _, c := range s.announced {
+		s.clients = slices.DeleteFunc(s.clients, func(o *client) bool { return o == c })
+	}
+	s.announced = nil
+}
+
+// readMemberships makes the sources of what the clients are members of, and
+// tells of clients that are gone and of memberships that have changed.
+func (s *Session) readMemberships(b *Batch) {
+	s.sources = s.sources[:0]
+	s.announced = s.announced[:0]
+	changed := false
+	for _, c := range s.clients {
+		c.mu.Lock()
+		if c.state == dead {
+			s.announced = append(s.announced, c)
+			b.Signals = append(b.Signals, Signal{Type: SignalGone, Client: c.id})
+		}
+		changed = changed || c.changed > s.cursor
+		for _, m := range c.subs {
+			s.source(m.channel, max(s.cursor, m.since))
+		}
+		c.mu.Unlock()
+	}
+	if changed {
+		b.Signals = append(b.Signals, Signal{Type: SignalChannels, Channels: s.memberships()})
+	}
+}
+
+// memberships returns all channels of the session's clients; where several are
+// members, the oldest membership counts.
+func (s *Session) memberships() map[string]Membership {
+	all := make(map[string]Membership)
+	for _, c := range s.clients {
+		c.mu.Lock()
+		for _, m := range c.subs {
+			old, ok := all[m.channel.name]
+			if !ok || m.since < old.Since.Seq {
+				all[m.channel.name] = Membership{s.hub.position(m.since), m.sinceID}
+			}
+		}
+		c.mu.Unlock()
+	}
+	return all
+}
+
+// lost tells what the source's channel no longer has, or tells only as a
+// number. These signals reach beyond the top: what is gone is gone, even if
+// the reader would not have come to it yet. The channel's lock is held.
+func (s *Session) lost(src source, b *Batch) {
+	ch := src.channel
+	if ch.counted > src.from {
+		b.Signals = append(b.Signals, Signal{Type: SignalCount, Channel: ch.name, Count: ch.size()})
+	}
+	if s.fresh {
+		return
+	}
+	h := s.hub
+	if r := &ch.messages; r.evicted > src.from {
+		b.Signals = append(b.Signals, Signal{Type: SignalGap, Channel: ch.name,
+			From: h.position(src.from), To: h.position(r.evicted), Reason: r.reason})
+	}
+	if ch.notices.evicted > src.from {
+		b.Signals = append(b.Signals, Signal{Type: SignalResync, Channel: ch.name})
+	}
+}

@@ -1,0 +1,179 @@
+package hub
+
+import (
+	"context"
+	"sync"
+)
+
+// idleChannels lists the channels that somebody should look at soon: those
+// that may go, and those whose number of members has to be told.
+type idleChannels struct {
+	mu        sync.Mutex // guards all; no other lock is taken under it
+	mayGo     []string
+	uncounted []*channel
+}
+
+// mayGo lists ch if it holds nothing and matters to nobody. ch.mu is held.
+func (h *Hub) mayGo(ch *channel) {
+	if !ch.idleLocked() || !ch.listed.CompareAndSwap(false, true) {
+		return
+	}
+	h.idle.mu.Lock()
+	h.idle.mayGo = append(h.idle.mayGo, ch.name)
+	h.idle.mu.Unlock()
+}
+
+func (i *idleChannels) addUncounted(ch *channel) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.uncounted = append(i.uncounted, ch)
+}
+
+func (i *idleChannels) takeMayGo() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	names := i.mayGo
+	i.mayGo = nil
+	return names
+}
+
+func (i *idleChannels) takeUncounted() []*channel {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	chs := i.uncounted
+	i.uncounted = nil
+	return chs
+}
+
+// makeRoom evicts the oldest messages of all while the hub holds too much. The
+// log's lock is held.
+func (h *Hub) makeRoom() {
+	for h.bytes.Load() > h.limits.TotalBytes {
+		m := h.ages.front()
+		if m == nil || m.Seq >= h.visible.Load() {
+			return
+		}
+		m.channel.evictThrough(m, ReasonMemory)
+	}
+}
+
+// EvictAged drops messages that have become older than the window, at most max
+// of them, and reports whether there are more.
+func (h *Hub) EvictAged(max int) (more bool) {
+	cutoff := h.now() - int64(h.limits.Window)
+	for range max {
+		m := h.ages.front()
+		if m == nil || m.at >= cutoff {
+			return false
+		}
+		m.channel.evictThrough(m, ReasonAge)
+	}
+	return true
+}
+
+// tidyStep is how many clients are let go or forgotten, or channels dropped,
+// under one hold of the log's lock.
+const tidyStep = 32
+
+// Expire lets go of clients that are idle: it looks at up to max clients whose
+// time may have come and reports whether others wait. Its cost follows the
+// number of those, never the number that live, and it holds the log's lock for
+// no more than a few clients at a time.
+func (h *Hub) Expire(ctx context.Context, idle Idle, max int) (gone int, more bool, err error) {
+	var buf [tidyStep]*client
+	for looked := 0; looked < max; {
+		n := min(len(buf), max-looked)
+		due := h.wheel.due(h.now(), buf[:0:n])
+		if len(due) == 0 {
+			return gone, false, nil
+		}
+		looked += len(due)
+		n, err := h.letGoIdle(ctx, due, idle)
+		gone += n
+		if err != nil {
+			return gone, true, err
+		}
+	}
+	return gone, true, nil
+}
+
+// letGoIdle lets go of those of the clients that are idle and puts the others
+// back into the wheel.
+func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int, error) {
+	now := h.now()
+	ids := make([]string, 0, len(clients))
+	for _, c := range clients {
+		c.mu.Lock()
+		if c.state == live && c.dueAtLocked(now, idle) <= now {
+			ids = append(ids, c.id)
+		}
+		c.mu.Unlock()
+	}
+	var err error
+	if len(ids) > 0 {
+		_, err = h.append(ctx, Command{Op: OpLetGo, Clients: ids, Idle: idle})
+	}
+	gone := 0
+	for _, c := range clients {
+		c.mu.Lock()
+		state, due := c.state, c.dueAtLocked(now, idle)
+		c.mu.Unlock()
+		if state == live {
+			h.wheel.add(c, due)
+		} else {
+			gone++
+		}
+	}
+	return gone, err
+}
+
+// Tidy forgets clients that have waited too long to be revived, drops channels
+// that hold nothing and matter to nobody, and has the readers of large
+// channels told how many members there are. It is meant to be called about
+// once a second, by one goroutine.
+func (h *Hub) Tidy(ctx context.Context) error {
+	h.tellCounts()
+	for {
+		ids := h.letGo.surplus(h.limits.LetGoClients, h.now()-int64(h.limits.LetGoAge), tidyStep)
+		if len(ids) == 0 {
+			break
+		}
+		if _, err := h.append(ctx, Command{Op: OpForget, Clients: ids}); err != nil {
+			return err
+		}
+	}
+	names := h.idle.takeMayGo()
+	for len(names) > 0 {
+		part := names[:min(tidyStep, len(names))]
+		names = names[len(part):]
+		if _, err := h.append(ctx, Command{Op: OpDrop, Channels: part}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellCounts has the numbers of members told that have changed without a
+// notice.
+func (h *Hub) tellCounts() {
+	chs := h.idle.takeUncounted()
+	for i, ch := range chs {
+		ch.mu.Lock()
+		ch.counted, ch.uncounted = ch.uncounted, 0
+		if ch.newest.Load() < ch.counted {
+			ch.newest.Store(ch.counted)
+		}
+		ch.mu.Unlock()
+		if !ch.waiting.CompareAndSwap(false, true) {
+			chs[i] = nil
+		}
+	}
+	told := make([]*channel, 0, len(chs))
+	for _, ch := range chs {
+		if ch != nil {
+			told = append(told, ch)
+		}
+	}
+	var none []*client
+	h.queue.add(&told, &none)
+}

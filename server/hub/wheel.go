@@ -1,0 +1,47 @@
+package hub
+
+import "sync"
+
+// A wheel knows when to look at each client again, to the second. Looking at
+// those who are due costs nothing for those who are not, however many they
+// are. A client that has been active in the meantime is simply put back.
+type wheel struct {
+	mu      sync.Mutex        // guards all; no other lock is taken under it
+	buckets map[int64]*client // by second: a list through client.nextDue
+	from    int64             // no bucket is older
+}
+
+const second = int64(1e9)
+
+// add has c looked at once `at` has passed, in ns since the hub began. A
+// client that stands in the wheel already stays where it is.
+func (w *wheel) add(c *client, at int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.wheeled {
+		return
+	}
+	s := max(w.from, (at+second-1)/second)
+	c.wheeled = true
+	c.nextDue = w.buckets[s]
+	w.buckets[s] = c
+}
+
+// due appends to buf, within its capacity, clients whose time has come, and
+// takes them out of the wheel.
+func (w *wheel) due(now int64, buf []*client) []*client {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ; w.from <= now/second; w.from++ {
+		for c := w.buckets[w.from]; c != nil; c = w.buckets[w.from] {
+			if len(buf) == cap(buf) {
+				return buf
+			}
+			w.buckets[w.from] = c.nextDue
+			c.nextDue, c.wheeled = nil, false
+			buf = append(buf, c)
+		}
+		delete(w.buckets, w.from)
+	}
+	return buf
+}
