@@ -1,0 +1,70 @@
+package rpcapi
+
+import (
+	"context"
+	"runtime/debug"
+)
+
+// Handle answers one body, a request or a batch, without HTTP. It returns nil
+// when nothing is to be answered: every call in it was a notification. Calls of
+// a batch run in order, one after another; all have run when Handle returns.
+// body is not changed and not kept.
+func (a *API) Handle(ctx context.Context, body []byte) []byte {
+	if int64(len(body)) > a.opts.MaxBody {
+		return answerAll(&Error{Code: CodeTooLarge, Message: tooLargeText(a.opts.MaxBody)})
+	}
+	p := parser{
+		scanner:  scanner{text: body, maxDepth: a.opts.MaxDepth},
+		maxBatch: a.opts.MaxBatch,
+	}
+	calls, batch, err := p.parse()
+	if err != nil {
+		return answerAll(err)
+	}
+	var out []byte
+	for i := range calls {
+		c := &calls[i]
+		a.run(ctx, c)
+		if c.notification() {
+			continue
+		}
+		switch {
+		case out != nil:
+			out = append(out, ',')
+		case batch:
+			out = append(make([]byte, 0, 64*len(calls)), '[')
+		default:
+			out = make([]byte, 0, 128)
+		}
+		out = appendAnswer(out, c)
+		c.result = nil // written; do not keep both for the rest of the batch
+	}
+	if out == nil {
+		return nil
+	}
+	if batch {
+		out = append(out, ']')
+	}
+	return append(out, '\n')
+}
+
+// answerAll answers a whole body that holds no calls.
+func answerAll(e *Error) []byte {
+	return append(appendAnswer2(nil, &call{err: e}), '\n')
+}
+
+// run runs one call. A method that panics is that call's error and nobody
+// else's.
+func (a *API) run(ctx context.Context, c *call) {
+	if c.fault != nil {
+		c.err = c.fault
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			a.log.Error("an admin method panicked", "method", clip(c.method), "panic", v, "stack", string(debug.Stack()))
+			c.result, c.err = nil, errPanicked
+		}
+	}()
+	a.rpc.ServeHTTP(new(sink), request(ctx, c))
+}
