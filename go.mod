@@ -8,3 +8,5 @@ require (
 	github.com/gorilla/rpc v1.2.1
 	pgregory.net/rapid v1.3.0
 )
+
+require go.uber.org/goleak v1.3.0 // indirect

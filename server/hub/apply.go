@@ -44,6 +44,10 @@ func (h fold) Apply(e Entry) {
 		for _, name := range e.Channels {
 			h.drop(name)
 		}
+	case OpCount:
+		for _, name := range e.Channels {
+			h.count(h.channels.get(name), seq)
+		}
 	}
 	h.visible.Store(e.Last)
 	h.makeRoom()
@@ -88,17 +92,17 @@ func (h fold) notify(ch *channel, kind Notice, sender string, data json.RawMessa
 	h.touch(ch)
 }
 
-// members tells that c has joined or left ch: by a notice, or, where there are
+// tell tells that c has joined or left ch: by a notice, or, where there are
 // too many members for that, by a count that follows. ch.mu is held.
 func (h fold) tell(ch *channel, kind Notice, c *client, seq uint64) {
 	if ch.size() <= h.limits.NoticeMembers {
 		h.notify(ch, kind, c.id, noticeData[kind], seq)
 		return
 	}
-	if ch.uncounted == 0 {
-		h.idle.addUncounted(ch)
+	if !ch.uncounted {
+		ch.uncounted = true
+		h.idle.addUncounted(ch.name)
 	}
-	ch.uncounted = seq
 }
 
 // createChannel begins a channel and announces it on the admin channel, with
@@ -243,6 +247,15 @@ func (h fold) drop(name string) {
 	for ch.notices.n > 0 {
 		ch.evict(&ch.notices, ReasonAge)
 	}
+}
+
+// count has the number of ch's members told.
+func (h fold) count(ch *channel, seq uint64) {
+	ch.mu.Lock()
+	ch.counted, ch.uncounted = seq, false
+	ch.newest.Store(seq)
+	ch.mu.Unlock()
+	h.touch(ch)
 }
 
 // quote returns s as JSON.

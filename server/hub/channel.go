@@ -34,8 +34,8 @@ type channel struct {
 	holes     []int     // where those nils are
 	walks     int       // walks under way
 	absent    int       // let-go clients that would be members
-	counted   uint64    // seq of the last change of the number of members, once told as a count
-	uncounted uint64    // seq of the last such change that has not been told
+	counted   uint64    // seq with which the number of members was last told
+	uncounted bool      // it has changed since, without a notice
 }
 
 // size returns the number of members. ch.mu is held.

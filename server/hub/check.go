@@ -34,6 +34,8 @@ func (h fold) Check(cmd *Command) (Result, error) {
 		})
 	case OpDrop:
 		cmd.Channels = slices.DeleteFunc(cmd.Channels, func(name string) bool { return !h.mayDrop(name) })
+	case OpCount:
+		cmd.Channels = slices.DeleteFunc(cmd.Channels, func(name string) bool { return h.channels.get(name) == nil })
 	}
 	return top, nil
 }

@@ -19,6 +19,7 @@ const (
 	OpRevive                    // Client is back on its channels, with Key
 	OpForget                    // Clients that were let go cannot be revived any more
 	OpDrop                      // Channels that hold nothing and matter to nobody go
+	OpCount                     // Channels are too large for notices: their members are counted
 )
 
 // A Pair names a client on a channel.
@@ -32,7 +33,7 @@ type Command struct {
 	Key      string   // create: the key to use if the client is new; revive: the key shown
 	Clients  []string // let go, forget
 	Pairs    []Pair   // subscribe, unsubscribe
-	Channels []string // drop
+	Channels []string // drop, count
 	Message  *Message // publish; numbered by whoever applies it
 	Idle     Idle     // let go: who counts as idle
 	Lenient  bool     // unsubscribe: unknown clients are passed over
@@ -56,7 +57,7 @@ func (c *Command) Numbers() uint64 {
 		n = max(n, 1)
 	case OpLetGo, OpForget:
 		n = max(n, min(len(c.Clients), 1))
-	case OpDrop:
+	case OpDrop, OpCount:
 		n = min(len(c.Channels), 1)
 	}
 	return uint64(n)

@@ -36,9 +36,10 @@ type modelSub struct {
 }
 
 type modelChannel struct {
-	lastID   uint64
-	messages []*event // kept
-	notices  []*event // kept
+	lastID    uint64
+	messages  []*event // kept
+	notices   []*event // kept
+	uncounted bool     // members came or went without a notice
 }
 
 // An event is a message or a notice.
@@ -155,6 +156,8 @@ func (m *model) tell(channel string, seq uint64, extra int, c *modelClient) {
 	}
 	if n <= m.limits.NoticeMembers {
 		m.say(channel, true, seq)
+	} else {
+		m.channels[channel].uncounted = true
 	}
 }
 
@@ -234,8 +237,18 @@ func (m *model) evictAged() {
 	}
 }
 
-// tidy forgets who has been away too long and drops what matters to nobody.
+// tidy tells counts, forgets who has been away too long and drops what matters to nobody.
 func (m *model) tidy() {
+	uncounted := 0
+	for _, ch := range m.channels {
+		if ch.uncounted {
+			ch.uncounted = false
+			uncounted++
+		}
+	}
+	if uncounted > 0 {
+		m.next()
+	}
 	forgot := 0
 	for id, c := range m.clients {
 		if c.away && time.Since(c.awaySince) > m.limits.LetGoAge {

@@ -145,6 +145,8 @@ func (s *Session) readMemberships(b *Batch) {
 		if c.state == dead {
 			s.announced = append(s.announced, c)
 			b.Signals = append(b.Signals, Signal{Type: SignalGone, Client: c.id})
+			c.mu.Unlock()
+			continue
 		}
 		changed = changed || c.changed > s.cursor
 		for _, m := range c.subs {

@@ -10,7 +10,7 @@ import (
 type idleChannels struct {
 	mu        sync.Mutex // guards all; no other lock is taken under it
 	mayGo     []string
-	uncounted []*channel
+	uncounted []string
 }
 
 // mayGo lists ch if it holds nothing and matters to nobody. ch.mu is held.
@@ -23,26 +23,19 @@ func (h *Hub) mayGo(ch *channel) {
 	h.idle.mu.Unlock()
 }
 
-func (i *idleChannels) addUncounted(ch *channel) {
+func (i *idleChannels) addUncounted(name string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.uncounted = append(i.uncounted, ch)
+	i.uncounted = append(i.uncounted, name)
 }
 
-func (i *idleChannels) takeMayGo() []string {
+// take returns one of the lists and empties it.
+func (i *idleChannels) take(list *[]string) []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	names := i.mayGo
-	i.mayGo = nil
+	names := *list
+	*list = nil
 	return names
-}
-
-func (i *idleChannels) takeUncounted() []*channel {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	chs := i.uncounted
-	i.uncounted = nil
-	return chs
 }
 
 // makeRoom evicts the oldest messages of all while the hub holds too much. The
@@ -132,7 +125,9 @@ func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int,
 // channels told how many members there are. It is meant to be called about
 // once a second, by one goroutine.
 func (h *Hub) Tidy(ctx context.Context) error {
-	h.tellCounts()
+	if err := h.inSteps(ctx, OpCount, h.idle.take(&h.idle.uncounted)); err != nil {
+		return err
+	}
 	for {
 		ids := h.letGo.surplus(h.limits.LetGoClients, h.now()-int64(h.limits.LetGoAge), tidyStep)
 		if len(ids) == 0 {
@@ -142,38 +137,17 @@ func (h *Hub) Tidy(ctx context.Context) error {
 			return err
 		}
 	}
-	names := h.idle.takeMayGo()
-	for len(names) > 0 {
-		part := names[:min(tidyStep, len(names))]
-		names = names[len(part):]
-		if _, err := h.append(ctx, Command{Op: OpDrop, Channels: part}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return h.inSteps(ctx, OpDrop, h.idle.take(&h.idle.mayGo))
 }
 
-// tellCounts has the numbers of members told that have changed without a
-// notice.
-func (h *Hub) tellCounts() {
-	chs := h.idle.takeUncounted()
-	for i, ch := range chs {
-		ch.mu.Lock()
-		ch.counted, ch.uncounted = ch.uncounted, 0
-		if ch.newest.Load() < ch.counted {
-			ch.newest.Store(ch.counted)
+// inSteps appends commands for the channels, a few at a time.
+func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
+	for len(channels) > 0 {
+		n := min(tidyStep, len(channels))
+		if _, err := h.append(ctx, Command{Op: op, Channels: channels[:n:n]}); err != nil {
+			return err
 		}
-		ch.mu.Unlock()
-		if !ch.waiting.CompareAndSwap(false, true) {
-			chs[i] = nil
-		}
+		channels = channels[n:]
 	}
-	told := make([]*channel, 0, len(chs))
-	for _, ch := range chs {
-		if ch != nil {
-			told = append(told, ch)
-		}
-	}
-	var none []*client
-	h.queue.add(&told, &none)
+	return nil
 }
