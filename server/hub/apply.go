@@ -51,7 +51,19 @@ func (h fold) Apply(e Entry) {
 	}
 	h.visible.Store(e.Last)
 	h.makeRoom()
-	h.queue.add(&h.touched.channels, &h.touched.clients)
+	h.wakeReaders()
+}
+
+// wakeReaders hands what the entry has changed to the dispatcher. Channels and
+// clients that nobody reads for are passed over. That is safe only after the top has moved:
+// whoever attaches from here on reads it after saying that it is there.
+func (h fold) wakeReaders() {
+	t := &h.touched
+	t.channels = slices.DeleteFunc(t.channels, func(ch *channel) bool {
+		return ch.readers.Load() == 0 || !ch.waiting.CompareAndSwap(false, true)
+	})
+	t.clients = slices.DeleteFunc(t.clients, func(c *client) bool { return c.attached.Load() == 0 })
+	h.queue.add(&t.channels, &t.clients)
 }
 
 // adopt begins a life of the log.
@@ -68,10 +80,13 @@ func (h fold) eachPair(e Entry, seq uint64, f func(*client, *channel, uint64)) {
 }
 
 func (h fold) touch(ch *channel) {
-	if ch.waiting.CompareAndSwap(false, true) {
-		h.touched.channels = append(h.touched.channels, ch)
+	if t := &h.touched; len(t.channels) == 0 || t.channels[len(t.channels)-1] != ch {
+		t.channels = append(t.channels, ch)
 	}
 }
+
+// touchClient has c's own readers woken.
+func (h fold) touchClient(c *client) { h.touched.clients = append(h.touched.clients, c) }
 
 func (h fold) publish(m *Message, seq uint64) {
 	ch := m.channel
@@ -144,11 +159,14 @@ func (h fold) join(c *client, ch *channel, seq uint64) {
 	m := &member{client: c, channel: ch, since: seq - 1, sinceID: ch.lastID}
 	ch.list(m)
 	c.subs = append(c.subs, m)
+	if c.attached.Load() > 0 {
+		ch.readers.Add(1)
+	}
 	c.changed = seq
 	h.tell(ch, NoticeJoined, c, seq)
 	ch.mu.Unlock()
 	c.mu.Unlock()
-	h.touched.clients = append(h.touched.clients, c)
+	h.touchClient(c)
 }
 
 // part ends c's membership. Who leaves does not hear it.
@@ -160,6 +178,9 @@ func (h fold) part(c *client, ch *channel, seq uint64, kind Notice) {
 	if len(c.subs) == 0 {
 		c.subs = nil
 	}
+	if c.attached.Load() > 0 {
+		ch.readers.Add(-1)
+	}
 	c.changed = seq
 	if m.slot >= 0 {
 		ch.unlist(m)
@@ -170,7 +191,7 @@ func (h fold) part(c *client, ch *channel, seq uint64, kind Notice) {
 	h.mayGo(ch)
 	ch.mu.Unlock()
 	c.mu.Unlock()
-	h.touched.clients = append(h.touched.clients, c)
+	h.touchClient(c)
 }
 
 // away takes a client that is let go off ch. It keeps the membership.
@@ -234,7 +255,7 @@ func (h fold) bury(id string) {
 		return
 	}
 	h.nClients.Add(-1)
-	h.touched.clients = append(h.touched.clients, c)
+	h.touchClient(c)
 }
 
 // drop ends a channel. Nobody is a member, so nobody is told.

@@ -25,6 +25,7 @@ type channel struct {
 	newest  atomic.Uint64 // highest seq of anything a reader may want to know
 	waiting atomic.Bool   // stands in the dispatcher's queue
 	listed  atomic.Bool   // stands in the list of channels that may go
+	readers atomic.Int32  // members somebody reads for; with none, there is nobody to wake
 
 	mu        sync.RWMutex // guards all below; taken after a client's lock
 	messages  ring

@@ -93,7 +93,7 @@ func (c *client) attach(r *reader, limit int, now int64) (ok bool, err error) {
 		return false, limitReached("sessions_per_client", limit)
 	}
 	c.sessions = append(c.sessions, r)
-	c.attached.Store(int32(len(c.sessions)))
+	c.countLocked()
 	c.lastSeen.Store(now)
 	return true, nil
 }
@@ -108,8 +108,25 @@ func (c *client) detach(r *reader, now int64) {
 	if len(c.sessions) == 0 {
 		c.sessions = nil // an idle client owns no array
 	}
-	c.attached.Store(int32(len(c.sessions)))
+	c.countLocked()
 	c.lastSeen.Store(now)
+}
+
+// countLocked says how many sessions there are, and, where this was or becomes
+// none, that to c's channels. c.mu is held.
+func (c *client) countLocked() {
+	before, after := c.attached.Load(), int32(len(c.sessions))
+	c.attached.Store(after)
+	if (before == 0) == (after == 0) {
+		return
+	}
+	change := int32(1)
+	if after == 0 {
+		change = -1
+	}
+	for _, m := range c.subs {
+		m.channel.readers.Add(change)
+	}
 }
 
 // readers appends c's sessions to dst.

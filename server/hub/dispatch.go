@@ -65,6 +65,9 @@ func (d *dispatcher) run(ctx context.Context) {
 		}
 		for _, ch := range channels {
 			ch.waiting.Store(false) // before the walk: later news is a later walk's
+			if ch.readers.Load() == 0 {
+				continue
+			}
 			ch.walk(func(part []*member) {
 				for _, m := range part {
 					tell(m.client)

@@ -21,7 +21,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newHub runs a hub until the test ends.
-func newHub(t testing.TB, l hub.Limits) *hub.Hub {
+func newHub(t testing.TB, l hub.Limits) *hub.Hub { return newHubOn(t, memory.New(), l) }
+
+func newHubOn(t testing.TB, b hub.Broker, l hub.Limits) *hub.Hub {
 	t.Helper()
 	var mu sync.Mutex
 	n := 0
@@ -31,7 +33,7 @@ func newHub(t testing.TB, l hub.Limits) *hub.Hub {
 		n++
 		return fmt.Sprintf("key-%d", n)
 	}
-	h := hub.New(hub.Config{NewKey: newKey, Limits: l}, memory.New())
+	h := hub.New(hub.Config{NewKey: newKey, Limits: l}, b)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); h.Run(ctx) }()

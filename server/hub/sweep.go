@@ -64,16 +64,19 @@ func (h *Hub) EvictAged(max int) (more bool) {
 	return true
 }
 
-// tidyStep is how many clients are let go or forgotten, or channels dropped,
-// under one hold of the log's lock.
-const tidyStep = 32
+// tidyStep is how many memberships end, or clients are forgotten, or channels
+// dropped, under one hold of the log's lock: what fits into 100 µs.
+const tidyStep = 8
+
+// expireStep is how many clients are looked at together.
+const expireStep = 64
 
 // Expire lets go of clients that are idle: it looks at up to max clients whose
 // time may have come and reports whether others wait. Its cost follows the
 // number of those, never the number that live, and it holds the log's lock for
 // no more than a few clients at a time.
 func (h *Hub) Expire(ctx context.Context, idle Idle, max int) (gone int, more bool, err error) {
-	var buf [tidyStep]*client
+	var buf [expireStep]*client
 	for looked := 0; looked < max; {
 		n := min(len(buf), max-looked)
 		due := h.wheel.due(h.now(), buf[:0:n])
@@ -94,18 +97,29 @@ func (h *Hub) Expire(ctx context.Context, idle Idle, max int) (gone int, more bo
 // back into the wheel.
 func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int, error) {
 	now := h.now()
-	ids := make([]string, 0, len(clients))
+	var err error
+	var ids []string
+	ending := 0 // memberships of those in ids
+	letGo := func() {
+		if len(ids) > 0 && err == nil {
+			_, err = h.append(ctx, Command{Op: OpLetGo, Clients: ids, Idle: idle})
+		}
+		ids, ending = nil, 0
+	}
 	for _, c := range clients {
 		c.mu.Lock()
-		if c.state == live && c.dueAtLocked(now, idle) <= now {
-			ids = append(ids, c.id)
-		}
+		due, subs := c.state == live && c.dueAtLocked(now, idle) <= now, len(c.subs)
 		c.mu.Unlock()
+		if !due {
+			continue
+		}
+		if ending += max(1, subs); ending > tidyStep {
+			letGo()
+			ending = max(1, subs)
+		}
+		ids = append(ids, c.id)
 	}
-	var err error
-	if len(ids) > 0 {
-		_, err = h.append(ctx, Command{Op: OpLetGo, Clients: ids, Idle: idle})
-	}
+	letGo()
 	gone := 0
 	for _, c := range clients {
 		c.mu.Lock()

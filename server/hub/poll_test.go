@@ -1,0 +1,143 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/shaveet/shaveet/server/hub"
+)
+
+// TestPolls plays generated histories of pages that hold no position: polls
+// that overlap, for one client or for two, whose answers are taken or get
+// lost. A poll is given all that its clients have not taken, unless another
+// poll's answer to one of them is under way; so every message goes to exactly
+// one answer that was taken, and those in lost answers come again.
+func TestPolls(t *testing.T) {
+	flag.Set("rapid.nofailfile", "true")
+	flag.Set("rapid.checks", "3000")
+	flag.Set("rapid.seed", strconv.FormatUint(rand.Uint64(), 10)) // the bubble's clock is always the same
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
+			w := newWorld(t, "")
+			defer w.stop()
+			w.ending = true // nothing else happens inside a step of reading
+			p := &pages{world: w, given: map[string]uint64{}}
+			for _, id := range clientIDs[:2] {
+				w.create(id)
+				w.subscribe(id, "C")
+			}
+			for range rapid.IntRange(5, 60).Draw(t, "steps") {
+				p.act()
+			}
+			for len(p.open) > 0 {
+				p.close(0, false)
+			}
+		})
+	})
+}
+
+// pages are the polls that are open, and what they ought to get.
+type pages struct {
+	world *world
+	open  []*page
+	given map[string]uint64 // by client: taken up to here
+}
+
+type page struct {
+	poll   *hub.Poll
+	ids    []string
+	answer []*hub.Message
+	end    uint64
+}
+
+func (p *pages) act() {
+	w := p.world
+	switch n := w.draw(10); {
+	case n < 3:
+		w.publish(rapid.SampledFrom([]string{"A", "C"}).Draw(w.t, "channel"))
+	case n < 5 && len(p.open) < 6:
+		p.begin()
+	case len(p.open) == 0:
+	case n < 8:
+		p.look(p.open[w.draw(len(p.open))])
+	default:
+		p.close(w.draw(len(p.open)), w.draw(2) == 0)
+	}
+}
+
+func (p *pages) begin() {
+	w := p.world
+	ids := [][]string{{"a"}, {"b"}, {"a", "b"}, {"b", "a"}}[w.draw(4)]
+	var creds []hub.Credentials
+	for _, id := range ids {
+		creds = append(creds, hub.Credentials{ID: id, Key: w.keys[id]})
+	}
+	poll, err := w.hub.AttachPoll(context.Background(), creds)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p.open = append(p.open, &page{poll: poll, ids: ids})
+}
+
+// look has a page ask what there is now.
+func (p *pages) look(pg *page) {
+	if pg.answer != nil {
+		return
+	}
+	w := p.world
+	ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+	defer cancel()
+	got, err := pg.poll.Next(ctx)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		w.t.Fatal(err)
+	}
+	want := p.owed(pg)
+	if !slices.EqualFunc(got, want, func(m *hub.Message, e *event) bool { return m.Seq == e.seq && m.ID == e.id }) {
+		w.t.Fatalf("poll of %v: %d messages, want %d", pg.ids, len(got), len(want))
+	}
+	if len(got) > 0 {
+		pg.answer = slices.Clone(got)
+		pg.end = got[len(got)-1].Seq
+	}
+}
+
+// owed is what the page must be given: what one of its clients has not taken
+// and the channels still have, as much as a batch may hold.
+func (p *pages) owed(pg *page) (owed []*event) {
+	for _, other := range p.open {
+		if other.answer != nil && slices.ContainsFunc(other.ids, func(id string) bool { return slices.Contains(pg.ids, id) }) {
+			return nil
+		}
+	}
+	for _, e := range p.world.model.events {
+		if !e.evicted && slices.ContainsFunc(pg.ids, func(id string) bool {
+			c := p.world.model.clients[id]
+			return e.owed[c.life] && e.seq > p.given[id]
+		}) {
+			owed = append(owed, e)
+		}
+	}
+	return owed[:min(len(owed), p.world.limits.BatchMessages)]
+}
+
+// close ends a page's poll; its answer was taken or not.
+func (p *pages) close(i int, taken bool) {
+	pg := p.open[i]
+	p.open = slices.Delete(p.open, i, i+1)
+	if taken && pg.answer != nil {
+		pg.poll.Done(true)
+		for _, id := range pg.ids {
+			p.given[id] = max(p.given[id], pg.end)
+		}
+	}
+	pg.poll.Close()
+}
