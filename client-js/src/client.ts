@@ -1,0 +1,70 @@
+import { createEmitter } from './emitter';
+import type { Environment } from './environment';
+import { locate } from './locate';
+import { createPoller } from './poller';
+import type { Message, Shaveet } from './shaveet';
+import { byFetch, byScript } from './transports';
+
+/** Listeners for channels that have none. */
+const ANY = '*';
+
+/**
+ * Joins the parts to what a page holds. The way of an answer: `poller` decides
+ * when to ask, one of `transports` asks, `answer` makes sense of what came back,
+ * `emitter` hands it to the page's listeners.
+ */
+export function createClient(env: Environment): Shaveet {
+  /**
+   * A listener that throws disturbs no other, and not the loop. It is told on
+   * the console and not thrown again later: the original swallowed it, and a
+   * page may take what reaches window.onerror for its own end.
+   */
+  function call<T>(listener: (value: T) => void, value: T): void {
+    try {
+      listener(value);
+    } catch (error) {
+      env.report(error);
+    }
+  }
+
+  const channels = createEmitter<readonly Message[]>();
+  const gone = createEmitter<string>();
+
+  const poller = createPoller({
+    env,
+    base: () => (client.base || '').replace(/\/+$/, ''),
+    transport: () => (client.jsonp || !env.canAbort() ? byScript : byFetch)(env),
+    onNews(news) {
+      news.forEach((messages, channel) => channels.emit(channel, messages) || channels.emit(ANY, messages));
+    },
+    onGone(id) {
+      // Nobody asked to be told, so this is the only trace of why the page falls silent.
+      if (!gone.emit(ANY, id)) env.report(`Shaveet: client ${id} is gone`);
+    },
+  });
+
+  const client: Shaveet = {
+    base: undefined,
+    jsonp: undefined,
+
+    init(client_id, key) {
+      if (client.base === undefined) {
+        const place = locate(env.scripts());
+        if (!place) throw new Error('Shaveet.base is not set, and no script from /static/shaveet.js is on the page');
+        client.base = place.base;
+        if (client.jsonp === undefined) client.jsonp = place.jsonp;
+      }
+      // Pages write ids into scripts as they come, numbers as well.
+      poller.add(String(client_id), String(key));
+    },
+    listenSingle: (channel, listener) =>
+      channels.on(channel, (messages, listening) => {
+        for (const message of messages) if (listening()) call(listener, message);
+      }),
+    listenBulk: (channel, listener) => channels.on(channel, (messages) => call(listener, messages)),
+    stopListening: (channel) => channels.off(channel),
+    onGone: (listener) => gone.on(ANY, (id) => call(listener, id)),
+    stop: () => poller.stop(),
+  };
+  return client;
+}

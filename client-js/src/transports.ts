@@ -1,0 +1,48 @@
+/**
+ * The ways to ask. A transport begins one poll and returns the function that
+ * gives it up; it calls `sink` at most once, and never before it has returned.
+ *
+ * The server counts an answer as read when it has left. So an answer that
+ * comes after its poll was given up still goes to the sink, if it comes at all.
+ */
+
+import { type Answer, failed, read, readText } from './answer';
+import type { Environment } from './environment';
+
+/** `url` has `callback=?` for the transport to fill in. */
+export type Transport = (url: string, sink: (answer: Answer) => void) => () => void;
+
+/**
+ * Polls by CORS: a simple request, so without a preflight: nothing that would
+ * need one, like a header of our own, may be added. Giving up closes it.
+ */
+export const byFetch = (env: Environment): Transport => (url, sink) => {
+  const abort = new AbortController();
+  env
+    .fetch(named(url, 'noop'), abort.signal)
+    .then(async (response) => readText(await response.text(), response.ok, response.headers.get('Retry-After')))
+    .catch(() => failed())
+    .then(sink);
+  return () => abort.abort();
+};
+
+let polls = 0;
+
+/**
+ * Polls by JSONP: the answer is a script that calls a function of the page. A
+ * script under way cannot be stopped, so the function stays until the script
+ * has run or failed, and goes then in any case.
+ */
+export const byScript = (env: Environment): Transport => (url, sink) => {
+  const name = `shaveet_${env.random().toString(36).slice(2)}_${++polls}`;
+  let answer = failed();
+  env.globals[name] = (value: unknown) => {
+    answer = read(value);
+  };
+  return env.script(`${named(url, name)}&jsonp=1`, () => {
+    delete env.globals[name];
+    sink(answer);
+  });
+};
+
+const named = (url: string, callback: string) => url.replace('callback=?', `callback=${callback}`);

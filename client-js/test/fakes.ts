@@ -1,0 +1,166 @@
+import type { Answer } from '../src/answer';
+import type { Environment } from '../src/environment';
+import type { Transport } from '../src/transports';
+
+/** A clock that moves when told to. */
+class Clock {
+  now = 1_700_000_000_000;
+  private timers = new Map<number, { at: number; task: () => void }>();
+  private last = 0;
+
+  later(ms: number, task: () => void): () => void {
+    const id = ++this.last;
+    this.timers.set(id, { at: this.now + ms, task });
+    return () => void this.timers.delete(id);
+  }
+
+  /** Runs what is due within `ms`, in order. */
+  advance(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const [next] = [...this.timers].filter(([, { at }]) => at <= end).sort(([, a], [, b]) => a.at - b.at);
+      if (!next) break;
+      const [id, { at, task }] = next;
+      this.timers.delete(id);
+      this.now = Math.max(this.now, at);
+      task();
+    }
+    this.now = end;
+  }
+
+  /** Time until each timer, shortest first. */
+  get pending(): number[] {
+    return [...this.timers.values()].map(({ at }) => at - this.now).sort((a, b) => a - b);
+  }
+}
+
+interface Reply {
+  status?: number;
+  headers?: Record<string, string>;
+}
+
+/** A fetch under way, for a test to answer. */
+export class Fetch {
+  private settle!: { resolve: (response: Response) => void; reject: (error: Error) => void };
+  readonly response: Promise<Response>;
+
+  constructor(
+    readonly url: string,
+    readonly signal: AbortSignal,
+  ) {
+    this.response = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
+    signal.addEventListener('abort', () => this.settle.reject(new Error('aborted')));
+  }
+
+  async answer(text: string, { status = 200, headers = {} }: Reply = {}): Promise<void> {
+    this.settle.resolve(new Response(text, { status, headers }));
+    await settled();
+  }
+
+  async fail(): Promise<void> {
+    this.settle.reject(new TypeError('network'));
+    await settled();
+  }
+}
+
+/** A script tag under way. */
+export class Script {
+  onPage = true;
+  constructor(
+    readonly url: string,
+    private readonly globals: Record<string, unknown>,
+    private readonly ended: () => void,
+  ) {}
+
+  get callback(): string {
+    return new URL(this.url).searchParams.get('callback') || '';
+  }
+
+  /** Runs `body` as the browser runs it: `NAME(…);` as a script. */
+  run(body: string): void {
+    new Function('window', `with (window) { ${body} }`)(this.globals);
+    this.end();
+  }
+
+  /** An error event, or a script that did not call back. */
+  end(): void {
+    this.onPage = false;
+    this.ended();
+  }
+}
+
+/** Lets promises under way come to their end. */
+export const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+declare function setImmediate(task: () => void): void;
+
+/** A browser for a client under test. `random` is 1 (just not reached in life): waits are the longest possible. */
+export class FakeBrowser implements Environment {
+  readonly clock = new Clock();
+  readonly fetches: Fetch[] = [];
+  readonly tags: Script[] = [];
+  readonly globals: Record<string, unknown> = {};
+  readonly reports: unknown[][] = [];
+  sources = ['http://page/app.js', 'http://push:8082/static/shaveet.js'];
+  isOnline = true;
+  aborts = true;
+  dice = 1;
+  private onlineTasks: (() => void)[] = [];
+
+  later = (ms: number, task: () => void) => this.clock.later(ms, task);
+  now = () => this.clock.now;
+  random = () => this.dice;
+  online = () => this.isOnline;
+  whenOnline = (task: () => void) => void this.onlineTasks.push(task);
+  report = (...what: unknown[]) => void this.reports.push(what);
+  canAbort = () => this.aborts;
+  scripts = () => this.sources;
+
+  fetch = (url: string, signal: AbortSignal) => {
+    const fetch = new Fetch(url, signal);
+    this.fetches.push(fetch);
+    return fetch.response;
+  };
+
+  script = (url: string, ended: () => void) => {
+    const tag = new Script(url, this.globals, ended);
+    this.tags.push(tag);
+    return () => void (tag.onPage = false);
+  };
+
+  comeOnline(): void {
+    this.isOnline = true;
+    for (const task of this.onlineTasks) task();
+  }
+
+  /** The latest poll by fetch. */
+  get poll(): Fetch {
+    return last(this.fetches);
+  }
+
+  /** The latest poll by script tag. */
+  get tag(): Script {
+    return last(this.tags);
+  }
+}
+
+/** A transport whose polls wait in a list for the test to answer. */
+export class FakeTransport {
+  readonly polls: { url: URL; open: boolean; answer: (answer: Answer) => void }[] = [];
+
+  readonly transport: Transport = (url, answer) => {
+    const poll = { url: new URL(url), open: true, answer };
+    this.polls.push(poll);
+    return () => void (poll.open = false);
+  };
+
+  get poll() {
+    return last(this.polls);
+  }
+}
+
+export function last<T>(list: readonly T[]): T {
+  const item = list[list.length - 1];
+  if (item === undefined) throw new Error('nothing there');
+  return item;
+}
