@@ -1,0 +1,24 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/shaveet/shaveet/server"
+)
+
+// printConfig prints the configuration in force as a TOML file with comments,
+// secrets left out.
+func (p *program) printConfig(args []string) error {
+	cfg, _, err := p.configure("config", server.DefaultConfig(), args, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range settings(&cfg) {
+		line := fmt.Sprintf("%s = %s", s.name, s)
+		if s.secret && s.value.String() != "" {
+			line = "# " + line
+		}
+		fmt.Fprintf(p.stdout, "# %s\n%s\n\n", s.help, line)
+	}
+	return nil
+}

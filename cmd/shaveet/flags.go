@@ -1,0 +1,145 @@
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/shaveet/shaveet/server"
+)
+
+const daemonHelp = `Shaveet does not put itself into the background: whoever starts it should also
+restart it and keep its log. As a service of the system, with systemd:
+
+  cp deploy/shaveet.service /etc/systemd/system/ && systemctl enable --now shaveet
+
+In a container or under another supervisor, run "shaveet serve" as it is; it
+logs to standard error and ends cleanly on SIGTERM. For a quick try in a shell:
+
+  nohup shaveet serve 2>>shaveet.log &
+`
+
+// configure reads the configuration for a command: defaults, then the file,
+// then the environment, then the flags. more, if not nil, declares flags of
+// the command's own. The arguments that are left are returned.
+func (p *program) configure(command string, base server.Config, args []string, more func(*flag.FlagSet)) (server.Config, []string, error) {
+	cfg := base
+	all := settings(&cfg)
+	fs := p.flagSet(command)
+	path := fs.String("config", p.getenv("SHAVEET_CONFIG"), "TOML `file` to read")
+	port := fs.Int("p", 0, "`port` of the main door on 127.0.0.1; short for --listen")
+	fs.IntVar(port, "port", 0, "the same as -p")
+	daemon := fs.Bool("d", false, "explain how to run as a service")
+	fs.BoolVar(daemon, "daemon", false, "the same as -d")
+	given := make(map[string]string)
+	for _, s := range all {
+		fs.Func(s.flag(), s.help+defaultText(s), func(text string) error {
+			given[s.name] = text
+			return nil
+		})
+	}
+	if more != nil {
+		more(fs)
+	}
+	if err := p.parse(fs, args); err != nil {
+		return cfg, nil, err
+	}
+	if *daemon {
+		fmt.Fprint(p.stderr, daemonHelp)
+		return cfg, nil, errUsage
+	}
+	if err := p.apply(&cfg, all, *path, given, *port); err != nil {
+		return cfg, nil, err
+	}
+	return cfg, fs.Args(), cfg.Validate()
+}
+
+func (p *program) apply(cfg *server.Config, all []setting, path string, given map[string]string, port int) error {
+	if path != "" {
+		if err := applyFile(all, path); err != nil {
+			return err
+		}
+	}
+	if err := applyEnv(all, p.env); err != nil {
+		return err
+	}
+	if port != 0 {
+		cfg.Listen = net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
+	}
+	for _, s := range all {
+		text, ok := given[s.name]
+		if !ok {
+			continue
+		}
+		if err := s.setText(text); err != nil {
+			return fmt.Errorf("--%s: %w", s.flag(), err)
+		}
+	}
+	return readToken(cfg)
+}
+
+func defaultText(s setting) string {
+	switch text := s.String(); text {
+	case `""`, "[]", "0":
+		return ""
+	default:
+		return " (default " + strings.Trim(text, `"`) + ")"
+	}
+}
+
+func (p *program) flagSet(command string) *flag.FlagSet {
+	fs := flag.NewFlagSet("shaveet "+command, flag.ContinueOnError)
+	fs.SetOutput(p.stderr)
+	fs.Usage = func() {
+		fmt.Fprintf(p.stderr, "Usage: shaveet %s\n\n", synopsis[command])
+		printFlags(fs)
+	}
+	return fs
+}
+
+var synopsis = map[string]string{
+	"serve":       "[serve] [FLAGS]\n\nRuns the server. Every flag is also a key of the --config file, with _ for -,\nand an environment variable: --poll-timeout is SHAVEET_POLL_TIMEOUT.",
+	"demo":        "demo [--open] [FLAGS]\n\nRuns the server and a chat page to try it with.",
+	"config":      "config [FLAGS]\n\nPrints the configuration that serve would use with the same flags.",
+	"call":        "call [FLAGS] METHOD [JSON …]\n\nCalls a method of the admin API and prints its result. A parameter that is not\nJSON is taken as a string.",
+	"healthcheck": "healthcheck [URL]\n\nExits with 0 if the server at URL (default: the main door) is healthy, else 1.",
+}
+
+// printFlags prints a line for each flag, with its argument's kind left out
+// where the help says it all.
+func printFlags(fs *flag.FlagSet) {
+	var lines [][2]string
+	fs.VisitAll(func(f *flag.Flag) {
+		dashes := "--"
+		if len(f.Name) == 1 {
+			dashes = "-"
+		}
+		_, help := flag.UnquoteUsage(f)
+		lines = append(lines, [2]string{dashes + f.Name, help})
+	})
+	width := len(slices.MaxFunc(lines, func(a, b [2]string) int { return cmp.Compare(len(a[0]), len(b[0])) })[0])
+	for _, l := range lines {
+		fmt.Fprintf(fs.Output(), "  %-*s  %s\n", width, l[0], l[1])
+	}
+}
+
+// parse reads the flags. The flag package has told the user what is wrong.
+func (p *program) parse(fs *flag.FlagSet, args []string) error {
+	err := fs.Parse(args)
+	if err != nil && err != flag.ErrHelp {
+		return errUsage
+	}
+	return err
+}
+
+func (p *program) getenv(key string) string {
+	for _, line := range p.env {
+		if value, ok := strings.CutPrefix(line, key+"="); ok {
+			return value
+		}
+	}
+	return ""
+}

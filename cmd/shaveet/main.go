@@ -1,0 +1,115 @@
+// Shaveet is a push server that runs beside a web backend. Run `shaveet help`
+// for what it can do.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// version is set by the linker when a release is built.
+var version = ""
+
+const usage = `Shaveet pushes messages from your backend to browsers.
+
+Usage: shaveet [COMMAND] [FLAGS]
+
+  serve        run the server (also without a command)
+  demo         run the server and a chat page to try it with; --open opens two windows
+  call         call a method of the admin API: shaveet call METHOD [JSON …]
+  config       print the configuration in force
+  healthcheck  exit with 0 if a server is healthy: shaveet healthcheck [URL]
+  version      print the version
+  help         print this; help COMMAND prints the flags of a command
+`
+
+// A program is one run of the command: what it is given, and where it writes.
+type program struct {
+	args   []string // without the program's name
+	env    []string // as os.Environ
+	stdout io.Writer
+	stderr io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := program{args: os.Args[1:], env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.run(ctx))
+}
+
+// errUsage ends the program with a hint at how it is used, which has been
+// printed already.
+var errUsage = errors.New("usage")
+
+// run does what the arguments say and returns the exit status: 0, 1 for a
+// failure, 2 for arguments that make no sense.
+func (p *program) run(ctx context.Context) int {
+	command, args := "serve", p.args
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		command, args = args[0], args[1:]
+	}
+	var err error
+	switch command {
+	case "serve":
+		err = p.serve(ctx, args)
+	case "demo":
+		err = p.demo(ctx, args)
+	case "call":
+		err = p.call(ctx, args)
+	case "config":
+		err = p.printConfig(args)
+	case "healthcheck":
+		err = p.healthcheck(ctx, args)
+	case "version":
+		fmt.Fprintln(p.stdout, "shaveet", versionString())
+	case "help":
+		err = p.help(ctx, args)
+	default:
+		fmt.Fprintf(p.stderr, "shaveet: no such command: %s\n\n%s", command, usage)
+		return 2
+	}
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	fmt.Fprintln(p.stderr, "shaveet:", err)
+	return 1
+}
+
+// help prints what a command can be told, which every command prints itself.
+func (p *program) help(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "version" {
+		fmt.Fprint(p.stdout, usage)
+		return nil
+	}
+	again := *p
+	again.args = []string{args[0], "--help"}
+	again.stderr = p.stdout
+	if again.run(ctx) != 0 {
+		return errUsage
+	}
+	return nil
+}
+
+// versionString is the release, or what the Go tool knows of the build.
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "dev"
+	}
+	return info.Main.Version
+}

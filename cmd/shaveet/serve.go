@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/shaveet/shaveet/server"
+	"github.com/shaveet/shaveet/server/broker/memory"
+)
+
+// serve runs the server until ctx ends.
+func (p *program) serve(ctx context.Context, args []string) error {
+	cfg, rest, err := p.configure("serve", server.DefaultConfig(), args, nil)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("serve takes no arguments, but was given %q", rest)
+	}
+	log, err := p.logger(cfg)
+	if err != nil {
+		return err
+	}
+	srv, err := server.New(cfg, memory.New(), server.Options{Logger: log, Version: versionString()})
+	if err != nil {
+		return err
+	}
+	doors, err := openDoors(cfg)
+	if err != nil {
+		return err
+	}
+	if host, _, _ := net.SplitHostPort(cfg.Listen); cfg.AdminToken == "" && !isLoopback(host) && cfg.AdminListen == "" {
+		log.Warn("the main door can be reached from other machines; without an admin token, only this one may call the admin API",
+			"listen", cfg.Listen)
+	}
+	log.Info("shaveet", "version", versionString(), "pid", os.Getpid())
+	if err := srv.Serve(ctx, doors); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// logger returns the program's log, on standard error.
+func (p *program) logger(cfg server.Config) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		return nil, fmt.Errorf("log_level: must be debug, info, warn or error")
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(p.stderr, opts)), nil
+	}
+	return slog.New(slog.NewTextHandler(p.stderr, opts)), nil
+}
+
+// openDoors listens where cfg says; with an error nothing is left open.
+func openDoors(cfg server.Config) (doors server.Doors, err error) {
+	var open []net.Listener
+	listen := func(address string) net.Listener {
+		if address == "" || err != nil {
+			return nil
+		}
+		var l net.Listener
+		if l, err = listenOn(address); err != nil {
+			return nil
+		}
+		open = append(open, l)
+		return l
+	}
+	doors = server.Doors{Main: listen(cfg.Listen), Public: listen(cfg.PublicListen), Admin: listen(cfg.AdminListen)}
+	if err != nil {
+		for _, l := range open {
+			l.Close()
+		}
+	}
+	return doors, err
+}
+
+// listenOn listens on host:port, or on the Unix socket unix:/path, which only
+// the owner's programs may then connect to. A socket left by a process that
+// was killed is replaced.
+func listenOn(address string) (net.Listener, error) {
+	path, isUnix := strings.CutPrefix(address, "unix:")
+	if !isUnix {
+		return net.Listen("tcp", address)
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if c, err := net.Dial("unix", path); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("listen %s: another process serves it", address)
+		}
+		os.Remove(path)
+	}
+	return listenUnix(path)
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/shaveet/shaveet/server"
+)
+
+// A setting is one field of the configuration, under the name it has in the
+// file; the environment variable and the flag follow from that.
+type setting struct {
+	name   string
+	help   string
+	secret bool
+	value  reflect.Value
+}
+
+func (s setting) env() string  { return "SHAVEET_" + strings.ToUpper(s.name) }
+func (s setting) flag() string { return strings.ReplaceAll(s.name, "_", "-") }
+
+// settings lists the fields of cfg, those of structs inside it as if they were
+// its own.
+func settings(cfg *server.Config) []setting { return appendSettings(nil, reflect.ValueOf(cfg).Elem()) }
+
+func appendSettings(all []setting, v reflect.Value) []setting {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Type.Kind() == reflect.Struct {
+			all = appendSettings(all, v.Field(i))
+			continue
+		}
+		all = append(all, setting{
+			name:   snake(f.Name),
+			help:   f.Tag.Get("help"),
+			secret: f.Tag.Get("secret") != "",
+			value:  v.Field(i),
+		})
+	}
+	return all
+}
+
+// snake turns a field's name into a key: MaxJSONDepth into max_json_depth.
+func snake(name string) string {
+	var b strings.Builder
+	runes := []rune(name)
+	for i, r := range runes {
+		startsWord := i > 0 && unicode.IsUpper(r) &&
+			(!unicode.IsUpper(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1]))
+		if startsWord {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// setText sets s from the environment or a flag.
+func (s setting) setText(text string) error {
+	switch s.value.Interface().(type) {
+	case string:
+		s.value.SetString(text)
+	case []string:
+		s.value.Set(reflect.ValueOf(strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })))
+	case time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf(`%q is not a duration such as "25s" or "5m"`, text)
+		}
+		s.value.SetInt(int64(d))
+	default: // int, int64
+		n, err := strconv.ParseInt(text, 10, s.value.Type().Bits())
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		s.value.SetInt(n)
+	}
+	return nil
+}
+
+// setTOML sets s from a value of the file.
+func (s setting) setTOML(v any) error {
+	switch v := v.(type) {
+	case string:
+		if k := s.value.Kind(); k == reflect.String || s.isDuration() {
+			return s.setText(v)
+		}
+	case int64:
+		if s.value.CanInt() && !s.isDuration() {
+			return s.setText(strconv.FormatInt(v, 10))
+		}
+	case []any:
+		if list, ok := texts(v); ok && s.value.Kind() == reflect.Slice {
+			s.value.Set(reflect.ValueOf(list))
+			return nil
+		}
+	}
+	return fmt.Errorf("must be %s", s.kind())
+}
+
+func (s setting) isDuration() bool { return s.value.Type() == reflect.TypeFor[time.Duration]() }
+
+// kind says what a value of s looks like.
+func (s setting) kind() string {
+	switch {
+	case s.isDuration():
+		return `a duration such as "25s"`
+	case s.value.CanInt():
+		return "a whole number"
+	case s.value.Kind() == reflect.Slice:
+		return "a list of strings"
+	}
+	return "a string"
+}
+
+func texts(values []any) ([]string, bool) {
+	list := make([]string, 0, len(values))
+	for _, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			return nil, false
+		}
+		list = append(list, text)
+	}
+	return list, true
+}
+
+// String returns s as it is written in a file.
+func (s setting) String() string {
+	switch v := s.value.Interface().(type) {
+	case time.Duration:
+		return strconv.Quote(v.String())
+	case string:
+		if s.secret && v != "" {
+			v = "(secret)"
+		}
+		return strconv.Quote(v)
+	case []string:
+		quoted := make([]string, len(v))
+		for i, text := range v {
+			quoted[i] = strconv.Quote(text)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	return fmt.Sprint(s.value.Interface())
+}
+
+// applyFile sets what the TOML file says. A key it does not know is an error:
+// a misspelt limit must not go unnoticed.
+func applyFile(all []setting, path string) error {
+	var values map[string]any
+	if _, err := toml.DecodeFile(path, &values); err != nil {
+		return fmt.Errorf("configuration file: %w", err)
+	}
+	var faults []error
+	for key, v := range values {
+		i := slices.IndexFunc(all, func(s setting) bool { return s.name == key })
+		if i < 0 {
+			faults = append(faults, fmt.Errorf("%s: unknown key %q", path, key))
+			continue
+		}
+		if err := all[i].setTOML(v); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %s: %w", path, key, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// applyEnv sets what the environment says. Unknown SHAVEET_ variables are
+// errors too, but for those that other commands read.
+func applyEnv(all []setting, environ []string) error {
+	var faults []error
+	for _, line := range environ {
+		key, text, _ := strings.Cut(line, "=")
+		if !strings.HasPrefix(key, "SHAVEET_") || slices.Contains(otherEnv, key) || fromKubernetes(key, text) {
+			continue
+		}
+		i := slices.IndexFunc(all, func(s setting) bool { return s.env() == key })
+		if i < 0 {
+			faults = append(faults, fmt.Errorf("unknown environment variable %s", key))
+			continue
+		}
+		if err := all[i].setText(text); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// otherEnv are the variables that are not settings: the file's name, where
+// `shaveet call` finds the server, and what our examples and tests read.
+var otherEnv = []string{"SHAVEET_CONFIG", "SHAVEET_URL", "SHAVEET_RPC", "SHAVEET_PUBLIC", "SHAVEET_BIN", "SHAVEET_LONG"}
+
+// fromKubernetes reports whether a variable is one of those that Kubernetes
+// gives every container beside a service called shaveet, like
+// SHAVEET_SERVICE_HOST and SHAVEET_PORT=tcp://10.0.0.1:8082.
+func fromKubernetes(key, text string) bool {
+	return strings.HasPrefix(key, "SHAVEET_SERVICE_") || strings.HasPrefix(key, "SHAVEET_PORT_") ||
+		key == "SHAVEET_PORT" && strings.Contains(text, "://")
+}
+
+// readToken fills the admin token from its file.
+func readToken(cfg *server.Config) error {
+	if cfg.AdminTokenFile == "" {
+		return nil
+	}
+	if cfg.AdminToken != "" {
+		return errors.New("admin_token and admin_token_file: only one may be given")
+	}
+	content, err := os.ReadFile(cfg.AdminTokenFile)
+	if err != nil {
+		return fmt.Errorf("admin_token_file: %w", err)
+	}
+	cfg.AdminToken = strings.TrimSpace(string(content))
+	if cfg.AdminToken == "" {
+		return fmt.Errorf("admin_token_file: %s is empty", cfg.AdminTokenFile)
+	}
+	return nil
+}

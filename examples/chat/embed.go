@@ -1,0 +1,19 @@
+// Package chat holds the page that the three back ends of this example share.
+package chat
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed page
+var files embed.FS
+
+// Page is the folder page: index.html, chat.css and chat.js.
+func Page() fs.FS {
+	page, err := fs.Sub(files, "page")
+	if err != nil {
+		panic(err) // the folder is compiled in; it cannot be missing
+	}
+	return page
+}

@@ -1,0 +1,131 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/shaveet/shaveet/server/hub"
+)
+
+// A Config is all a server can be told. Its fields' names in snake_case are
+// the keys of the configuration file, with SHAVEET_ in front the names of the
+// environment variables, and with dashes the flags. The help tags are the
+// manual; docs/configuration.md is checked against them.
+type Config struct {
+	Listen         string   `help:"address of the main door: admin API and browsers"`
+	PublicListen   string   `help:"address of the public door: browsers only; the one a proxy may be pointed at"`
+	AdminListen    string   `help:"address of a door for the admin API alone, as host:port or unix:/path; takes it off the main door"`
+	AdminToken     string   `help:"secret that admin calls must show as a bearer token" secret:"true"`
+	AdminTokenFile string   `help:"file that holds the admin token"`
+	AllowedHosts   []string `help:"names, beside addresses and localhost, that admin calls without a token may be addressed to"`
+
+	PollTimeout   time.Duration `help:"how long a poll without news is held"`
+	IdleTime      time.Duration `help:"a client without a session is let go after this"`
+	MinAge        time.Duration `help:"but not before it is this old"`
+	SweepInterval time.Duration `help:"time between two looks for idle clients"`
+
+	DrainDelay   time.Duration `help:"at SIGTERM: time between not being ready and closing the doors"`
+	DrainTimeout time.Duration `help:"at SIGTERM: time for what is under way to end"`
+
+	HeaderTimeout time.Duration `help:"time a request's header may take to arrive"`
+	BodyTimeout   time.Duration `help:"time a request's body may take to arrive"`
+	WriteTimeout  time.Duration `help:"time an answer may take to be written"`
+	KeepAlive     time.Duration `help:"time a connection may stay open between two requests"`
+
+	MaxConnections int   `help:"connections open at once on each door; 0: what the descriptor limit leaves room for"`
+	MaxHeaderBytes int   `help:"bytes of a request's header"`
+	MaxBodyBytes   int64 `help:"bytes of an admin request's body"`
+	MaxBatchCalls  int   `help:"calls in one admin request"`
+	MaxJSONDepth   int   `help:"levels of nesting in an admin request"`
+	MaxPollClients int   `help:"clients in one poll"`
+
+	LogLevel  string `help:"debug, info, warn or error"`
+	LogFormat string `help:"text or json"`
+
+	Limits hub.Limits
+}
+
+// DefaultConfig returns the configuration of a server that was told nothing.
+func DefaultConfig() Config {
+	return Config{
+		Listen: "127.0.0.1:8082",
+
+		PollTimeout:   25 * time.Second,
+		IdleTime:      25 * time.Second,
+		MinAge:        60 * time.Second,
+		SweepInterval: 10 * time.Second,
+
+		DrainDelay:   time.Second,
+		DrainTimeout: 10 * time.Second,
+
+		HeaderTimeout: 10 * time.Second,
+		BodyTimeout:   10 * time.Second,
+		WriteTimeout:  10 * time.Second,
+		KeepAlive:     75 * time.Second,
+
+		MaxHeaderBytes: 16 << 10,
+		MaxBodyBytes:   2 << 20,
+		MaxBatchCalls:  1000,
+		MaxJSONDepth:   64,
+		MaxPollClients: 16,
+
+		LogLevel:  "info",
+		LogFormat: "text",
+
+		Limits: hub.DefaultLimits(),
+	}
+}
+
+// Validate says all that is wrong with c, each named by its key.
+func (c Config) Validate() error {
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Listen != "", "listen: must not be empty")
+	check(c.AdminListen == "" || c.AdminToken != "" || local(c.AdminListen),
+		"admin_listen: %s can be reached from other machines, so an admin token is required", c.AdminListen)
+	check(c.AdminToken == "" || len(c.AdminToken) >= 16, "admin_token: must have at least 16 characters")
+	for name, d := range map[string]time.Duration{
+		"poll_timeout": c.PollTimeout, "idle_time": c.IdleTime, "sweep_interval": c.SweepInterval,
+		"drain_timeout": c.DrainTimeout, "header_timeout": c.HeaderTimeout, "body_timeout": c.BodyTimeout,
+		"write_timeout": c.WriteTimeout, "keep_alive": c.KeepAlive, "window": c.Limits.Window,
+		"let_go_age": c.Limits.LetGoAge,
+	} {
+		check(d > 0, "%s: must be more than 0, as in \"25s\"", name)
+	}
+	check(c.MinAge >= 0 && c.DrainDelay >= 0, "min_age, drain_delay: must not be negative")
+	for name, n := range map[string]int64{
+		"max_header_bytes": int64(c.MaxHeaderBytes), "max_body_bytes": c.MaxBodyBytes,
+		"max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
+		"max_poll_clients": int64(c.MaxPollClients),
+	} {
+		check(n > 0, "%s: must be more than 0", name)
+	}
+	check(c.MaxConnections >= 0, "max_connections: must not be negative")
+	check(new(slog.Level).UnmarshalText([]byte(c.LogLevel)) == nil, "log_level: must be debug, info, warn or error")
+	check(c.LogFormat == "text" || c.LogFormat == "json", "log_format: must be text or json")
+	if err := c.Limits.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// local reports whether only this machine can reach a door at address.
+func local(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,278 @@
+// Package server is where the parts are joined: hub, transports, admin API and
+// sweeper behind the doors that callers come through.
+//
+// A whole server runs inside any Go program:
+//
+//	srv, err := server.New(server.DefaultConfig(), memory.New(), server.Options{})
+//	...
+//	err = srv.Serve(ctx, server.Doors{Main: listener})
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/shaveet/shaveet/gc"
+	"github.com/shaveet/shaveet/rpcapi"
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport/longpoll"
+)
+
+// Options are what a server needs beside its configuration. Zero fields mean
+// the defaults.
+type Options struct {
+	Logger  *slog.Logger // default slog.Default()
+	Version string       // told by the admin API; default "dev"
+}
+
+// A Server is one push server. New makes it, Serve runs it, once.
+type Server struct {
+	cfg   Config
+	log   *slog.Logger
+	hub   *hub.Hub
+	admin http.Handler
+	poll  http.Handler
+	sweep *gc.Sweeper
+
+	drain    context.Context // ends when held requests must be answered
+	endDrain context.CancelFunc
+	draining atomic.Bool // not ready any more
+}
+
+// New returns a server on the given log. The error says all that is wrong with
+// cfg.
+func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	log := opts.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	s := &Server{cfg: cfg, log: log}
+	s.drain, s.endDrain = context.WithCancel(context.Background())
+	s.hub = hub.New(hub.Config{NewKey: newKey, Limits: cfg.Limits}, broker)
+	s.poll = longpoll.New(s.hub, longpoll.Options{
+		Timeout:      cfg.PollTimeout,
+		WriteTimeout: cfg.WriteTimeout,
+		MaxClients:   cfg.MaxPollClients,
+		Logger:       log,
+		Drain:        s.drain,
+	})
+	s.admin = rpcapi.New(s.hub, rpcapi.Options{
+		MaxBody:  cfg.MaxBodyBytes,
+		MaxBatch: cfg.MaxBatchCalls,
+		MaxDepth: cfg.MaxJSONDepth,
+		Version:  cmp.Or(opts.Version, "dev"),
+		Logger:   log,
+	})
+	s.sweep = gc.New(s.hub, gc.Options{
+		Interval: cfg.SweepInterval,
+		IdleTime: cfg.IdleTime,
+		MinAge:   cfg.MinAge,
+		Swept: func(sw gc.Sweep) {
+			log.Info("let go of idle clients", "clients", sw.LetGo, "took", sw.Took)
+		},
+	})
+	return s, nil
+}
+
+// newKey returns a client's secret: 122 random bits as 32 hex digits.
+func newKey() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+// Hub returns the server's hub, for programs that have a server inside.
+func (s *Server) Hub() *hub.Hub { return s.hub }
+
+// Doors are the listeners a server is reached by. Main is required; a nil
+// Admin leaves the admin API on the main door unless Config.AdminListen says
+// otherwise.
+type Doors struct{ Main, Public, Admin net.Listener }
+
+// Serve runs the server until ctx ends, then lets go of its callers: readiness
+// goes, then the listeners, then what is held is answered. It returns nil when
+// all this was done in time, and an error if a part failed. It closes the
+// listeners and leaves nothing running.
+func (s *Server) Serve(ctx context.Context, doors Doors) error {
+	inner, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	defer s.endDrain()
+
+	var parts sync.WaitGroup
+	run := func(f func(context.Context) error) {
+		parts.Go(func() {
+			if err := f(inner); inner.Err() == nil {
+				stop(err) // the first to end ends all
+			}
+		})
+	}
+	run(s.hub.Run)
+	run(s.sweep.Run)
+	servers := s.open(doors, run)
+
+	select {
+	case <-ctx.Done():
+	case <-inner.Done():
+	}
+	failed := context.Cause(inner)
+	err := s.close(servers)
+	stop(nil)
+	parts.Wait()
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// open starts to serve every door.
+func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*http.Server {
+	main, public, admin := s.routes()
+	var servers []*http.Server
+	for _, d := range []struct {
+		name     string
+		listener net.Listener
+		handler  http.Handler
+	}{{"main", doors.Main, main}, {"public", doors.Public, public}, {"admin", doors.Admin, admin}} {
+		if d.listener == nil {
+			continue
+		}
+		srv := s.httpServer(d.handler)
+		servers = append(servers, srv)
+		listener := limitListener(d.listener, s.cfg.MaxConnections)
+		run(func(ctx context.Context) error {
+			if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			<-ctx.Done() // the door is shut, but what came through it is still at work
+			return nil
+		})
+		s.log.Info("listening", "door", d.name, "addr", d.listener.Addr().String())
+	}
+	return servers
+}
+
+func (s *Server) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           s.survive(h),
+		ReadHeaderTimeout: s.cfg.HeaderTimeout,
+		// From the header's end; a poll, which may be held longer, sets its own.
+		WriteTimeout:   s.cfg.BodyTimeout + s.cfg.WriteTimeout,
+		IdleTimeout:    s.cfg.KeepAlive,
+		MaxHeaderBytes: s.cfg.MaxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is not here either
+	}
+}
+
+// survive makes a handler's panic the end of one connection, and an error in
+// the log: net/http would tell it where we log what clients do wrong.
+func (s *Server) survive(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v != http.ErrAbortHandler {
+				s.log.Error("a handler panicked", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// close lets go of the callers. Held polls are answered only after the doors
+// are shut: their pages poll again within a millisecond, and would otherwise
+// come back to us.
+func (s *Server) close(servers []*http.Server) error {
+	s.draining.Store(true)
+	s.log.Info("draining", "delay", s.cfg.DrainDelay, "timeout", s.cfg.DrainTimeout)
+	time.Sleep(s.cfg.DrainDelay)
+
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	var shut sync.WaitGroup
+	var late atomic.Bool
+	var open atomic.Int64 // doors
+	open.Store(int64(len(servers)))
+	for _, srv := range servers {
+		srv.RegisterOnShutdown(func() { // its door is shut by now
+			if true {
+				s.endDrain()
+			}
+		})
+		shut.Go(func() {
+			if err := srv.Shutdown(ctx); err != nil {
+				late.Store(true)
+				srv.Close()
+			}
+		})
+	}
+	shut.Wait()
+	if late.Load() {
+		return fmt.Errorf("some requests had not ended after drain_timeout = %v and were cut off", s.cfg.DrainTimeout)
+	}
+	return nil
+}
+
+// healthz answers as long as the process can.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") }
+
+// readyz tells whether new callers should be sent here.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case <-s.hub.Ready():
+		if !s.draining.Load() {
+			text(w, http.StatusOK, "ready")
+			return
+		}
+		text(w, http.StatusServiceUnavailable, "draining")
+	default:
+		text(w, http.StatusServiceUnavailable, "waiting for the log")
+	}
+}
+
+// patient waits for a request's body only so long. A chunked body is the last
+// thing on its connection: should its header have named a length as well, we
+// and a proxy could disagree about where the next request begins. So is what
+// HTTP/1.0 sends, where net/http passes over that header.
+func (s *Server) patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		rc.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // every connection of net/http has deadlines
+		r.Body = &timedBody{r.Body, rc}
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// A timedBody lifts the deadline at its end. Left to pass while the request is
+// at work, it would look as if the peer had gone.
+type timedBody struct {
+	io.ReadCloser
+	conn *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.conn.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
