@@ -22,20 +22,20 @@ type Config struct {
 type Limits struct {
 	Window          time.Duration `help:"how long a channel keeps a message"`
 	ChannelBytes    int           `help:"bytes a channel keeps, each message charged its length + 256"`
-	ChannelMessages int           `help:"messages a channel keeps; 0 or less: no such limit"`
+	ChannelMessages int           `help:"messages a channel keeps; 0: as many as its bytes hold"`
 	ChannelNotices  int           `help:"join, leave and other notices a channel keeps"`
-	NoticeMembers   int           `help:"members above which a channel has counts instead of join and leave notices"`
+	NoticeMembers   int           `help:"members above which a channel tells their number instead of who joins and leaves"`
 	MessageBytes    int           `help:"bytes of one message's data, and of its sender"`
 	TotalBytes      int64         `help:"bytes all channels keep together; new channels are refused from 7/8 of it"`
 	NameBytes       int           `help:"bytes of a client id or a channel name"`
 
 	Channels               int           `help:"channels that exist at once"`
-	Clients                int           `help:"clients that exist at once, let-go ones not counted"`
+	Clients                int           `help:"clients that exist at once, those let go not counted"`
 	SubscriptionsPerClient int           `help:"channels one client is subscribed to"`
 	SessionsPerClient      int           `help:"readers attached to one client at once"`
 	PairsPerCall           int           `help:"(client, channel) pairs in one subscribe or unsubscribe"`
-	LetGoClients           int           `help:"let-go clients that wait to be revived"`
-	LetGoAge               time.Duration `help:"how long they wait"`
+	LetGoClients           int           `help:"clients let go that wait to be revived"`
+	LetGoAge               time.Duration `help:"how long a client let go waits to be revived"`
 
 	BatchMessages int `help:"messages in one batch"`
 	BatchBytes    int `help:"bytes of data in one batch; one message may be larger"`

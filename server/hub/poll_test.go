@@ -23,6 +23,7 @@ import (
 // one answer that was taken, and those in lost answers come again.
 func TestPolls(t *testing.T) {
 	flag.Set("rapid.nofailfile", "true")
+	flag.Set("rapid.shrinktime", "-1s") // see TestDelivery
 	flag.Set("rapid.checks", "3000")
 	flag.Set("rapid.seed", strconv.FormatUint(rand.Uint64(), 10)) // the bubble's clock is always the same
 	synctest.Test(t, func(t *testing.T) {

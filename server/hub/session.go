@@ -110,6 +110,13 @@ func (s *Session) Collect() Batch {
 		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: h.position(0)})
 	}
 	s.readMemberships(&b)
+	if len(s.announced) > 0 {
+		// No step further: whoever is created under the same name is owed
+		// what was said since, and may be read for from this position.
+		s.offered = s.cursor
+		b.Position = h.position(s.cursor)
+		return b
+	}
 	h.yield()
 	var cut bool
 	b.Messages, cut = s.gather(top, func(src source) { s.lost(src, &b) })

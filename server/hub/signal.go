@@ -34,7 +34,9 @@ const (
 	SignalResync
 	// SignalCount: Channel has Count members; it is too large for notices.
 	SignalCount
-	// SignalGone: Client does not exist any more.
+	// SignalGone: Client does not exist any more. Its batch has nothing else
+	// and does not move the reader. Read for other clients in the same
+	// session, or for a new one of the same name in a session of its own.
 	SignalGone
 	// SignalSuperseded: a newer session of the same id has taken over.
 	SignalSuperseded
