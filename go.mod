@@ -6,7 +6,6 @@ require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/rpc v1.2.1
+	go.uber.org/goleak v1.3.0
 	pgregory.net/rapid v1.3.0
 )
-
-require go.uber.org/goleak v1.3.0 // indirect

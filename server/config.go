@@ -18,18 +18,18 @@ import (
 type Config struct {
 	Listen         string   `help:"address of the main door: admin API and browsers"`
 	PublicListen   string   `help:"address of the public door: browsers only; the one a proxy may be pointed at"`
-	AdminListen    string   `help:"address of a door for the admin API alone, as host:port or unix:/path; takes it off the main door"`
-	AdminToken     string   `help:"secret that admin calls must show as a bearer token" secret:"true"`
+	AdminListen    string   `help:"address of a door for the admin API alone, host:port or unix:/path; the main door then has none"`
+	AdminToken     string   `help:"secret that admin calls must show as a bearer token; at least 16 characters" secret:"true"`
 	AdminTokenFile string   `help:"file that holds the admin token"`
-	AllowedHosts   []string `help:"names, beside addresses and localhost, that admin calls without a token may be addressed to"`
+	AllowedHosts   []string `help:"host names that admin calls without a token may use, beside addresses and localhost"`
 
 	PollTimeout   time.Duration `help:"how long a poll without news is held"`
-	IdleTime      time.Duration `help:"a client without a session is let go after this"`
-	MinAge        time.Duration `help:"but not before it is this old"`
+	IdleTime      time.Duration `help:"how long a client may have no poll or connection before it is let go"`
+	MinAge        time.Duration `help:"age below which no client is let go: a page needs time to load"`
 	SweepInterval time.Duration `help:"time between two looks for idle clients"`
 
-	DrainDelay   time.Duration `help:"at SIGTERM: time between not being ready and closing the doors"`
-	DrainTimeout time.Duration `help:"at SIGTERM: time for what is under way to end"`
+	DrainDelay   time.Duration `help:"at SIGTERM: how long to be not ready before the doors close, so that a balancer notices"`
+	DrainTimeout time.Duration `help:"at SIGTERM: how long what is under way may then take to end"`
 
 	HeaderTimeout time.Duration `help:"time a request's header may take to arrive"`
 	BodyTimeout   time.Duration `help:"time a request's body may take to arrive"`
@@ -37,7 +37,7 @@ type Config struct {
 	KeepAlive     time.Duration `help:"time a connection may stay open between two requests"`
 
 	MaxConnections int   `help:"connections open at once on each door; 0: what the descriptor limit leaves room for"`
-	MaxHeaderBytes int   `help:"bytes of a request's header"`
+	MaxHeaderBytes int   `help:"bytes of a request's header, its URL included"`
 	MaxBodyBytes   int64 `help:"bytes of an admin request's body"`
 	MaxBatchCalls  int   `help:"calls in one admin request"`
 	MaxJSONDepth   int   `help:"levels of nesting in an admin request"`

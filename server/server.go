@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -120,6 +119,7 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 	}
 	run(s.hub.Run)
 	run(s.sweep.Run)
+	s.awaitLog(ctx, inner)
 	servers := s.open(doors, run)
 
 	select {
@@ -134,6 +134,18 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 		return failed
 	}
 	return err
+}
+
+// awaitLog gives the log a moment to be found, so that the first caller finds
+// a server that is ready. If that takes longer, the doors open all the same,
+// and readiness says what is missing.
+func (s *Server) awaitLog(ctx, inner context.Context) {
+	select {
+	case <-s.hub.Ready():
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+	case <-inner.Done():
+	}
 }
 
 // open starts to serve every door.
@@ -211,7 +223,7 @@ func (s *Server) close(servers []*http.Server) error {
 	open.Store(int64(len(servers)))
 	for _, srv := range servers {
 		srv.RegisterOnShutdown(func() { // its door is shut by now
-			if true {
+			if open.Add(-1) == 0 {
 				s.endDrain()
 			}
 		})
@@ -254,25 +266,9 @@ func (s *Server) patient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		rc.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // every connection of net/http has deadlines
-		r.Body = &timedBody{r.Body, rc}
 		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// A timedBody lifts the deadline at its end. Left to pass while the request is
-// at work, it would look as if the peer had gone.
-type timedBody struct {
-	io.ReadCloser
-	conn *http.ResponseController
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		b.conn.SetReadDeadline(time.Time{})
-	}
-	return n, err
 }

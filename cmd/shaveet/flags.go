@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 
 	"github.com/shaveet/shaveet/server"
@@ -120,7 +118,10 @@ func printFlags(fs *flag.FlagSet) {
 		_, help := flag.UnquoteUsage(f)
 		lines = append(lines, [2]string{dashes + f.Name, help})
 	})
-	width := len(slices.MaxFunc(lines, func(a, b [2]string) int { return cmp.Compare(len(a[0]), len(b[0])) })[0])
+	width := 0
+	for _, l := range lines {
+		width = max(width, len(l[0]))
+	}
 	for _, l := range lines {
 		fmt.Fprintf(fs.Output(), "  %-*s  %s\n", width, l[0], l[1])
 	}

@@ -33,7 +33,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if host, _, _ := net.SplitHostPort(cfg.Listen); cfg.AdminToken == "" && !isLoopback(host) && cfg.AdminListen == "" {
+	if adminIsHalfOpen(cfg) {
 		log.Warn("the main door can be reached from other machines; without an admin token, only this one may call the admin API",
 			"listen", cfg.Listen)
 	}
@@ -45,9 +45,13 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	return nil
 }
 
-func isLoopback(host string) bool {
+// adminIsHalfOpen reports whether others can come to the admin API's door, and
+// nothing but where they come from keeps them out.
+func adminIsHalfOpen(cfg server.Config) bool {
+	host, _, _ := net.SplitHostPort(cfg.Listen)
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+	return !loopback && cfg.AdminToken == "" && cfg.AdminListen == ""
 }
 
 // logger returns the program's log, on standard error.

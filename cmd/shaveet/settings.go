@@ -138,7 +138,7 @@ func texts(values []any) ([]string, bool) {
 func (s setting) String() string {
 	switch v := s.value.Interface().(type) {
 	case time.Duration:
-		return strconv.Quote(v.String())
+		return strconv.Quote(short(v))
 	case string:
 		if s.secret && v != "" {
 			v = "(secret)"
@@ -152,6 +152,18 @@ func (s setting) String() string {
 		return "[" + strings.Join(quoted, ", ") + "]"
 	}
 	return fmt.Sprint(s.value.Interface())
+}
+
+// short writes a duration without the zeros at its end: 5m, not 5m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // applyFile sets what the TOML file says. A key it does not know is an error:

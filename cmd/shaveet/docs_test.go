@@ -1,0 +1,124 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/shaveet/shaveet/server"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md")
+
+// The manual is made from the configuration, so it cannot say anything else.
+func TestConfigurationManual(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	page, err := manual()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(written) != page {
+		t.Errorf("%s is not what the configuration says; run go test ./cmd/shaveet -run Manual -update", path)
+	}
+}
+
+// chapters divide the settings, in their order: each begins with a key.
+var chapters = []struct{ key, title, text string }{
+	{"listen", "Doors", "Where the server is reached, and who may call the admin API. Point proxies and the world at the public door only:\n" +
+		"behind a proxy on the same machine, every visitor of the main door looks like your backend."},
+	{"poll_timeout", "Polls and idle clients", ""},
+	{"drain_delay", "Shutdown", "Together, the two times should be less than what a supervisor waits before it kills: unless told otherwise, Docker\n" +
+		"waits 10 s, Kubernetes 30 s and systemd 90 s."},
+	{"header_timeout", "Slow peers", ""},
+	{"max_connections", "Size of requests", "What is larger is refused; connections beyond their number wait."},
+	{"log_level", "Log", "The log goes to standard error. It never has a key or a token in it."},
+	{"window", "What channels keep", "A message is kept until one of these is reached."},
+	{"channels", "How much there may be", ""},
+	{"batch_messages", "Batches", "How much of what is waiting a reader is given in one piece."},
+}
+
+const preface = `# Configuration
+
+<!-- Made from server/config.go by go test ./cmd/shaveet -run Manual -update. Do not edit. -->
+
+Shaveet runs without any configuration. What you want to change can be said in four places; of these, the later one
+counts:
+
+1. the defaults, below
+2. a TOML file, named by ` + "`--config FILE` or `SHAVEET_CONFIG`" + `
+3. environment variables: ` + "`SHAVEET_POLL_TIMEOUT=30s`" + `
+4. flags: ` + "`--poll-timeout 30s`" + `
+
+` + "```" + `toml
+# /etc/shaveet.toml
+listen           = "127.0.0.1:8082"
+public_listen    = "127.0.0.1:8083"
+admin_token_file = "/etc/shaveet.token"
+window           = "10m"
+allowed_hosts    = ["push.internal"]
+` + "```" + `
+
+` + "`shaveet config`" + ` prints the configuration in force, with the same flags and variables, as such a file. A key, variable
+or flag that does not exist, and a value that makes no sense, are errors: the server says which, and does not start.
+
+Durations are written ` + "`90s`, `5m` or `1h30m`" + `, sizes as a number of bytes, lists in variables and flags with commas. Every
+limit can be changed, but none can be switched off, except where 0 is said to do so.
+
+Beside the settings there are ` + "`-p PORT`, short for `--listen 127.0.0.1:PORT`, and `-d`" + `, which explains how to run Shaveet as
+a service. Secrets are best given as a file (` + "`admin_token_file`" + `): other users of the machine can see flags. The variables that
+Kubernetes sets beside a service called shaveet (` + "`SHAVEET_SERVICE_HOST`, `SHAVEET_PORT=tcp://…`" + `) are passed over.
+`
+
+// manual makes docs/configuration.md.
+func manual() (string, error) {
+	var b strings.Builder
+	b.WriteString(preface)
+	cfg := server.DefaultConfig()
+	next := 0
+	for _, s := range settings(&cfg) {
+		if next < len(chapters) && chapters[next].key == s.name {
+			c := chapters[next]
+			next++
+			fmt.Fprintf(&b, "\n## %s\n\n", c.title)
+			if c.text != "" {
+				fmt.Fprintf(&b, "%s\n\n", c.text)
+			}
+			b.WriteString("| Key | Default | Meaning | Variable | Flag |\n| --- | --- | --- | --- | --- |\n")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | `--%s` |\n", s.name, inTable(s), s.help, s.env(), s.flag())
+	}
+	if next < len(chapters) {
+		return "", fmt.Errorf("there is no key %s for a chapter to begin with", chapters[next].key)
+	}
+	return b.String(), nil
+}
+
+// inTable writes a default for people.
+func inTable(s setting) string {
+	text := strings.Trim(s.String(), `"`)
+	if text == "" || text == "[]" {
+		return "none"
+	}
+	text = "`" + text + "`"
+	if !s.value.CanInt() || !strings.HasSuffix(s.name, "_bytes") {
+		return text
+	}
+	switch n := s.value.Int(); {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%s (%d MiB)", text, n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%s (%d KiB)", text, n>>10)
+	}
+	return text
+}

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/shaveet/shaveet/server/broker/memory"
+)
+
+func TestDefaultsAreValid(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is wrong is named by its key, all of it at once.
+func TestValidate(t *testing.T) {
+	for key, change := range map[string]func(*Config){
+		"listen":           func(c *Config) { c.Listen = "" },
+		"admin_token":      func(c *Config) { c.AdminToken = "short" },
+		"poll_timeout":     func(c *Config) { c.PollTimeout = 0 },
+		"idle_time":        func(c *Config) { c.IdleTime = -1 },
+		"min_age":          func(c *Config) { c.MinAge = -1 },
+		"sweep_interval":   func(c *Config) { c.SweepInterval = 0 },
+		"drain_delay":      func(c *Config) { c.DrainDelay = -1 },
+		"drain_timeout":    func(c *Config) { c.DrainTimeout = 0 },
+		"header_timeout":   func(c *Config) { c.HeaderTimeout = 0 },
+		"body_timeout":     func(c *Config) { c.BodyTimeout = 0 },
+		"write_timeout":    func(c *Config) { c.WriteTimeout = 0 },
+		"keep_alive":       func(c *Config) { c.KeepAlive = 0 },
+		"max_connections":  func(c *Config) { c.MaxConnections = -1 },
+		"max_header_bytes": func(c *Config) { c.MaxHeaderBytes = 0 },
+		"max_body_bytes":   func(c *Config) { c.MaxBodyBytes = 0 },
+		"max_batch_calls":  func(c *Config) { c.MaxBatchCalls = -1 },
+		"max_json_depth":   func(c *Config) { c.MaxJSONDepth = 0 },
+		"max_poll_clients": func(c *Config) { c.MaxPollClients = 0 },
+		"log_level":        func(c *Config) { c.LogLevel = "loud" },
+		"log_format":       func(c *Config) { c.LogFormat = "xml" },
+		"window":           func(c *Config) { c.Limits.Window = 0 },
+		"channel_bytes":    func(c *Config) { c.Limits.ChannelBytes = 1000 },
+		"total_bytes":      func(c *Config) { c.Limits.TotalBytes = 1000 },
+		"clients":          func(c *Config) { c.Limits.Clients = -1 },
+		"let_go_age":       func(c *Config) { c.Limits.LetGoAge = 0 },
+	} {
+		cfg := DefaultConfig()
+		change(&cfg)
+		err := cfg.Validate()
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("with a bad %s: %v, want an error that names it", key, err)
+		}
+		if _, fault := New(cfg, memory.New(), Options{}); fault == nil {
+			t.Errorf("with a bad %s there is a server", key)
+		}
+		cfg.KeepAlive = -1
+		if err := cfg.Validate(); !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "keep_alive") {
+			t.Errorf("with a bad %s and a bad keep_alive: %v, want both named", key, err)
+		}
+	}
+}
+
+// A door for the admin API that others can reach needs a token.
+func TestAdminListenOffLoopbackNeedsToken(t *testing.T) {
+	for address, local := range map[string]bool{
+		"127.0.0.1:8084": true, "127.1.2.3:8084": true, "[::1]:8084": true, "localhost:8084": true, "unix:/run/shaveet.sock": true,
+		":8084": false, "0.0.0.0:8084": false, "[::]:8084": false, "192.168.1.2:8084": false, "example.com:8084": false,
+		"localhost.evil.test:8084": false, "nonsense": false,
+	} {
+		cfg := DefaultConfig()
+		cfg.AdminListen = address
+		if err := cfg.Validate(); (err == nil) != local {
+			t.Errorf("admin_listen %s without a token: %v", address, err)
+		} else if err != nil && !strings.Contains(err.Error(), "admin_listen") {
+			t.Errorf("admin_listen %s: %v, want it named", address, err)
+		}
+		cfg.AdminToken = rightToken
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("admin_listen %s with a token: %v", address, err)
+		}
+	}
+	cfg := DefaultConfig()
+	cfg.Listen = "0.0.0.0:8082"
+	if err := cfg.Validate(); err != nil {
+		t.Errorf("listen off loopback is allowed: %v", err)
+	}
+}
