@@ -28,7 +28,7 @@ var backends = []struct {
 }{
 	{"go", func(t *testing.T) *exec.Cmd {
 		path := filepath.Join(t.TempDir(), "chat")
-		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./go").CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", path, "./go").CombinedOutput(); err != nil {
 			t.Fatalf("go build: %v\n%s", err, out)
 		}
 		return exec.Command(path)

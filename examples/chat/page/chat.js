@@ -10,6 +10,7 @@ let me = null; // the answer to our last join
 let rejoining = false;
 const names = new Map(); // client_id: name, of whoever is or was here
 const present = new Set(); // client_ids of whoever is here
+let moves = 0; // how often somebody came or went
 
 // ---- the back end
 
@@ -77,6 +78,7 @@ function hear({ client_id: id, payload, payload_raw: text }) {
 }
 
 async function comes(id) {
+  moves++;
   present.add(id);
   const who = notice(id, id === me.client_id ? 'You have joined' : 'joined');
   if (!names.has(id)) await refreshMembers().catch(() => {});
@@ -85,16 +87,20 @@ async function comes(id) {
 }
 
 function goes(id) {
+  moves++;
   if (!present.delete(id)) return;
   notice(id, 'left');
   listMembers();
 }
 
 async function refreshMembers() {
+  const before = moves;
   const response = await fetch('members');
   if (!response.ok) throw new Error(`members: ${response.status}`);
+  const members = await response.json();
+  if (moves !== before) return refreshMembers(); // the list may be older than what we have heard since
   present.clear();
-  for (const member of await response.json()) {
+  for (const member of members) {
     names.set(member.client_id, member.name);
     present.add(member.client_id);
   }
@@ -117,7 +123,7 @@ function says(id, text) {
   const now = new Date();
   const time = element('time', '', now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
   time.dateTime = now.toISOString();
-  line.append(element('span', 'who', nameOf(id)), text, time);
+  line.append(element('span', 'who', nameOf(id)), ' ', text, time);
   addLine(line);
 }
 
@@ -125,7 +131,7 @@ function says(id, text) {
 function notice(id, what) {
   const line = element('li', 'notice', '');
   const who = id === me.client_id && what !== 'left' ? null : element('span', 'who', nameOf(id));
-  line.append(...(who ? [who, what] : [what]));
+  line.append(...(who ? [who, ' ', what] : [what]));
   addLine(line);
   return who;
 }
@@ -178,14 +184,19 @@ at('join').addEventListener('submit', async (event) => {
   button.disabled = false;
 });
 
+let said = Promise.resolve();
+
 at('say').addEventListener('submit', async (event) => {
   event.preventDefault();
   const field = at('text');
   const text = field.value;
   at('problem').hidden = true;
   field.value = '';
+  // One after the other: requests side by side may overtake each other.
+  const saying = said.then(() => post('say', { client_id: me.client_id, token: me.token, text }));
+  said = saying.catch(() => {});
   try {
-    await post('say', { client_id: me.client_id, token: me.token, text });
+    await saying;
   } catch (error) {
     if (field.value === '') field.value = text; // nothing is lost
     complain(error);
@@ -198,6 +209,9 @@ addEventListener('pagehide', () => {
 });
 addEventListener('offline', () => me && show('lost', 'offline'));
 addEventListener('online', () => me && show('live', 'connected'));
+
+// The page's address may ask for JSONP, to try what browsers behind odd proxies get.
+if (window.Shaveet && new URLSearchParams(location.search).has('disableCORS')) Shaveet.jsonp = true;
 
 window.Shaveet?.onGone((id) => {
   if (me && id === me.client_id) rejoin();

@@ -1,0 +1,148 @@
+// The real program, for tests that must see it through a browser.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { until } from './browser.mjs';
+
+/** What may take long on a busy machine; where all is well nobody waits for it. */
+export const PATIENCE = 20_000;
+
+let built;
+
+/** The path of the program: SHAVEET_BIN, or one built now. */
+function binary() {
+  if (process.env.SHAVEET_BIN) return process.env.SHAVEET_BIN;
+  if (!built) {
+    const dir = mkdtempSync(join(tmpdir(), 'shaveet-browser-'));
+    process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+    const root = fileURLToPath(new URL('../../../', import.meta.url));
+    execFileSync('go', ['build', '-o', join(dir, 'shaveet'), './cmd/shaveet'], { cwd: root, stdio: 'inherit' });
+    built = join(dir, 'shaveet');
+  }
+  return built;
+}
+
+/** The program reads its settings from SHAVEET_…, which must not be ours. */
+const environment = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SHAVEET_')));
+
+/**
+ * A free port. It is below those that systems give to whoever connects: while
+ * the program is down between two runs, nobody takes it by accident.
+ */
+async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer();
+    const free = await new Promise((resolve) =>
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)),
+    );
+    await new Promise((resolve) => server.close(resolve));
+    if (free) return port;
+  }
+}
+
+let calls = 0;
+
+/** A Shaveet on ports of its own, which stay the same when it is started again. */
+export class Program {
+  #command;
+  #flags;
+  #child;
+  #ended;
+  #output = '';
+
+  /** Starts `shaveet demo` (with the chat at `page`) or `shaveet serve`, with these flags and those for its doors. */
+  static async start(command, ...flags) {
+    const program = new Program();
+    program.#command = command;
+    program.#flags = flags;
+    const door = async (flag) => {
+      const address = `127.0.0.1:${await freePort()}`;
+      program.#flags.push(flag, address);
+      return `http://${address}`;
+    };
+    program.admin = `${await door('--listen')}/`;
+    program.public = await door('--public-listen');
+    if (command === 'demo') program.page = `${await door('--page-listen')}/`;
+    await program.start();
+    return program;
+  }
+
+  async start() {
+    const child = spawn(binary(), [this.#command, ...this.#flags], { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    this.#output = '';
+    const gather = (text) => (this.#output += text);
+    child.stdout.setEncoding('utf8').on('data', gather);
+    child.stderr.setEncoding('utf8').on('data', gather);
+    const abandoned = () => child.kill('SIGKILL');
+    process.once('exit', abandoned);
+    this.#ended = new Promise((resolve) => {
+      child.once('error', (error) => resolve({ error }));
+      child.once('close', (code, signal) => resolve({ code, signal }));
+    }).finally(() => process.off('exit', abandoned));
+
+    let ended;
+    this.#ended.then((how) => (ended = how));
+    await until(
+      () => {
+        assert.equal(ended, undefined, `the program has ended: ${this.#output}`);
+        return this.#ready();
+      },
+      PATIENCE,
+      'the program is ready',
+    );
+    if (this.page) {
+      // Had a port been taken, the demo would be somewhere else.
+      assert.ok(this.#output.includes(`The chat is at        ${this.page}\n`), this.#output);
+      assert.ok(this.#output.includes(`curl ${this.admin} -d `), this.#output);
+    }
+  }
+
+  async #ready() {
+    const urls = [`${this.admin}readyz`, `${this.public}/readyz`, ...(this.page ? [this.page] : [])];
+    const answers = await Promise.all(urls.map((url) => fetch(url).then(async (r) => (await r.text(), r.ok)).catch(() => false)));
+    return answers.every(Boolean);
+  }
+
+  /** Sends a signal and waits for the end, of which it tells the code or signal, and the time in ms. */
+  async end(signal = 'SIGKILL') {
+    const began = Date.now();
+    this.#child.kill(signal);
+    let late;
+    const timeout = new Promise((_, reject) => {
+      late = setTimeout(() => reject(new Error(`${signal} did not end it: ${this.#output}`)), PATIENCE);
+    });
+    const how = await Promise.race([this.#ended, timeout]).finally(() => clearTimeout(late));
+    return { ...how, ms: Date.now() - began, output: this.#output };
+  }
+
+  /** Posts a body to the admin API. */
+  async post(body) {
+    const response = await fetch(this.admin, { method: 'POST', body });
+    assert.equal(response.status, 200);
+    return response.text();
+  }
+
+  /** Calls a method as backends of 2010 do: no version, and nothing beside id and result where all went well. */
+  async call(method, ...params) {
+    const id = ++calls;
+    const answer = JSON.parse(await this.post(JSON.stringify({ method, params, id })));
+    assert.deepEqual(answer, { result: answer.result, id }, method);
+    return answer.result;
+  }
+
+  publish(channel, message, sender = 'node') {
+    return this.call('new_message', sender, message, channel, false);
+  }
+
+  /** How many polls are held. */
+  async held() {
+    return (await this.call('info')).counts.sessions;
+  }
+}
