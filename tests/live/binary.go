@@ -44,7 +44,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	builtIn = dir
 	path := filepath.Join(dir, "shaveet")
-	build := goCommand(root, "build", "-race="+strconv.FormatBool(raceEnabled), "-o", path, "./cmd/shaveet")
+	build := goCommand(root, "build", "-buildvcs=false", "-race="+strconv.FormatBool(raceEnabled), "-o", path, "./cmd/shaveet")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -1,0 +1,101 @@
+# make help lists what there is to do. Everything runs on a bare Debian with Go
+# and Node; what else the tests need, make deps installs.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   = -s -w -X main.version=$(VERSION)
+STATICCHECK = go tool -modfile=tools/go.mod staticcheck
+NPM       = npm --prefix client-js --silent
+FUZZTIME ?= 60s
+
+.PHONY: help
+help: ## print this
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what the tests need: Debian packages and npm modules
+	@scripts/deps.sh install
+
+.PHONY: ready
+ready:
+	@scripts/deps.sh check || scripts/deps.sh install
+
+.PHONY: build
+build: ## build bin/shaveet
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/shaveet ./cmd/shaveet
+
+.PHONY: test
+test: ready lint test-client test-go ## check everything in its quick form, under ten minutes
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	  test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go vet ./...
+	go vet -C tools ./...
+	$(STATICCHECK) ./...
+
+# The program that the black-box tests start, with the race detector in it.
+.PHONY: race-bin
+race-bin:
+	@go build -race -o bin/shaveet-race ./cmd/shaveet
+
+# Prints a line for each package, all that a failed test said, and the counts.
+.PHONY: testsummary
+testsummary:
+	@go build -C tools -o $(CURDIR)/bin/testsummary ./testsummary
+
+.PHONY: test-go
+test-go: race-bin testsummary
+	go test -C tools ./...
+	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race -timeout 9m -json ./... | bin/testsummary
+
+.PHONY: test-client
+test-client: race-bin
+	$(NPM) run check
+	$(NPM) test
+	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race $(NPM) run test:browser
+
+.PHONY: test-long
+test-long: ready lint race-bin testsummary ## the full counts, every fuzz target, concurrent tests fifty times; about an hour
+	$(MAKE) test-client fuzz
+	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race -timeout 60m -run Concurrent -count 50 ./...
+	SHAVEET_LONG=1 SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race -timeout 60m -json ./... | bin/testsummary
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (60s)
+	@for pkg in $$(git grep -l --untracked '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	  for target in $$(go test -list '^Fuzz' ./$$pkg | grep '^Fuzz'); do \
+	    echo "== ./$$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$pkg; \
+	  done; \
+	done
+
+# How to read the figures: times are of this machine at this moment, so compare
+# two versions by running them in turn (benchstat does the sums); allocs/op and
+# B/op are the same everywhere. What each benchmark measures, and the metrics
+# of its own that it prints, is said where it is written.
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -l --untracked '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
+
+.PHONY: cover
+cover: ## measure what the Go tests cover
+	go test -coverpkg=./... -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out | tail -1
+
+.PHONY: client
+client: ## build client-js/dist
+	$(NPM) run build
+
+.PHONY: docker
+docker: ## build the container image
+	docker build --build-arg VERSION=$(VERSION) -t shaveet:$(VERSION) .
+
+.PHONY: clean
+clean: ## remove what building leaves behind
+	rm -rf bin coverage.out
