@@ -35,11 +35,12 @@ type infoCounts struct {
 	Published    uint64 `json:"published"`
 }
 
-// infoLimits says durations in seconds.
+// infoLimits are the limits by the names that configuration has for them.
+// Durations are in seconds.
 type infoLimits struct {
-	BodyBytes int64 `json:"body_bytes"`
-	Batch     int   `json:"batch"`
-	Depth     int   `json:"depth"`
+	MaxBodyBytes  int64 `json:"max_body_bytes"`
+	MaxBatchCalls int   `json:"max_batch_calls"`
+	MaxJSONDepth  int   `json:"max_json_depth"`
 
 	NameBytes       int     `json:"name_bytes"`
 	MessageBytes    int     `json:"message_bytes"`
@@ -57,6 +58,8 @@ type infoLimits struct {
 	PairsPerCall           int     `json:"pairs_per_call"`
 	LetGoClients           int     `json:"let_go_clients"`
 	LetGoAge               float64 `json:"let_go_age"`
+	BatchMessages          int     `json:"batch_messages"`
+	BatchBytes             int     `json:"batch_bytes"`
 }
 
 // Info is info().
@@ -87,9 +90,9 @@ func countsFrom(s hub.Stats) infoCounts {
 
 func limitsFrom(l hub.Limits, o Options) infoLimits {
 	return infoLimits{
-		BodyBytes: o.MaxBody,
-		Batch:     o.MaxBatch,
-		Depth:     o.MaxDepth,
+		MaxBodyBytes:  o.MaxBody,
+		MaxBatchCalls: o.MaxBatch,
+		MaxJSONDepth:  o.MaxDepth,
 
 		NameBytes:       l.NameBytes,
 		MessageBytes:    l.MessageBytes,
@@ -107,5 +110,7 @@ func limitsFrom(l hub.Limits, o Options) infoLimits {
 		PairsPerCall:           l.PairsPerCall,
 		LetGoClients:           l.LetGoClients,
 		LetGoAge:               l.LetGoAge.Seconds(),
+		BatchMessages:          l.BatchMessages,
+		BatchBytes:             l.BatchBytes,
 	}
 }

@@ -349,7 +349,7 @@ func TestInfo(t *testing.T) {
 		t.Errorf("epoch %s, position %s", info.Epoch, info.Position)
 	}
 	if info.Version != "1.2.3" || info.Uptime < 0 || info.Counts.Clients != 1 || info.Counts.Published != 1 ||
-		info.Limits.BodyBytes != 2<<20 || info.Limits.Window != 300 || info.Limits.LetGoAge != 3600 {
+		info.Limits.MaxBodyBytes != 2<<20 || info.Limits.Window != 300 || info.Limits.LetGoAge != 3600 {
 		t.Errorf("%+v", info)
 	}
 }

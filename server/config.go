@@ -60,7 +60,7 @@ func DefaultConfig() Config {
 		SweepInterval: 10 * time.Second,
 
 		DrainDelay:   time.Second,
-		DrainTimeout: 10 * time.Second,
+		DrainTimeout: 8 * time.Second,
 
 		HeaderTimeout: 10 * time.Second,
 		BodyTimeout:   10 * time.Second,
@@ -88,7 +88,8 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Listen != "", "listen: must not be empty")
+	check(c.Listen != "" || c.PublicListen != "" && c.AdminListen != "",
+		"listen: may be empty only if there are a public_listen and an admin_listen")
 	check(c.AdminListen == "" || c.AdminToken != "" || local(c.AdminListen),
 		"admin_listen: %s can be reached from other machines, so an admin token is required", c.AdminListen)
 	check(c.AdminToken == "" || len(c.AdminToken) >= 16, "admin_token: must have at least 16 characters")

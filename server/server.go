@@ -95,7 +95,7 @@ func newKey() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
 // Hub returns the server's hub, for programs that have a server inside.
 func (s *Server) Hub() *hub.Hub { return s.hub }
 
-// Doors are the listeners a server is reached by. Main is required; a nil
+// Doors are the listeners a server is reached by, at least one. A nil
 // Admin leaves the admin API on the main door unless Config.AdminListen says
 // otherwise.
 type Doors struct{ Main, Public, Admin net.Listener }
@@ -176,8 +176,10 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 }
 
 func (s *Server) httpServer(h http.Handler) *http.Server {
-	return &http.Server{
+	var waiting newcomers
+	srv := &http.Server{
 		Handler:           s.survive(h),
+		ConnState:         waiting.follow,
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
 		// From the header's end; a poll, which may be held longer, sets its own.
 		WriteTimeout:   s.cfg.BodyTimeout + s.cfg.WriteTimeout,
@@ -187,6 +189,8 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is not here either
 	}
+	srv.RegisterOnShutdown(waiting.dismiss)
+	return srv
 }
 
 // survive makes a handler's panic the end of one connection, and an error in

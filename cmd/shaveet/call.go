@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -22,7 +23,7 @@ const callTimeout = 10 * time.Second
 // call calls a method of the admin API and prints the result.
 func (p *program) call(ctx context.Context, args []string) error {
 	fs := p.flagSet("call")
-	url := fs.String("url", cmp.Or(p.getenv("SHAVEET_URL"), defaultURL), "the admin API's `address` (SHAVEET_URL)")
+	url := fs.String("url", cmp.Or(p.getenv("SHAVEET_URL"), defaultURL), "the admin API's `address`, http://… or unix:/path (SHAVEET_URL)")
 	tokenFile := fs.String("admin-token-file", p.getenv("SHAVEET_ADMIN_TOKEN_FILE"), "`file` that holds the admin token")
 	if err := p.parse(fs, args); err != nil {
 		return err
@@ -48,7 +49,7 @@ func (p *program) call(ctx context.Context, args []string) error {
 }
 
 // callMethod makes one JSON-RPC 2.0 call and returns the result as it came.
-func callMethod(ctx context.Context, url, token, method string, args []string) (json.RawMessage, error) {
+func callMethod(ctx context.Context, address, token, method string, args []string) (json.RawMessage, error) {
 	params := make([]json.RawMessage, len(args))
 	for i, a := range args {
 		params[i] = json.RawMessage(a)
@@ -62,6 +63,7 @@ func callMethod(ctx context.Context, url, token, method string, args []string) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	client, url := reach(address)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -70,7 +72,20 @@ func callMethod(ctx context.Context, url, token, method string, args []string) (
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	return answer(http.DefaultClient.Do(req))
+	return answer(client.Do(req))
+}
+
+// reach returns a client for an address, which may be a Unix socket
+// (unix:/path), and the URL to call with it.
+func reach(address string) (*http.Client, string) {
+	path, isUnix := strings.CutPrefix(address, "unix:")
+	if !isUnix {
+		return http.DefaultClient, address
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, "http://localhost/"
 }
 
 // answer reads a JSON-RPC answer.
@@ -100,41 +115,4 @@ func answer(resp *http.Response, err error) (json.RawMessage, error) {
 		return nil, fmt.Errorf("%s (%d)", a.Error.Message, a.Error.Code)
 	}
 	return a.Result, nil
-}
-
-// healthcheck asks a server whether it is healthy.
-func (p *program) healthcheck(ctx context.Context, args []string) error {
-	fs := p.flagSet("healthcheck")
-	if err := p.parse(fs, args); err != nil {
-		return err
-	}
-	base := cmp.Or(fs.Arg(0), p.getenv("SHAVEET_URL"), healthURL(p.getenv("SHAVEET_LISTEN")))
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+"/healthz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("unhealthy: %s", resp.Status)
-	}
-	fmt.Fprintln(p.stdout, "healthy")
-	return nil
-}
-
-// healthURL is where a server that listens on the address is found from the
-// same machine.
-func healthURL(listen string) string {
-	if listen == "" {
-		return defaultURL
-	}
-	if rest, ok := strings.CutPrefix(listen, "0.0.0.0:"); ok || strings.HasPrefix(listen, ":") {
-		return "http://127.0.0.1:" + strings.TrimPrefix(rest, ":")
-	}
-	return "http://" + listen
 }

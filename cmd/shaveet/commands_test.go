@@ -114,7 +114,7 @@ func TestHealthcheck(t *testing.T) {
 	}{
 		{nil, []string{"healthcheck", "http://" + main}},
 		{nil, []string{"healthcheck", "http://" + main + "/"}},
-		{[]string{"SHAVEET_URL=http://" + main + "/"}, []string{"healthcheck"}},
+		{nil, []string{"healthcheck", "--listen", main}},
 		{[]string{"SHAVEET_LISTEN=" + main}, []string{"healthcheck"}},
 	} {
 		if got := run(t, tt.env, tt.args...); got.code != 0 || got.stdout != "healthy\n" {
@@ -124,18 +124,21 @@ func TestHealthcheck(t *testing.T) {
 	if got := run(t, nil, "healthcheck", "http://"+main+"/nothing"); got.code != 1 || !strings.Contains(got.stderr, "404") {
 		t.Errorf("somewhere else: %+v", got)
 	}
+	if got := run(t, nil, "healthcheck", "one", "two"); got.code != 1 || !strings.Contains(got.stderr, "one URL") {
+		t.Errorf("two URLs: %+v", got)
+	}
 	r.stop()
 	if got := run(t, nil, "healthcheck", "http://"+main); got.code != 1 || got.stdout != "" {
 		t.Errorf("without a server: %+v", got)
 	}
 }
 
-func TestHealthURL(t *testing.T) {
+func TestDoorURL(t *testing.T) {
 	for listen, want := range map[string]string{
-		"": "http://127.0.0.1:8082/", ":9": "http://127.0.0.1:9", "0.0.0.0:9": "http://127.0.0.1:9",
-		"127.0.0.1:9": "http://127.0.0.1:9", "[::1]:9": "http://[::1]:9",
+		":9": "http://127.0.0.1:9", "0.0.0.0:9": "http://127.0.0.1:9", "[::]:9": "http://127.0.0.1:9",
+		"127.0.0.1:9": "http://127.0.0.1:9", "[::1]:9": "http://[::1]:9", "unix:/a": "unix:/a",
 	} {
-		if got := healthURL(listen); got != want {
+		if got := doorURL(listen); got != want {
 			t.Errorf("listening on %q: %s, want %s", listen, got, want)
 		}
 	}

@@ -9,8 +9,11 @@ import (
 // printConfig prints the configuration in force as a TOML file with comments,
 // secrets left out.
 func (p *program) printConfig(args []string) error {
-	cfg, _, err := p.configure("config", server.DefaultConfig(), args, nil)
+	cfg, rest, err := p.configure("config", server.DefaultConfig(), args, nil)
 	if err != nil {
+		return err
+	}
+	if err := noArguments("config", rest); err != nil {
 		return err
 	}
 	for _, s := range settings(&cfg) {

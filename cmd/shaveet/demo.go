@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -45,12 +46,18 @@ func (p *program) demo(ctx context.Context, args []string) error {
 	base.LogLevel = "warn"
 	var open *bool
 	var page *string
-	cfg, _, err := p.configure("demo", base, args, func(fs *flag.FlagSet) {
+	cfg, rest, err := p.configure("demo", base, args, func(fs *flag.FlagSet) {
 		open = fs.Bool("open", false, "open two browser windows")
 		page = fs.String("page-listen", demoPage, "`address` of the chat page")
 	})
 	if err != nil {
 		return err
+	}
+	if err := noArguments("demo", rest); err != nil {
+		return err
+	}
+	if cfg.Listen == "" || strings.HasPrefix(cfg.AdminListen, "unix:") {
+		return errors.New("the demo needs a main door, and an admin API that curl finds by an address")
 	}
 	log, err := p.logger(cfg)
 	if err != nil {

@@ -103,7 +103,7 @@ var synopsis = map[string]string{
 	"demo":        "demo [--open] [FLAGS]\n\nRuns the server and a chat page to try it with.",
 	"config":      "config [FLAGS]\n\nPrints the configuration that serve would use with the same flags.",
 	"call":        "call [FLAGS] METHOD [JSON …]\n\nCalls a method of the admin API and prints its result. A parameter that is not\nJSON is taken as a string.",
-	"healthcheck": "healthcheck [URL]\n\nExits with 0 if the server at URL (default: the main door) is healthy, else 1.",
+	"healthcheck": "healthcheck [FLAGS] [URL]\n\nExits with 0 if the server at URL is healthy, else with 1. Without a URL it asks\nthe one that serve would run with the same flags.",
 }
 
 // printFlags prints a line for each flag, with its argument's kind left out

@@ -42,6 +42,9 @@ type program struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second signal ends the program at once: whoever sends it has waited
+	// long enough.
+	context.AfterFunc(ctx, stop)
 	p := program{args: os.Args[1:], env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.run(ctx))
 }

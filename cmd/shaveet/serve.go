@@ -18,8 +18,8 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) > 0 {
-		return fmt.Errorf("serve takes no arguments, but was given %q", rest)
+	if err := noArguments("serve", rest); err != nil {
+		return err
 	}
 	log, err := p.logger(cfg)
 	if err != nil {
@@ -42,6 +42,13 @@ func (p *program) serve(ctx context.Context, args []string) error {
 		return err
 	}
 	log.Info("stopped")
+	return nil
+}
+
+func noArguments(command string, rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("%s takes no arguments, but was given %q", command, rest)
+	}
 	return nil
 }
 

@@ -33,6 +33,9 @@ const histories = 10_000
 // That the test can fail is shown by TestSabotage.
 func TestDelivery(t *testing.T) {
 	n := histories
+	if os.Getenv("SHAVEET_LONG") != "" {
+		n *= 20
+	}
 	if given, err := strconv.Atoi(os.Getenv("SHAVEET_HISTORIES")); err == nil {
 		n = given
 	}

@@ -66,7 +66,7 @@ var (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "a poll is a GET request", http.StatusMethodNotAllowed)
+		refuse(w, http.StatusMethodNotAllowed, "A poll is a GET request")
 		return
 	}
 	q, err := parseQuery(r.URL.RawQuery, h.opts.MaxClients)
