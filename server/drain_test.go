@@ -312,6 +312,23 @@ func TestNobodyHoldsTheExit(t *testing.T) {
 	}
 }
 
+// Browsers connect in advance. Nobody waits for such a connection at the end.
+func TestSilentConnectionsDoNotDelayTheExit(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, func(t *testing.T, r *running, main, _ *pipeListener) {
+		for range 3 {
+			main.send(t, "")
+		}
+		synctest.Wait()
+		begun := time.Now()
+		r.stop()
+		<-r.done
+		if took, most := time.Since(begun), r.srv.cfg.DrainDelay+time.Second; r.err != nil || took > most {
+			t.Errorf("the drain took %v (%v), want at most %v", took, r.err, most)
+		}
+	})
+}
+
 // When a part fails, so does the server: it lets go of everybody, closes what
 // it was given and says why.
 func TestServeReturnsTheErrorOfAPart(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 )
 
 // newcomers are the connections on which nothing has been asked yet. Browsers
@@ -14,10 +13,6 @@ type newcomers struct {
 	mu    sync.Mutex // guards conns
 	conns map[net.Conn]struct{}
 }
-
-// lastMoment is how long a newcomer may still begin to ask at the end: its
-// request may be on its way.
-const lastMoment = 200 * time.Millisecond
 
 // follow is an http.Server's ConnState.
 func (n *newcomers) follow(c net.Conn, state http.ConnState) {
@@ -33,11 +28,12 @@ func (n *newcomers) follow(c net.Conn, state http.ConnState) {
 	delete(n.conns, c)
 }
 
-// dismiss has those go who do not ask at once.
+// dismiss closes them. Once its doors are shut, net/http answers nothing that
+// has not been asked by then.
 func (n *newcomers) dismiss() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.conns {
-		c.SetReadDeadline(time.Now().Add(lastMoment)) // one that fails is gone already
+		c.Close()
 	}
 }

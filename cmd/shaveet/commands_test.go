@@ -243,6 +243,12 @@ func TestAdminSocket(t *testing.T) {
 	if status, body := callBySocket(t, path, "info"); status != 200 || !strings.Contains(body, `"result"`) {
 		t.Errorf("a call by the socket: %d %s", status, body)
 	}
+	if got := run(t, nil, "call", "--url", "unix:"+path, "info"); got.code != 0 || !strings.Contains(got.stdout, `"epoch"`) {
+		t.Errorf("shaveet call by the socket: %+v", got)
+	}
+	if got := run(t, nil, "healthcheck", "unix:"+path); got.code != 0 {
+		t.Errorf("shaveet healthcheck by the socket: %+v", got)
+	}
 	if got := run(t, nil, "call", "--url", "http://"+addr("main")+"/", "info"); got.code != 1 {
 		t.Errorf("the main door still has the admin API: %+v", got)
 	}
