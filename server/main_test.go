@@ -212,18 +212,6 @@ func refused(addr string) bool {
 	return err != nil
 }
 
-// eventually waits until ok.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
-}
-
 // A logBuffer is a log that a test can read.
 type logBuffer struct {
 	mu  sync.Mutex // guards buf

@@ -19,7 +19,6 @@ type reader struct {
 
 	session *hub.Session
 	object  *modelClient // the client the session is attached to
-	key     string
 	at      hub.Position // what it would show as its cursor
 	gone    bool         // its client does not exist
 
