@@ -66,7 +66,7 @@ func (h *Hub) EvictAged(max int) (more bool) {
 
 // tidyStep is how many memberships end, or clients are forgotten, or channels
 // dropped, under one hold of the log's lock: what fits into 100 µs.
-const tidyStep = 8
+const tidyStep = 4
 
 // expireStep is how many clients are looked at together.
 const expireStep = 64
