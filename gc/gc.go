@@ -4,6 +4,7 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -42,7 +43,8 @@ type Sweeper struct {
 	hub  Hub
 	opts Options
 	// spared is the time before which nobody is let go and nothing ages:
-	// the process was paused, and nobody could poll or read meanwhile.
+	// the process was paused, and nobody could poll, read or come back
+	// meanwhile.
 	spared time.Time
 }
 
@@ -63,7 +65,8 @@ func New(h Hub, opts Options) *Sweeper {
 	return &Sweeper{hub: h, opts: opts}
 }
 
-// Run sweeps until ctx ends, or the hub's log fails.
+// Run sweeps until ctx ends, or the hub's log fails. While the log is only not
+// available, everything waits for a later sweep.
 func (s *Sweeper) Run(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -86,7 +89,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		if due {
 			swept = now
 		}
-		if err := s.sweep(ctx, now, due); err != nil {
+		if err := s.sweep(ctx, now, due); err != nil && !errors.Is(err, hub.ErrUnavailable) {
 			return err
 		}
 		// A long sweep is our own doing, not a pause.
@@ -96,7 +99,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 
 func (s *Sweeper) sweep(ctx context.Context, now time.Time, clients bool) error {
 	if now.Before(s.spared) {
-		return s.hub.Tidy(ctx)
+		return nil
 	}
 	for s.hub.EvictAged(step) {
 		if err := ctx.Err(); err != nil {

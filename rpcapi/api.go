@@ -13,7 +13,10 @@ import (
 type Options struct {
 	MaxBody  int64 // bytes of one request body; 0: 2 MiB
 	MaxBatch int   // calls in one batch; 0: 1000
-	MaxDepth int   // arrays and objects inside each other, the request's own included; 0: 64
+	// MaxAnswer is how long a batch's answer may be, in bytes, for another call
+	// to be made; 0: 8 MiB.
+	MaxAnswer int
+	MaxDepth  int // arrays and objects inside each other, the request's own included; 0: 64
 
 	// Version is what info says the version of the program is.
 	Version string
@@ -71,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxBatch <= 0 {
 		o.MaxBatch = 1000
+	}
+	if o.MaxAnswer <= 0 {
+		o.MaxAnswer = 8 << 20
 	}
 	if o.MaxDepth <= 0 {
 		o.MaxDepth = 64

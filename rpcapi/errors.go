@@ -52,6 +52,12 @@ type Error struct {
 	Message string // one sentence without internals
 }
 
+// errAnswerTooLarge is the error of calls that were not made.
+var errAnswerTooLarge = &Error{
+	Code:    CodeLimitReached,
+	Message: "limit reached: max_answer_bytes; this call of the batch was not made",
+}
+
 func (e *Error) Error() string { return e.Message }
 
 func (e *Error) typeName() string {

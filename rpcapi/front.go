@@ -7,7 +7,9 @@ import (
 
 // Handle answers one body, a request or a batch, without HTTP. It returns nil
 // when nothing is to be answered: every call in it was a notification. Calls of
-// a batch run in order, one after another; all have run when Handle returns.
+// a batch run in order, one after another; all have run when Handle returns,
+// but for those that an answer too large has left no room for: they are
+// answered with an error.
 // body is not changed and not kept.
 func (a *API) Handle(ctx context.Context, body []byte) []byte {
 	if int64(len(body)) > a.opts.MaxBody {
@@ -24,7 +26,11 @@ func (a *API) Handle(ctx context.Context, body []byte) []byte {
 	var out []byte
 	for i := range calls {
 		c := &calls[i]
-		a.run(ctx, c)
+		if len(out) <= a.opts.MaxAnswer {
+			a.run(ctx, c)
+		} else {
+			c.err = errAnswerTooLarge
+		}
 		if c.notification() {
 			continue
 		}

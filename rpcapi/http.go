@@ -2,6 +2,7 @@ package rpcapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	answer := a.Handle(r.Context(), body)
+	// What has come whole is done, whether or not its caller waits to hear.
+	answer := a.Handle(context.WithoutCancel(r.Context()), body)
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Pragma", "no-cache")

@@ -73,7 +73,8 @@ func (a *adminAccess) refusal(r *http.Request) string {
 // that only web pages or proxies send.
 func tellsOfBrowserOrProxy(name string) bool {
 	switch name {
-	case "Origin", "Sec-Fetch-Site", "Forwarded", "X-Real-Ip", "Via":
+	case "Origin", "Sec-Fetch-Site", "Forwarded", "X-Real-Ip", "Via",
+		"X-Client-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Original-Forwarded-For":
 		return true
 	}
 	return strings.HasPrefix(name, "X-Forwarded-")
@@ -86,8 +87,11 @@ func (a *adminAccess) hostAllowed(host string) bool {
 		host = h
 	}
 	host = strings.ToLower(host)
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return true
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Zone() == ""
 	}
 	return host == "" || host == "localhost" || a.hosts[host]
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ type Config struct {
 	AdminTokenFile string   `help:"file that holds the admin token"`
 	AllowedHosts   []string `help:"host names that admin calls without a token may use, beside addresses and localhost"`
 
-	PollTimeout   time.Duration `help:"how long a poll without news is held"`
+	PollTimeout   time.Duration `help:"how long a poll without news is held; shaveet.js gives one up after 40s"`
 	IdleTime      time.Duration `help:"how long a client may have no poll or connection before it is let go"`
 	MinAge        time.Duration `help:"age below which no client is let go: a page needs time to load"`
 	SweepInterval time.Duration `help:"time between two looks for idle clients"`
@@ -40,6 +41,7 @@ type Config struct {
 	MaxHeaderBytes int   `help:"bytes of a request's header, its URL included"`
 	MaxBodyBytes   int64 `help:"bytes of an admin request's body"`
 	MaxBatchCalls  int   `help:"calls in one admin request"`
+	MaxAnswerBytes int   `help:"bytes of a batch's answer after which no further call of it is made"`
 	MaxJSONDepth   int   `help:"levels of nesting in an admin request"`
 	MaxPollClients int   `help:"clients in one poll"`
 
@@ -70,6 +72,7 @@ func DefaultConfig() Config {
 		MaxHeaderBytes: 16 << 10,
 		MaxBodyBytes:   2 << 20,
 		MaxBatchCalls:  1000,
+		MaxAnswerBytes: 8 << 20,
 		MaxJSONDepth:   64,
 		MaxPollClients: 16,
 
@@ -105,7 +108,7 @@ func (c Config) Validate() error {
 	for name, n := range map[string]int64{
 		"max_header_bytes": int64(c.MaxHeaderBytes), "max_body_bytes": c.MaxBodyBytes,
 		"max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
-		"max_poll_clients": int64(c.MaxPollClients),
+		"max_poll_clients": int64(c.MaxPollClients), "max_answer_bytes": int64(c.MaxAnswerBytes),
 	} {
 		check(n > 0, "%s: must be more than 0", name)
 	}
@@ -115,6 +118,7 @@ func (c Config) Validate() error {
 	if err := c.Limits.Validate(); err != nil {
 		faults = append(faults, err)
 	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(faults...)
 }
 

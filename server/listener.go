@@ -11,10 +11,11 @@ const reserve = 64
 // limitListener returns l, of which at most max connections are open at once;
 // who comes later waits in the kernel's queue. Without such a limit the
 // process runs out of descriptors, and nobody can even ask how it does. A max
-// of 0 means what the limit of descriptors leaves room for, for two doors.
-func limitListener(l net.Listener, max int) net.Listener {
+// of 0 means an equal part, one of several doors', of what the limit of
+// descriptors leaves room for.
+func limitListener(l net.Listener, max, doors int) net.Listener {
 	if n := descriptors(); max == 0 && n > 0 {
-		max = roomFor(n)
+		max = roomFor(n, doors)
 	}
 	if max == 0 {
 		return l
@@ -22,9 +23,9 @@ func limitListener(l net.Listener, max int) net.Listener {
 	return &limitedListener{Listener: l, room: make(chan struct{}, max), closed: make(chan struct{})}
 }
 
-// roomFor is how many connections each of two doors may have when the process
+// roomFor is how many connections each of the doors may have when the process
 // may have n descriptors.
-func roomFor(n int) int { return max(n/2-reserve, n/4, 1) }
+func roomFor(n, doors int) int { return max((n-2*reserve)/doors, n/(2*doors), 1) }
 
 type limitedListener struct {
 	net.Listener
@@ -56,6 +57,9 @@ type limitedConn struct {
 	net.Conn
 	leave func()
 }
+
+// NetConn returns the connection itself.
+func (c *limitedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *limitedConn) Close() error {
 	defer c.leave()

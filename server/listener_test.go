@@ -90,8 +90,13 @@ func TestConnectionsTakeTurns(t *testing.T) {
 // However few descriptors there are, there is a cap, and room beside it.
 func TestRoomForConnections(t *testing.T) {
 	for n, want := range map[int]int{1 << 20: 1<<19 - 64, 1024: 448, 256: 64, 128: 32, 40: 10, 2: 1} {
-		if got := roomFor(n); got != want {
-			t.Errorf("with %d descriptors: %d connections at a door, want %d", n, got, want)
+		if got := roomFor(n, 2); got != want {
+			t.Errorf("with %d descriptors: %d connections at each of two doors, want %d", n, got, want)
+		}
+		for doors := 1; doors <= 3 && n > 2; doors++ {
+			if all := doors * roomFor(n, doors); all >= n {
+				t.Errorf("with %d descriptors: %d connections at %d doors", n, all, doors)
+			}
 		}
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/shaveet/shaveet/gc"
 	"github.com/shaveet/shaveet/rpcapi"
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 )
 
@@ -72,11 +73,12 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		Drain:        s.drain,
 	})
 	s.admin = rpcapi.New(s.hub, rpcapi.Options{
-		MaxBody:  cfg.MaxBodyBytes,
-		MaxBatch: cfg.MaxBatchCalls,
-		MaxDepth: cfg.MaxJSONDepth,
-		Version:  cmp.Or(opts.Version, "dev"),
-		Logger:   log,
+		MaxBody:   cfg.MaxBodyBytes,
+		MaxBatch:  cfg.MaxBatchCalls,
+		MaxDepth:  cfg.MaxJSONDepth,
+		MaxAnswer: cfg.MaxAnswerBytes,
+		Version:   cmp.Or(opts.Version, "dev"),
+		Logger:    log,
 	})
 	s.sweep = gc.New(s.hub, gc.Options{
 		Interval: cfg.SweepInterval,
@@ -99,6 +101,16 @@ func (s *Server) Hub() *hub.Hub { return s.hub }
 // Admin leaves the admin API on the main door unless Config.AdminListen says
 // otherwise.
 type Doors struct{ Main, Public, Admin net.Listener }
+
+func (d Doors) count() int {
+	n := 0
+	for _, l := range []net.Listener{d.Main, d.Public, d.Admin} {
+		if l != nil {
+			n++
+		}
+	}
+	return n
+}
 
 // Serve runs the server until ctx ends, then lets go of its callers: readiness
 // goes, then the listeners, then what is held is answered. It returns nil when
@@ -127,7 +139,7 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 	case <-inner.Done():
 	}
 	failed := context.Cause(inner)
-	err := s.close(servers)
+	err := s.close(servers, inner)
 	stop(nil)
 	parts.Wait()
 	if failed != nil {
@@ -162,7 +174,7 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		}
 		srv := s.httpServer(d.handler)
 		servers = append(servers, srv)
-		listener := limitListener(d.listener, s.cfg.MaxConnections)
+		listener := limitListener(d.listener, s.cfg.MaxConnections, doors.count())
 		run(func(ctx context.Context) error {
 			if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				return err
@@ -180,6 +192,7 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 	srv := &http.Server{
 		Handler:           s.survive(h),
 		ConnState:         waiting.follow,
+		ConnContext:       transport.WithConn,
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
 		// From the header's end; a poll, which may be held longer, sets its own.
 		WriteTimeout:   s.cfg.BodyTimeout + s.cfg.WriteTimeout,
@@ -214,10 +227,13 @@ func (s *Server) survive(next http.Handler) http.Handler {
 // close lets go of the callers. Held polls are answered only after the doors
 // are shut: their pages poll again within a millisecond, and would otherwise
 // come back to us.
-func (s *Server) close(servers []*http.Server) error {
+func (s *Server) close(servers []*http.Server, inner context.Context) error {
 	s.draining.Store(true)
 	s.log.Info("draining", "delay", s.cfg.DrainDelay, "timeout", s.cfg.DrainTimeout)
-	time.Sleep(s.cfg.DrainDelay)
+	select {
+	case <-time.After(s.cfg.DrainDelay):
+	case <-inner.Done(): // a part has failed: there is nothing to hand over
+	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()

@@ -210,7 +210,7 @@ func applyEnv(all []setting, environ []string) error {
 
 // otherEnv are the variables that are not settings: the file's name, where
 // `shaveet call` finds the server, and what our examples and tests read.
-var otherEnv = []string{"SHAVEET_CONFIG", "SHAVEET_URL", "SHAVEET_RPC", "SHAVEET_PUBLIC", "SHAVEET_BIN", "SHAVEET_LONG"}
+var otherEnv = []string{"SHAVEET_CONFIG", "SHAVEET_URL", "SHAVEET_RPC", "SHAVEET_TOKEN", "SHAVEET_PUBLIC", "SHAVEET_BIN", "SHAVEET_LONG"}
 
 // fromKubernetes reports whether a variable is one of those that Kubernetes
 // gives every container beside a service called shaveet, like

@@ -3,16 +3,18 @@ package hub
 import (
 	"encoding/json"
 	"slices"
+	"unicode/utf8"
 )
 
 // Apply makes e happen: the fold. First everything is stored, then the top of
 // the log moves over it, then the readers are told; so who is woken finds what
 // it was woken for.
-func (h fold) Apply(e Entry) {
+func (h fold) Apply(e Entry) (id uint64) {
 	if e.Op == 0 {
 		h.adopt(e)
-		return
+		return 0
 	}
+	h.stamp.mono, h.stamp.wall = int64(e.Time.Sub(h.begun)), e.Time.UnixMilli()
 	seq := e.First
 	for _, name := range e.Creates {
 		h.createChannel(name, seq)
@@ -20,7 +22,7 @@ func (h fold) Apply(e Entry) {
 	}
 	switch e.Op {
 	case OpPublish:
-		h.publish(e.Message, seq)
+		id = h.publish(e.Message, seq)
 	case OpCreate:
 		h.createClient(e.Client, e.Key)
 	case OpSubscribe:
@@ -52,6 +54,7 @@ func (h fold) Apply(e Entry) {
 	h.visible.Store(e.Last)
 	h.makeRoom()
 	h.wakeReaders()
+	return id
 }
 
 // wakeReaders hands what the entry has changed to the dispatcher. Channels and
@@ -66,8 +69,11 @@ func (h fold) wakeReaders() {
 	h.queue.add(&t.channels, &t.clients)
 }
 
-// adopt begins a life of the log.
+// adopt begins the log.
 func (h fold) adopt(e Entry) {
+	if h.epoch.Load() != 0 {
+		panic("hub: a log has one life")
+	}
 	h.visible.Store(e.Last)
 	h.epoch.Store(e.Epoch)
 	h.once.Do(func() { close(h.ready) })
@@ -88,7 +94,7 @@ func (h fold) touch(ch *channel) {
 // touchClient has c's own readers woken.
 func (h fold) touchClient(c *client) { h.touched.clients = append(h.touched.clients, c) }
 
-func (h fold) publish(m *Message, seq uint64) {
+func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	ch := m.channel
 	if ch == nil {
 		ch = h.channels.get(m.name)
@@ -98,6 +104,7 @@ func (h fold) publish(m *Message, seq uint64) {
 	ch.mu.Unlock()
 	h.published.Add(1)
 	h.touch(ch)
+	return m.ID
 }
 
 // notify keeps a notice in ch's side ring. ch.mu is held.
@@ -127,10 +134,7 @@ func (h fold) createChannel(name string, seq uint64) {
 	h.channels.put(name, ch)
 	h.nChannels.Add(1)
 	admin := h.channels.get(AdminChannel)
-	data, _ := json.Marshal(struct {
-		Type string `json:"type"`
-		Name string `json:"name"`
-	}{"new_channel", name})
+	data := slices.Concat([]byte(`{"type":"new_channel","name":`), quote(name), []byte(`}`))
 	admin.mu.Lock()
 	h.notify(admin, NoticeNewChannel, "system", data, seq)
 	admin.mu.Unlock()
@@ -218,9 +222,12 @@ func (h fold) back(c *client, ch *channel, seq uint64) {
 
 // setAside has the clients wait to be revived.
 func (h fold) setAside(ids []string) {
-	now := h.now()
 	for _, id := range ids {
-		h.letGo.add(h.clients.get(id), now)
+		c := h.clients.get(id)
+		c.mu.Lock()
+		c.state = letGo
+		c.mu.Unlock()
+		h.letGo.add(c, h.stamp.mono)
 		h.nClients.Add(-1)
 	}
 }
@@ -254,6 +261,7 @@ func (h fold) bury(id string) {
 		h.letGo.remove(c)
 		return
 	}
+	h.wheel.remove(c)
 	h.nClients.Add(-1)
 	h.touchClient(c)
 }
@@ -279,8 +287,17 @@ func (h fold) count(ch *channel, seq uint64) {
 	h.touch(ch)
 }
 
-// quote returns s as JSON.
+// quote returns s as JSON. Most names need no escape; for them it takes no
+// longer than a copy, since it is called under the log's lock.
 func quote(s string) json.RawMessage {
-	b, _ := json.Marshal(s) // a string cannot fail
-	return b
+	for _, c := range []byte(s) {
+		if c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			b, _ := json.Marshal(s) // a string cannot fail
+			return b
+		}
+	}
+	b := make([]byte, 0, len(s)+2)
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }

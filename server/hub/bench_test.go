@@ -190,11 +190,12 @@ func (t *timedBroker) Check(cmd *hub.Command) (hub.Result, error) {
 	return t.state.Check(cmd)
 }
 
-func (t *timedBroker) Apply(e hub.Entry) {
-	t.state.Apply(e)
+func (t *timedBroker) Apply(e hub.Entry) (id uint64) {
+	id = t.state.Apply(e)
 	if e.Op != 0 {
 		t.holds = append(t.holds, threadTime()-t.began)
 	}
+	return id
 }
 
 // sorted returns the holds measured since the last reset. Nobody may append.

@@ -49,8 +49,16 @@ func (ch *channel) idleLocked() bool {
 	return ch.size() == 0 && ch.absent == 0 && ch.messages.n == 0 && ch.name != AdminChannel
 }
 
-// list makes m one of ch's members. ch.mu is held.
+// list makes m one of ch's members, in a hole if there is one: who joins during
+// a walk may be missed by it, and walks that overlap for ever must not make
+// the list grow for ever. ch.mu is held.
 func (ch *channel) list(m *member) {
+	if n := len(ch.holes); n > 0 {
+		m.slot = ch.holes[n-1]
+		ch.members[m.slot] = m
+		ch.holes = ch.holes[:n-1]
+		return
+	}
 	m.slot = len(ch.members)
 	ch.members = append(ch.members, m)
 }
@@ -139,7 +147,7 @@ func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 	h := ch.hub
 	ch.lastID++
 	m.Seq, m.ID, m.channel, m.name = seq, ch.lastID, ch, ch.name
-	m.at, m.Time = h.now(), h.wall()
+	m.at, m.Time = h.stamp.mono, h.stamp.wall
 	r.push(m)
 	h.ages.push(m)
 	h.bytes.Add(int64(m.charge()))

@@ -127,9 +127,9 @@ func (h fold) checkUnsubscribe(cmd *Command, top Result) (Result, error) {
 		switch {
 		case c == nil && cmd.Lenient:
 		case c == nil:
-			return top, unknownClient(p.Client)
+			top.Refused = unknownClient(p.Client)
 		case c.stateNow() == letGo:
-			if !cmd.Lenient {
+			if !cmd.Lenient && top.Refused == nil {
 				top.Refused = unknownClient(p.Client)
 			}
 			away.unsubscribe(c, p)
@@ -159,14 +159,14 @@ func (h fold) checkLetGo(cmd *Command) {
 	})
 }
 
-// claim makes c let go if it is idle.
+// claim has c leave if it is idle. Applying will let it go.
 func (c *client) claim(now int64, idle Idle) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != live || c.dueAtLocked(now, idle) > now {
+	if c.state != live || c.attached.Load() > 0 || c.dueAtLocked(now, idle) > now {
 		return false
 	}
-	c.state = letGo
+	c.state = leaving
 	return true
 }
 

@@ -13,9 +13,10 @@ import (
 type clientState uint8
 
 const (
-	live  clientState = iota
-	letGo             // idle: off its channels, waiting to be revived
-	dead              // killed or forgotten: its key opens nothing
+	live    clientState = iota
+	leaving             // about to be let go: nobody may attach meanwhile
+	letGo               // idle: off its channels, waiting to be revived
+	dead                // killed or forgotten: its key opens nothing
 )
 
 // A client is a named reader that outlives its connections. Sessions are bound
@@ -38,9 +39,10 @@ type client struct {
 	lease    *Poll  // whose answer to such a page is under way
 	wanted   bool   // another poll waits for the lease
 
-	nextDue *client       // in a bucket of the wheel; guarded by the wheel's lock
-	waiting *list.Element // in the hub's letGoList; guarded by that list's lock
-	wheeled bool          // stands in the wheel; guarded by the wheel's lock
+	nextDue, prevDue *client       // in a bucket of the wheel; guarded, like the next two, by the wheel's lock
+	dueIn            int64         // the bucket's second
+	waiting          *list.Element // in the hub's letGoList; guarded by that list's lock
+	wheeled          bool          // stands in the wheel
 }
 
 // opens reports whether key is c's, in a time that does not depend on how
@@ -70,32 +72,36 @@ func (c *client) stateNow() clientState {
 	return c.state
 }
 
-// attach binds r to c if c is live. A session of c with r's session id is
-// taken over.
+// attach binds r to c if c is live. One that will take over from another may
+// pass the limit until it has.
 func (c *client) attach(r *reader, limit int, now int64) (ok bool, err error) {
-	var usurped *reader
-	defer func() {
-		if usurped != nil {
-			usurped.wake()
-		}
-	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != live {
 		return false, nil
 	}
-	if i := slices.IndexFunc(c.sessions, r.replaces); i >= 0 {
-		c.sessions[i].usurped.Store(true)
-		usurped = c.sessions[i]
-		c.sessions = slices.Delete(c.sessions, i, i+1)
-	}
-	if len(c.sessions) >= limit {
+	if len(c.sessions) >= limit && !slices.ContainsFunc(c.sessions, r.replaces) {
 		return false, limitReached("sessions_per_client", limit)
 	}
 	c.sessions = append(c.sessions, r)
 	c.countLocked()
 	c.lastSeen.Store(now)
 	return true, nil
+}
+
+// usurp has r take over from the sessions of c that have its session id, and
+// appends them to dst.
+func (c *client) usurp(r *reader, dst []*reader) []*reader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sessions = slices.DeleteFunc(c.sessions, func(o *reader) bool {
+		if r.replaces(o) {
+			dst = append(dst, o)
+			return true
+		}
+		return false
+	})
+	return dst
 }
 
 // detach undoes attach.

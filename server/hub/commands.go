@@ -110,23 +110,13 @@ func (h *Hub) Publish(ctx context.Context, p Publication) (Published, error) {
 	if err := CheckChannelName(p.Channel, h.limits.NameBytes); err != nil {
 		return Published{}, err
 	}
-	if err := h.checkSize("message", p.Data); err != nil {
-		return Published{}, err
-	}
-	if err := h.checkSize("sender", p.Sender); err != nil {
-		return Published{}, err
+	if n, limit := len(p.Data)+len(p.Sender), h.limits.MessageBytes; n > limit {
+		return Published{}, &Error{Kind: TooLarge, Name: "message_bytes",
+			Text: fmt.Sprintf("the message has %d bytes with its sender; at most %d are allowed (message_bytes)", n, limit)}
 	}
 	m := &Message{name: p.Channel, Sender: p.Sender, Data: p.Data, System: p.System}
 	r, err := h.append(ctx, Command{Op: OpPublish, Message: m})
 	return Published{r.Position, r.ID}, err
-}
-
-func (h *Hub) checkSize(what string, data []byte) error {
-	if limit := h.limits.MessageBytes; len(data) > limit {
-		return &Error{Kind: TooLarge, Name: what,
-			Text: fmt.Sprintf("%s has %d bytes; at most %d are allowed (message_bytes)", what, len(data), limit)}
-	}
-	return nil
 }
 
 func (h *Hub) append(ctx context.Context, cmd Command) (Result, error) {

@@ -3,6 +3,8 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,7 +27,7 @@ type Limits struct {
 	ChannelMessages int           `help:"messages a channel keeps; 0: as many as its bytes hold"`
 	ChannelNotices  int           `help:"join, leave and other notices a channel keeps"`
 	NoticeMembers   int           `help:"members above which a channel tells their number instead of who joins and leaves"`
-	MessageBytes    int           `help:"bytes of one message's data, and of its sender"`
+	MessageBytes    int           `help:"bytes of one message, its sender included"`
 	TotalBytes      int64         `help:"bytes all channels keep together; new channels are refused from 7/8 of it"`
 	NameBytes       int           `help:"bytes of a client id or a channel name"`
 
@@ -118,5 +120,6 @@ func (l Limits) Validate() error {
 	if int64(l.ChannelBytes) > l.TotalBytes {
 		faults = append(faults, fmt.Errorf("total_bytes: must not be less than channel_bytes = %d", l.ChannelBytes))
 	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(faults...)
 }

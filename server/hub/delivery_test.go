@@ -152,7 +152,7 @@ func (w *world) act() {
 
 // change does something that the reader does not do.
 func (w *world) change() {
-	switch n := w.draw(25); {
+	switch n := w.draw(26); {
 	case n < 10:
 		w.publish(w.channel())
 	case n < 13:
@@ -177,10 +177,12 @@ func (w *world) change() {
 		if w.depth == 0 && w.draw(3) == 0 {
 			w.restart()
 		}
-	default:
+	case n < 25:
 		if w.depth == 0 {
 			w.quiet()
 		}
+	default:
+		w.replace(w.client())
 	}
 	if got := w.hub.Position().Seq; got != w.model.top {
 		w.t.Fatalf("the log's top is %d, the model's %d", got, w.model.top)
@@ -294,6 +296,14 @@ func (w *world) tidy() {
 	if got := w.hub.Stats().Channels; got != len(w.model.channels) {
 		w.t.Fatalf("%d channels, the model has %d", got, len(w.model.channels))
 	}
+}
+
+// replace has a client of the same name take the place of another.
+func (w *world) replace(id string) {
+	w.kill(id)
+	w.create(id)
+	w.subscribe(id, w.channel())
+	w.publish(w.channel())
 }
 
 // quiet lets time pass until nobody is there and most is forgotten, but not the

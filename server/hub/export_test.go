@@ -15,3 +15,11 @@ func (h *Hub) Wheeled() int {
 	}
 	return n
 }
+
+// Slots returns how long the channel's list of members is, holes and all.
+func (h *Hub) Slots(channel string) int {
+	ch := h.channels.get(channel)
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return len(ch.members)
+}

@@ -32,6 +32,12 @@ type Hub struct {
 	idle     idleChannels
 	queue    dispatcher
 
+	// stamp is the time of the entry being applied. Guarded by the log's lock.
+	stamp struct {
+		mono int64 // ns since the hub began
+		wall int64 // Unix ms
+	}
+
 	// touched is what the entry being applied has changed. Guarded by the
 	// log's lock.
 	touched struct {
@@ -117,9 +123,6 @@ func (h *Hub) Stats() Stats {
 
 // now is the monotonic clock, in ns since the hub began.
 func (h *Hub) now() int64 { return int64(time.Since(h.begun)) }
-
-// wall is the time of day as messages carry it, in Unix ms.
-func (h *Hub) wall() int64 { return time.Now().UnixMilli() }
 
 func (h *Hub) yield() {
 	if h.step != nil {

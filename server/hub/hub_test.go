@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,8 +172,11 @@ func TestTakeOverOnlyUnderTheSameSessionID(t *testing.T) {
 		nameless := attach(t, h, hub.Start{Now: true}, a)
 		again := attach(t, h, hub.Start{Now: true, Session: "tab"}, a)
 		b, err := tab.Next(t.Context())
-		if err != nil || len(b.Signals) != 1 || b.Signals[0].Type != hub.SignalSuperseded || !tab.Ended() {
-			t.Fatalf("the older tab: %+v, %v; want that it is superseded", b, err)
+		if err != nil || len(b.Signals) != 1 || b.Signals[0].Type != hub.SignalSuperseded || tab.Ended() {
+			t.Fatalf("the older tab: %+v, %v; want to be told, and then the end", b, err)
+		}
+		if tab.Commit(); !tab.Ended() {
+			t.Error("a superseded session that has said so has not ended")
 		}
 		publish(t, h, "room", "hello")
 		for _, s := range []*hub.Session{other, nameless, again} {
@@ -275,8 +279,8 @@ func TestLimits(t *testing.T) {
 				return err
 			}), hub.ErrLimitReached, "pairs_per_call = 1"},
 		{"message", hub.Limits{MessageBytes: 10},
-			call(func(h *hub.Hub) error { _, err := h.Publish(ctx, publication("c", "12345678")); return err }),
-			call(func(h *hub.Hub) error { _, err := h.Publish(ctx, publication("c", "123456789")); return err }), hub.ErrTooLarge, "message_bytes"},
+			call(func(h *hub.Hub) error { _, err := h.Publish(ctx, publication("c", "12")); return err }),
+			call(func(h *hub.Hub) error { _, err := h.Publish(ctx, publication("c", "123")); return err }), hub.ErrTooLarge, "message_bytes"},
 		{"name", hub.Limits{NameBytes: 5},
 			call(func(h *hub.Hub) error { _, err := h.Subscribe(ctx, pair("a", "12345")); return err }),
 			call(func(h *hub.Hub) error { _, err := h.Subscribe(ctx, pair("a", "123456")); return err }), hub.ErrInvalid, "5 bytes"},
@@ -454,6 +458,143 @@ func TestChannelsThatMatterToNobodyGo(t *testing.T) {
 		}
 		if n := h.Stats().Channels; n != 3 {
 			t.Errorf("%d channels after asking for others", n)
+		}
+	})
+}
+
+// A take-over that fails leaves the older session alone.
+func TestFailedTakeOverHasNoEffect(t *testing.T) {
+	h := newHub(t, hub.Limits{SessionsPerClient: 1})
+	a, b := create(t, h, "a", "room"), create(t, h, "b", "room")
+	tab := attach(t, h, hub.Start{Now: true, Session: "tab"}, a)
+	attach(t, h, hub.Start{Now: true}, b)
+	if _, err := h.Attach(t.Context(), []hub.Credentials{a, b}, hub.Start{Session: "tab"}); !errors.Is(err, hub.ErrLimitReached) {
+		t.Fatal(err)
+	}
+	publish(t, h, "room", "hello")
+	want(t, "the tab that stays", said(tab.Collect().Messages), []string{"hello"})
+}
+
+// What a session of two clients has not read is no hole because one of the
+// two is gone.
+func TestGoneClientIsNoGapForTheOther(t *testing.T) {
+	h := newHub(t, hub.Limits{ChannelMessages: 2})
+	a, b := create(t, h, "a", "room"), create(t, h, "b")
+	for range 5 {
+		publish(t, h, "room", "hello")
+	}
+	s := attach(t, h, hub.Start{}, a, b)
+	if err := h.KillClient(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Collect(); len(got.Signals) != 1 || got.Signals[0].Type != hub.SignalGone || !got.Position.IsZero() {
+		t.Fatalf("%+v, want only that b is gone, and no position", got)
+	}
+	s.Commit()
+	got := s.Collect()
+	if len(got.Messages) != 3 || slices.ContainsFunc(got.Signals, func(s hub.Signal) bool { return s.Type == hub.SignalGap }) {
+		t.Errorf("%+v, want what the window has, and no gap", got)
+	}
+}
+
+// Senders weigh like data.
+func TestBatchBytesBoundABatch(t *testing.T) {
+	h := newHub(t, hub.Limits{BatchBytes: 10_000})
+	s := attach(t, h, hub.Start{Now: true}, create(t, h, "a", "room"))
+	sender, _ := json.Marshal(strings.Repeat("x", 4000))
+	for range 10 {
+		if _, err := h.Publish(t.Context(), hub.Publication{Channel: "room", Sender: sender, Data: json.RawMessage("1")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b := s.Collect(); len(b.Messages) != 2 || !b.More {
+		t.Errorf("%d messages, more %v; want 2 of 10", len(b.Messages), b.More)
+	}
+}
+
+// Members who come and go while others walk over the list must not make it
+// grow, and who stays is seen by every walk, exactly once.
+func TestConcurrentWalksSeeWhoStays(t *testing.T) {
+	const stay = 1000
+	h := newHub(t, hub.Limits{NoticeMembers: 1})
+	for i := range stay {
+		create(t, h, fmt.Sprint("stays", i), "room")
+	}
+	create(t, h, "comes and goes")
+	var walks sync.WaitGroup
+	var quiet atomic.Bool
+	for range 3 {
+		walks.Go(func() {
+			for !quiet.Load() {
+				seen := map[string]int{}
+				for _, id := range h.Members("room") {
+					seen[id]++
+				}
+				delete(seen, "comes and goes")
+				if len(seen) != stay {
+					t.Errorf("a walk has seen %d of %d", len(seen), stay)
+					return
+				}
+				for id, n := range seen {
+					if n != 1 {
+						t.Errorf("a walk has seen %s %d times", id, n)
+						return
+					}
+				}
+			}
+		})
+	}
+	pair := []hub.Pair{{Client: "comes and goes", Channel: "room"}, {Client: "stays0", Channel: "other"}}
+	for range 2000 {
+		if _, err := h.Subscribe(t.Context(), pair); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Unsubscribe(t.Context(), pair); err != nil {
+			t.Fatal(err)
+		}
+	}
+	quiet.Store(true)
+	walks.Wait()
+	if n := h.Slots("room"); n > stay+10 {
+		t.Errorf("the list has %d slots for %d members", n, stay)
+	}
+}
+
+// Clients that are killed leave nothing behind.
+func TestKilledClientsLeaveTheWheel(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	for range 1000 {
+		create(t, h, "a")
+		create(t, h, "b")
+		h.KillClient(t.Context(), "a")
+		h.KillClient(t.Context(), "b")
+	}
+	if n := h.Wheeled(); n != 0 {
+		t.Errorf("%d clients in the wheel", n)
+	}
+	create(t, h, "c")
+	if n := h.Wheeled(); n != 1 {
+		t.Errorf("%d clients in the wheel, want 1", n)
+	}
+}
+
+// A let-go client that is taken off a channel does not come back to it, even
+// if another client of the same call is unknown.
+func TestUnsubscribeReachesLetGoClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{})
+		a := create(t, h, "a", "room", "other")
+		time.Sleep(2 * time.Minute)
+		if n, _, err := h.Expire(t.Context(), idle, 10); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		_, err := h.Unsubscribe(t.Context(), []hub.Pair{{Client: "ghost", Channel: "room"}, {Client: "a", Channel: "room"}})
+		if !errors.Is(err, hub.ErrUnknownClient) || !strings.Contains(err.Error(), "ghost") {
+			t.Errorf("%v, want that ghost is unknown", err)
+		}
+		attach(t, h, hub.Start{}, a)
+		if names, err := h.ClientChannels("a"); err != nil || !slices.Equal(names, []string{"other"}) {
+			t.Errorf("a is on %v, %v", names, err)
 		}
 	})
 }

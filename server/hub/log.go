@@ -64,10 +64,12 @@ func (c *Command) Numbers() uint64 {
 }
 
 // An Entry is a resolved command with its place in the log. It covers the seqs
-// First to Last. An entry with Op 0 begins a new life of the log.
+// First to Last. An entry with Op 0
+// begins the log; it comes first, and once.
 type Entry struct {
 	Epoch       uint64
 	First, Last uint64
+	Time        time.Time // of the numbering, by the log's clock; the same for every State
 	Command
 }
 
@@ -91,8 +93,9 @@ type State interface {
 	// effect and must not become an entry; with an error it must not either.
 	// A broker which keeps its own state (a shared store) need not call it.
 	Check(cmd *Command) (Result, error)
-	// Apply makes e happen. It does not fail and does not call the broker.
-	Apply(e Entry)
+	// Apply makes e happen. It does not fail and does not call the broker. It
+	// returns the number a published message has in its channel.
+	Apply(e Entry) (id uint64)
 }
 
 // A Broker is the log: it numbers commands and hands the entries to every

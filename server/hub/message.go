@@ -78,7 +78,7 @@ func (m *Message) Encoding(form Form, encode func(*Message) []byte) []byte {
 		}
 	}
 	bytes := encode(m)
-	if head == closed || m.channel == nil {
+	if head == closed || m.channel == nil || m.channel.hub.full(len(bytes)) {
 		return bytes
 	}
 	// Losing the race costs one encoding that is not shared.

@@ -83,7 +83,23 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, session string, rea
 		}
 	}
 	h.sessions.Add(1)
+	r.takeOver()
 	return r, nil
+}
+
+// takeOver ends r's older selves, now that r has come to stay.
+func (r *reader) takeOver() {
+	if r.session == "" {
+		return
+	}
+	var older []*reader
+	for _, c := range r.clients {
+		older = c.usurp(r, older)
+	}
+	for _, o := range older {
+		o.usurped.Store(true)
+		o.wake()
+	}
 }
 
 // attach binds r to c, which it revives if need be. Should c be let go again
@@ -185,7 +201,7 @@ func (r *reader) gather(top uint64, lost func(source)) (batch []*Message, cut bo
 func (l *Limits) cut(batch []*Message) ([]*Message, bool) {
 	bytes := 0
 	for i, m := range batch {
-		bytes += len(m.Data)
+		bytes += m.charge()
 		if i > 0 && (i >= l.BatchMessages || bytes > l.BatchBytes) {
 			return batch[:i], true
 		}

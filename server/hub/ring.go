@@ -18,22 +18,23 @@ func (r *ring) at(i int) *Message { return r.buf[(r.head+i)&(len(r.buf)-1)] }
 
 func (r *ring) push(m *Message) {
 	if r.n == len(r.buf) {
-		r.grow()
+		r.resize(max(1, 2*len(r.buf)))
 	}
 	r.buf[(r.head+r.n)&(len(r.buf)-1)] = m
 	r.n++
 	r.bytes += m.charge()
 }
 
-func (r *ring) grow() {
-	buf := make([]*Message, max(1, 2*len(r.buf)))
+func (r *ring) resize(size int) {
+	buf := make([]*Message, size)
 	for i := range r.n {
 		buf[i] = r.at(i)
 	}
 	r.buf, r.head = buf, 0
 }
 
-// pop drops the oldest message and returns it. An empty ring keeps no buffer.
+// pop drops the oldest message and returns it. An empty ring keeps no buffer,
+// and no ring a buffer much larger than it needs.
 func (r *ring) pop(why Reason) *Message {
 	m := r.buf[r.head]
 	r.buf[r.head] = nil
@@ -41,8 +42,11 @@ func (r *ring) pop(why Reason) *Message {
 	r.n--
 	r.bytes -= m.charge()
 	r.evicted, r.reason = m.Seq, why
-	if r.n == 0 {
+	switch {
+	case r.n == 0:
 		r.buf, r.head = nil, 0
+	case len(r.buf) >= 64 && r.n <= len(r.buf)/4:
+		r.resize(len(r.buf) / 2)
 	}
 	return m
 }

@@ -44,6 +44,7 @@ var sabotages = []sabotage{
 	{name: "beyond_top_waits", edits: [][3]string{{"session.go", "at.Epoch != h.epoch.Load() || at.Seq > top", "at.Epoch != h.epoch.Load()"},
 		{"session.go", "at.Epoch != h.epoch.Load()", "false && at.Epoch != h.epoch.Load()"}}},
 	{name: "revival_from_now", edits: [][3]string{{"apply.go", "ch.list(c.subLocked(ch))", "m := c.subLocked(ch)\n\tm.since = seq - 1\n\tch.list(m)"}}},
+	{name: "gone_moves_on", edits: [][3]string{{"session.go", "return s.goneBatch()", "s.clients = slices.DeleteFunc(s.clients, func(c *client) bool { return c.state == dead })\n\t\tb.Signals = append(b.Signals, Signal{Type: SignalGone})"}}},
 	{name: "let_go_survives_unsubscribe", edits: [][3]string{{"check.go", "away.unsubscribe(c, p)", ""}}},
 	{name: "ids_start_again_too_early", edits: [][3]string{{"channel.go", "ch.size() == 0 && ch.absent == 0 &&", "ch.size() == 0 &&"}}},
 }

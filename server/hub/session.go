@@ -30,13 +30,15 @@ type Session struct {
 	reset     bool      // the position it came with is worth nothing
 	offered   uint64    // what Commit will move cursor to
 	announced []*client // clients the last batch called gone
+	told      bool      // the last batch said that the session is superseded
+	ended     bool      // and has been handed over
 }
 
 // A Batch is what a reader gets in one piece.
 type Batch struct {
 	Position Position   // where the reader is when it has all of the batch
 	Signals  []Signal   // before the messages
-	Messages []*Message // in the log's order; valid until the next Collect
+	Messages []*Message // in the log's order; valid until the next Collect or Commit
 	More     bool       // something else is waiting already
 }
 
@@ -71,8 +73,8 @@ func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Se
 func (s *Session) Close() { s.close() }
 
 // Ended reports whether the session has nobody left to read for, or has been
-// taken over: its last batch said so.
-func (s *Session) Ended() bool { return len(s.clients) == 0 || s.usurped.Load() }
+// taken over: the last batch that was committed said so.
+func (s *Session) Ended() bool { return len(s.clients) == 0 || s.ended }
 
 // Next returns what is pending, waiting for it if need be. When ctx ends
 // first, the batch is empty, carries the session's position, and the error is
@@ -99,23 +101,17 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 func (s *Session) Collect() Batch {
 	h := s.hub
 	s.pending.Store(false)
-	if s.usurped.Load() {
+	if s.told = s.usurped.Load(); s.told {
+		s.offered = s.cursor
 		return Batch{Position: h.position(s.cursor), Signals: []Signal{{Type: SignalSuperseded}}}
 	}
 	top := h.visible.Load()
 	h.yield()
 
 	var b Batch
-	if s.reset {
-		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: h.position(0)})
-	}
 	s.readMemberships(&b)
 	if len(s.announced) > 0 {
-		// No step further: whoever is created under the same name is owed
-		// what was said since, and may be read for from this position.
-		s.offered = s.cursor
-		b.Position = h.position(s.cursor)
-		return b
+		return s.goneBatch()
 	}
 	h.yield()
 	var cut bool
@@ -130,55 +126,75 @@ func (s *Session) Collect() Batch {
 	return b
 }
 
-// Commit says that the last batch has been handed over whole: the session goes
-// on from its position.
-func (s *Session) Commit() {
-	s.cursor = max(s.cursor, s.offered)
-	s.fresh, s.reset = false, false
-	for _, c := range s.announced {
-		s.clients = slices.DeleteFunc(s.clients, func(o *client) bool { return o == c })
+// goneBatch tells that clients are gone, and nothing else. It is no step
+// further: whoever is created under the same name is owed what was said since,
+// and may be read for from this position.
+func (s *Session) goneBatch() Batch {
+	s.offered = s.cursor
+	b := Batch{}
+	if !s.fresh && !s.reset {
+		b.Position = s.hub.position(s.cursor)
 	}
+	for _, c := range s.announced {
+		b.Signals = append(b.Signals, Signal{Type: SignalGone, Client: c.id})
+	}
+	return b
+}
+
+// Commit says that the last batch has been handed over whole: the session goes
+// on from its position. A session that waits keeps nothing of what it gave.
+func (s *Session) Commit() {
+	s.ended = s.told
+	s.cursor = max(s.cursor, s.offered)
+	clear(s.batch)
+	s.batch, s.sources = nil, nil
+	if len(s.announced) == 0 {
+		s.fresh, s.reset = false, false
+		return
+	}
+	s.clients = slices.DeleteFunc(s.clients, func(c *client) bool { return slices.Contains(s.announced, c) })
 	s.announced = nil
 }
 
 // readMemberships makes the sources of what the clients are members of, and
-// tells of clients that are gone and of memberships that have changed.
+// tells of a new life of the log and of memberships that have changed. Clients
+// that are gone are announced.
 func (s *Session) readMemberships(b *Batch) {
 	s.sources = s.sources[:0]
 	s.announced = s.announced[:0]
 	changed := false
+	var members []*member
 	for _, c := range s.clients {
 		c.mu.Lock()
 		if c.state == dead {
 			s.announced = append(s.announced, c)
-			b.Signals = append(b.Signals, Signal{Type: SignalGone, Client: c.id})
-			c.mu.Unlock()
-			continue
 		}
 		changed = changed || c.changed > s.cursor
 		for _, m := range c.subs {
 			s.source(m.channel, max(s.cursor, m.since))
 		}
+		if changed || len(s.clients) > 1 {
+			members = append(members, c.subs...)
+		}
 		c.mu.Unlock()
 	}
+	if s.reset {
+		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: s.hub.position(0)})
+	}
 	if changed {
-		b.Signals = append(b.Signals, Signal{Type: SignalChannels, Channels: s.memberships()})
+		// Of the same look: what is not named here has no messages below.
+		b.Signals = append(b.Signals, Signal{Type: SignalChannels, Channels: s.memberships(members)})
 	}
 }
 
-// memberships returns all channels of the session's clients; where several are
-// members, the oldest membership counts.
-func (s *Session) memberships() map[string]Membership {
-	all := make(map[string]Membership)
-	for _, c := range s.clients {
-		c.mu.Lock()
-		for _, m := range c.subs {
-			old, ok := all[m.channel.name]
-			if !ok || m.since < old.Since.Seq {
-				all[m.channel.name] = Membership{s.hub.position(m.since), m.sinceID}
-			}
+// memberships says where each channel begins for the session; where several of
+// its clients are members of one, the oldest membership counts.
+func (s *Session) memberships(members []*member) map[string]Membership {
+	all := make(map[string]Membership, len(members))
+	for _, m := range members {
+		if old, ok := all[m.channel.name]; !ok || m.since < old.Since.Seq {
+			all[m.channel.name] = Membership{s.hub.position(m.since), m.sinceID}
 		}
-		c.mu.Unlock()
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -37,6 +38,21 @@ func (i *idleChannels) take(list *[]string) []string {
 	*list = nil
 	return names
 }
+
+// putBack lists again what could not be done.
+func (i *idleChannels) putBack(op Op, names []string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if op == OpCount {
+		i.uncounted = append(i.uncounted, names...)
+		return
+	}
+	i.mayGo = append(i.mayGo, names...)
+}
+
+// full reports whether there is no room for n more bytes. Encodings that find
+// none are not kept; messages evict others.
+func (h *Hub) full(n int) bool { return h.bytes.Load()+int64(n) > h.limits.TotalBytes }
 
 // makeRoom evicts the oldest messages of all while the hub holds too much. The
 // log's lock is held.
@@ -100,7 +116,7 @@ func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int,
 	var err error
 	var ids []string
 	ending := 0 // memberships of those in ids
-	letGo := func() {
+	flush := func() {
 		if len(ids) > 0 && err == nil {
 			_, err = h.append(ctx, Command{Op: OpLetGo, Clients: ids, Idle: idle})
 		}
@@ -114,20 +130,21 @@ func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int,
 			continue
 		}
 		if ending += max(1, subs); ending > tidyStep {
-			letGo()
+			flush()
 			ending = max(1, subs)
 		}
 		ids = append(ids, c.id)
 	}
-	letGo()
+	flush()
 	gone := 0
 	for _, c := range clients {
 		c.mu.Lock()
 		state, due := c.state, c.dueAtLocked(now, idle)
 		c.mu.Unlock()
-		if state == live {
+		switch state {
+		case live, leaving:
 			h.wheel.add(c, due)
-		} else {
+		case letGo:
 			gone++
 		}
 	}
@@ -158,7 +175,9 @@ func (h *Hub) Tidy(ctx context.Context) error {
 func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
 	for len(channels) > 0 {
 		n := min(tidyStep, len(channels))
-		if _, err := h.append(ctx, Command{Op: op, Channels: channels[:n:n]}); err != nil {
+		// The check shortens what it is given.
+		if _, err := h.append(ctx, Command{Op: op, Channels: slices.Clone(channels[:n])}); err != nil {
+			h.idle.putBack(op, channels)
 			return err
 		}
 		channels = channels[n:]

@@ -21,10 +21,38 @@ func (w *wheel) add(c *client, at int64) {
 	if c.wheeled {
 		return
 	}
-	s := max(w.from, (at+second-1)/second)
+	c.dueIn = max(w.from, (at+second-1)/second)
 	c.wheeled = true
-	c.nextDue = w.buckets[s]
-	w.buckets[s] = c
+	c.nextDue = w.buckets[c.dueIn]
+	if c.nextDue != nil {
+		c.nextDue.prevDue = c
+	}
+	w.buckets[c.dueIn] = c
+}
+
+// remove takes c out of the wheel, if it is there.
+func (w *wheel) remove(c *client) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.wheeled {
+		w.unlink(c)
+	}
+}
+
+// unlink takes c out of its bucket. w.mu is held.
+func (w *wheel) unlink(c *client) {
+	switch {
+	case c.prevDue != nil:
+		c.prevDue.nextDue = c.nextDue
+	case c.nextDue != nil:
+		w.buckets[c.dueIn] = c.nextDue
+	default:
+		delete(w.buckets, c.dueIn)
+	}
+	if c.nextDue != nil {
+		c.nextDue.prevDue = c.prevDue
+	}
+	c.nextDue, c.prevDue, c.wheeled = nil, nil, false
 }
 
 // due appends to buf, within its capacity, clients whose time has come, and
@@ -37,11 +65,9 @@ func (w *wheel) due(now int64, buf []*client) []*client {
 			if len(buf) == cap(buf) {
 				return buf
 			}
-			w.buckets[w.from] = c.nextDue
-			c.nextDue, c.wheeled = nil, false
+			w.unlink(c)
 			buf = append(buf, c)
 		}
-		delete(w.buckets, w.from)
 	}
 	return buf
 }

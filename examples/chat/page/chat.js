@@ -59,9 +59,7 @@ async function rejoin() {
 function hear({ client_id: id, payload, payload_raw: text }) {
   show('live', 'connected');
   if (payload === null || typeof payload !== 'object') {
-    // Plain text: not from our back end, but from somebody with a terminal.
-    names.set(id, names.get(id) ?? String(id));
-    says(id, text);
+    saysPlainly(id, text);
     return;
   }
   switch (payload.type) {
@@ -74,7 +72,16 @@ function hear({ client_id: id, payload, payload_raw: text }) {
       break;
     case 'unsubscribe':
       goes(id);
+      break;
+    default:
+      saysPlainly(id, text);
   }
+}
+
+// What is not from our back end comes from somebody with a terminal.
+function saysPlainly(id, text) {
+  names.set(id, names.get(id) ?? String(id));
+  says(id, text);
 }
 
 async function comes(id) {

@@ -78,7 +78,7 @@ func (r *recorder) Check(cmd *hub.Command) (hub.Result, error) {
 	return hub.Result{Key: cmd.Key}, nil
 }
 
-func (r *recorder) Apply(e hub.Entry) {
+func (r *recorder) Apply(e hub.Entry) (id uint64) {
 	if !r.mu.TryLock() {
 		panic("Apply while another entry is checked or applied")
 	}
@@ -86,12 +86,13 @@ func (r *recorder) Apply(e hub.Entry) {
 	if e.Op == 0 {
 		r.epoch = e.Epoch
 		close(r.adopted)
-		return
-	}
-	if e.Message != nil {
-		e.Message.ID = uint64(len(r.entries) + 1)
+		return 0
 	}
 	r.entries = append(r.entries, e)
+	if e.Op == hub.OpPublish {
+		id = uint64(len(r.entries))
+	}
+	return id
 }
 
 func (r *recorder) all() []hub.Entry {
@@ -131,6 +132,11 @@ func testNumbers(t *testing.T, b hub.Broker) {
 			t.Errorf("entry covers %d to %d of %x, want %d to %d of %x", e.First, e.Last, e.Epoch, next, last, r.epoch)
 		}
 		next = last + 1
+	}
+	for _, e := range r.all() {
+		if e.Time.IsZero() {
+			t.Error("an entry has no time")
+		}
 	}
 	res, err := b.Append(t.Context(), hub.Command{Op: hub.OpPublish, Message: &hub.Message{}})
 	if err != nil || res.ID != 4 || res.Position.Seq != next {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
 )
@@ -43,13 +44,10 @@ func (b *Broker) Append(ctx context.Context, cmd hub.Command) (hub.Result, error
 	if n == 0 {
 		return result, nil
 	}
-	e := hub.Entry{Epoch: b.epoch, First: b.seq + 1, Last: b.seq + n, Command: cmd}
+	e := hub.Entry{Epoch: b.epoch, First: b.seq + 1, Last: b.seq + n, Time: time.Now(), Command: cmd}
 	b.seq = e.Last
-	b.state.Apply(e)
+	result.ID = b.state.Apply(e)
 	result.Position = hub.Position{Epoch: b.epoch, Seq: e.Last}
-	if cmd.Message != nil {
-		result.ID = cmd.Message.ID
-	}
 	return result, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport"
 )
 
 // Options are what a [Handler] can be told. Zero fields mean the defaults.
@@ -95,7 +96,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err = h.write(w, q.appendAnswer(nil, messages))
 	// The messages count as taken only if the connection still stands when
 	// the kernel has all of the answer. Else the next poll gets them again.
-	poll.Done(err == nil && r.Context().Err() == nil)
+	poll.Done(err == nil && !transport.PeerGone(r.Context()))
 }
 
 // await waits for messages, but not longer than a poll may take.
