@@ -2,11 +2,14 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shaveet/shaveet/server/hub"
 )
 
 // A page that hangs up before something is published has not taken it, however
@@ -14,8 +17,22 @@ import (
 func TestHangUpBeforeThePublish(t *testing.T) {
 	r := start(t)
 	key := r.client("a", "room")
-	_, body := get(t, "http://"+r.pub+pollPath("a", key)) // the join notice
-	if !strings.Contains(body, "subscribe") {
+	// A page that stays: its connection is kept, so what it reads is taken.
+	page := http.Client{Timeout: patience, Transport: new(http.Transport)}
+	defer page.CloseIdleConnections()
+	poll := func() string {
+		resp, err := page.Get("http://" + r.pub + pollPath("a", key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	if body := poll(); !strings.Contains(body, "subscribe") {
 		t.Fatal(body)
 	}
 	for i := range long(200, 5000) {
@@ -23,27 +40,32 @@ func TestHangUpBeforeThePublish(t *testing.T) {
 		if _, err := c.Write([]byte(getRequest(pollPath("a", key)))); err != nil {
 			t.Fatal(err)
 		}
-		held(t, r)
+		eventually(t, "a poll is held", func() bool { return r.srv.hub.Stats().Sessions == 1 })
 		if i%2 == 0 {
 			c.(*net.TCPConn).SetLinger(0)
 		}
 		c.Close()
 		text := fmt.Sprint("number ", i)
-		r.call("new_message", "test", text, "room", false)
-		if _, body := get(t, "http://"+r.pub+pollPath("a", key)); !strings.Contains(body, text) {
+		// By the shortest way, before net/http has had time to notice.
+		if _, err := r.srv.hub.Publish(t.Context(), hub.Publication{Channel: "room", Sender: []byte(`"x"`), Data: []byte(`"` + text + `"`)}); err != nil {
+			t.Fatal(err)
+		}
+		if body := poll(); !strings.Contains(body, text) {
 			t.Fatalf("%q, published after the hang-up, is lost: %s", text, body)
 		}
+		eventually(t, "the polls end", func() bool { return r.srv.hub.Stats().Sessions == 0 })
 	}
 }
 
-// held waits until a poll is held.
-func held(t *testing.T, r *running) {
+// eventually waits until ok.
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); r.srv.hub.Stats().Sessions == 0; {
+	tick := time.NewTicker(100 * time.Microsecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatal("no poll is held")
+			t.Fatalf("%s: not within %v", what, patience)
 		}
-		time.Sleep(100 * time.Microsecond)
 	}
 }
 

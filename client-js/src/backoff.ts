@@ -1,7 +1,7 @@
 const FIRST = 1_000;
 
-/** The longest wait between two attempts, in ms. */
-export const LONGEST = 30_000;
+/** The longest wait between two attempts, in ms: less than the 25 s after which a server lets go of a client nobody polls for. */
+export const LONGEST = 20_000;
 
 /**
  * How long to wait after a failure that follows `failures` others: anything

@@ -129,8 +129,8 @@ describe('after an answer', () => {
 describe('after a failure', () => {
   test('it waits up to 1, 2, 4 … 30 seconds, for ever', () => {
     started();
-    expect(waits(8)).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
-    expect(waits(100)).toEqual(Array(100).fill(30_000));
+    expect(waits(8)).toEqual([1000, 2000, 4000, 8000, 16_000, 20_000, 20_000, 20_000]);
+    expect(waits(100)).toEqual(Array(100).fill(20_000));
   });
 
   test('the wait is drawn from the full range', () => {
@@ -176,7 +176,7 @@ describe('without a network', () => {
   test('it polls rarely, and at once when the network is back', () => {
     started();
     env.isOnline = false;
-    expect(waits(3)).toEqual([30_000, 30_000, 30_000]);
+    expect(waits(3)).toEqual([20_000, 20_000, 20_000]);
     server.poll.answer(failed());
     env.clock.advance(10_000);
     env.comeOnline();
