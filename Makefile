@@ -68,12 +68,7 @@ test-long: ready lint race-bin testsummary ## the full counts, every fuzz target
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (60s)
-	@for pkg in $$(git grep -l --untracked '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
-	  for target in $$(go test -list '^Fuzz' ./$$pkg | grep '^Fuzz'); do \
-	    echo "== ./$$pkg $$target"; \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$pkg; \
-	  done; \
-	done
+	@scripts/fuzz.sh $(FUZZTIME)
 
 # How to read the figures: times are of this machine at this moment, so compare
 # two versions by running them in turn (benchstat does the sums); allocs/op and
