@@ -107,7 +107,8 @@ export class Program {
   async #ready() {
     const urls = [`${this.admin}readyz`, `${this.public}/readyz`, ...(this.page ? [this.page] : [])];
     const answers = await Promise.all(urls.map((url) => fetch(url).then(async (r) => (await r.text(), r.ok)).catch(() => false)));
-    return answers.every(Boolean);
+    // Its answers may overtake what it has printed before.
+    return answers.every(Boolean) && (!this.page || this.#output.includes('Stop it with Ctrl-C'));
   }
 
   /** Sends a signal and waits for the end, of which it tells the code or signal, and the time in ms. */
