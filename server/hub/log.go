@@ -64,8 +64,7 @@ func (c *Command) Numbers() uint64 {
 }
 
 // An Entry is a resolved command with its place in the log. It covers the seqs
-// First to Last. An entry with Op 0
-// begins the log; it comes first, and once.
+// First to Last. An entry with Op 0 begins the log; it comes first, and once.
 type Entry struct {
 	Epoch       uint64
 	First, Last uint64
@@ -91,7 +90,8 @@ type State interface {
 	// Check resolves cmd against the state and answers what can be answered
 	// before it is numbered. A command that takes no numbers afterwards has no
 	// effect and must not become an entry; with an error it must not either.
-	// A broker which keeps its own state (a shared store) need not call it.
+	// A broker which resolves commands by a state of its own (a shared store)
+	// need not call it.
 	Check(cmd *Command) (Result, error)
 	// Apply makes e happen. It does not fail and does not call the broker. It
 	// returns the number a published message has in its channel.

@@ -36,7 +36,7 @@ type Session struct {
 
 // A Batch is what a reader gets in one piece.
 type Batch struct {
-	Position Position   // where the reader is when it has all of the batch
+	Position Position   // where the reader is when it has all of the batch; zero if it has had nothing yet
 	Signals  []Signal   // before the messages
 	Messages []*Message // in the log's order; valid until the next Collect or Commit
 	More     bool       // something else is waiting already
