@@ -23,6 +23,12 @@ func (h fold) Apply(e Entry) (id uint64) {
 	switch e.Op {
 	case OpPublish:
 		id = h.publish(e.Message, seq)
+		h.remember(e.Retry, e.Message)
+	case OpBroadcast:
+		for i, m := range e.Messages {
+			h.publish(m, seq+uint64(i))
+		}
+		h.remember(e.Retry, e.Messages...)
 	case OpCreate:
 		h.createClient(e.Client, e.Key)
 	case OpSubscribe:
@@ -46,6 +52,14 @@ func (h fold) Apply(e Entry) (id uint64) {
 		for _, name := range e.Channels {
 			h.drop(name)
 		}
+	case OpRotate:
+		h.rotate(e.Client, e.Key)
+	case OpDelete:
+		for _, name := range e.Channels {
+			h.delete(name, seq)
+		}
+	case OpDisconnect:
+		h.dismiss(e.Client, e.Session)
 	case OpCount:
 		for _, name := range e.Channels {
 			h.count(h.channels.get(name), seq)
@@ -102,7 +116,7 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	ch.mu.Lock()
 	ch.keep(&ch.messages, m, seq)
 	ch.mu.Unlock()
-	h.published.Add(1)
+	h.totals.published.Add(1)
 	h.touch(ch)
 	return m.ID
 }
@@ -114,10 +128,15 @@ func (h fold) notify(ch *channel, kind Notice, sender string, data json.RawMessa
 	h.touch(ch)
 }
 
-// tell tells that c has joined or left ch: by a notice, or, where there are
-// too many members for that, by a count that follows. ch.mu is held.
+// tell tells that c has joined or left ch: by a notice, or, where that is not
+// wanted or there are too many members for it, by a count that follows. ch.mu
+// is held.
 func (h fold) tell(ch *channel, kind Notice, c *client, seq uint64) {
-	if ch.size() <= h.limits.NoticeMembers {
+	set := ch.settings()
+	if !set.Presence {
+		return
+	}
+	if set.Notices && ch.size() <= set.NoticeMembers {
 		h.notify(ch, kind, c.id, noticeData[kind], seq)
 		return
 	}
@@ -141,7 +160,8 @@ func (h fold) createChannel(name string, seq uint64) {
 }
 
 func (h fold) createClient(id, key string) {
-	c := &client{id: id, key: key}
+	c := &client{id: id}
+	c.key.Store(&key)
 	h.clients.put(id, c)
 	h.begin(c)
 }
@@ -160,9 +180,9 @@ func (h fold) begin(c *client) {
 func (h fold) join(c *client, ch *channel, seq uint64) {
 	c.mu.Lock()
 	ch.mu.Lock()
-	m := &member{client: c, channel: ch, since: seq - 1, sinceID: ch.lastID}
+	m := &member{client: c, channel: ch, since: seq - 1, sinceID: ch.lastID, joined: h.stamp.wall}
 	ch.list(m)
-	c.subs = append(c.subs, m)
+	c.subs = append(slices.DeleteFunc(c.subs, func(m *member) bool { return m.channel.gone() }), m)
 	if c.attached.Load() > 0 {
 		ch.readers.Add(1)
 	}
@@ -214,7 +234,9 @@ func (h fold) back(c *client, ch *channel, seq uint64) {
 	c.mu.Lock()
 	ch.mu.Lock()
 	ch.absent--
-	ch.list(c.subLocked(ch))
+	m := c.subLocked(ch)
+	m.joined = h.stamp.wall
+	ch.list(m)
 	h.tell(ch, NoticeJoined, c, seq)
 	ch.mu.Unlock()
 	c.mu.Unlock()
@@ -229,6 +251,7 @@ func (h fold) setAside(ids []string) {
 		c.mu.Unlock()
 		h.letGo.add(c, h.stamp.mono)
 		h.nClients.Add(-1)
+		h.totals.letGo.Add(1)
 	}
 }
 
@@ -237,6 +260,7 @@ func (h fold) wakeUp(id string) {
 	c := h.clients.get(id)
 	h.letGo.remove(c)
 	h.begin(c)
+	h.totals.revived.Add(1)
 	c.mu.Lock()
 	c.state = live
 	c.mu.Unlock()
@@ -276,6 +300,43 @@ func (h fold) drop(name string) {
 	for ch.notices.n > 0 {
 		ch.evict(&ch.notices, ReasonAge)
 	}
+}
+
+// rotate gives a client a new key. Who reads with the old one is gone.
+func (h fold) rotate(id, key string) {
+	c := h.clients.get(id)
+	c.mu.Lock()
+	c.key.Store(&key)
+	for _, r := range c.sessions {
+		if c.revoked == nil {
+			c.revoked = make(map[*reader]bool)
+		}
+		c.revoked[r] = true
+	}
+	c.mu.Unlock()
+	h.touchClient(c)
+}
+
+// dismiss ends sessions of a client.
+func (h fold) dismiss(id, session string) {
+	c := h.clients.get(id)
+	for _, r := range c.readers(nil) {
+		if session == "" || r.session == session {
+			r.dismissed.Store(true)
+		}
+	}
+	h.touchClient(c)
+}
+
+// delete ends a channel in one step, however many members it has: from now on
+// they are so in name only. What it holds goes by and by.
+func (h fold) delete(name string, seq uint64) {
+	ch := h.channels.get(name)
+	h.channels.delete(name)
+	h.nChannels.Add(-1)
+	ch.deleted.Store(seq)
+	h.touch(ch)
+	h.idle.addDeleted(ch)
 }
 
 // count has the number of ch's members told.

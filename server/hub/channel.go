@@ -13,6 +13,7 @@ type member struct {
 	channel *channel
 	since   uint64 // the seq before the one the membership began with
 	sinceID uint64 // the channel's last id then
+	joined  int64  // when it began, or its client was last revived; Unix ms, guarded by channel.mu
 	slot    int    // index in channel.members, -1 when not listed; guarded by channel.mu
 }
 
@@ -26,6 +27,9 @@ type channel struct {
 	waiting atomic.Bool   // stands in the dispatcher's queue
 	listed  atomic.Bool   // stands in the list of channels that may go
 	readers atomic.Int32  // members somebody reads for; with none, there is nobody to wake
+	deleted atomic.Uint64 // the seq with which it was deleted; 0: it was not
+
+	set atomic.Pointer[settings] // see settings
 
 	mu        sync.RWMutex // guards all below; taken after a client's lock
 	messages  ring
@@ -38,6 +42,10 @@ type channel struct {
 	counted   uint64    // seq with which the number of members was last told
 	uncounted bool      // it has changed since, without a notice
 }
+
+// gone reports whether the channel was deleted. Who is still a member of it is
+// one in name only.
+func (ch *channel) gone() bool { return ch.deleted.Load() != 0 }
 
 // size returns the number of members. ch.mu is held.
 func (ch *channel) size() int { return len(ch.members) - len(ch.holes) }
@@ -148,23 +156,39 @@ func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 	ch.lastID++
 	m.Seq, m.ID, m.channel, m.name = seq, ch.lastID, ch, ch.name
 	m.at, m.Time = h.stamp.mono, h.stamp.wall
+	set := ch.settings()
 	r.push(m)
-	h.ages.push(m)
+	h.ages.push(m, int64(set.Window))
 	h.bytes.Add(int64(m.charge()))
 	h.kept.Add(1)
 	ch.newest.Store(seq)
-	l := &h.limits
 	if r == &ch.notices {
-		for r.n > l.ChannelNotices {
+		for r.n > h.limits().ChannelNotices {
 			ch.evict(r, ReasonCount)
 		}
 		return
 	}
-	for r.n > 1 && r.bytes > l.ChannelBytes {
+	for r.n > 1 && r.bytes > set.Bytes {
 		ch.evict(r, ReasonBytes)
 	}
-	for l.ChannelMessages > 0 && r.n > l.ChannelMessages {
+	for set.Messages > 0 && r.n > set.Messages {
 		ch.evict(r, ReasonCount)
+	}
+}
+
+// empty drops all that a channel holds which is there no more.
+func (ch *channel) empty() {
+	for _, r := range []*ring{&ch.messages, &ch.notices} {
+		for more := true; more; {
+			ch.mu.Lock()
+			for range walkStep {
+				if more = r.n > 0; !more {
+					break
+				}
+				ch.evict(r, ReasonAge)
+			}
+			ch.mu.Unlock()
+		}
 	}
 }
 
@@ -175,6 +199,7 @@ func (ch *channel) evict(r *ring, why Reason) {
 	h.ages.remove(m)
 	h.bytes.Add(-int64(m.charge() + m.dropEncodings()))
 	h.kept.Add(-1)
+	h.totals.evicted[why].Add(1)
 }
 
 // evictThrough drops what ch keeps up to m, which it may not have any more.

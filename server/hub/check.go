@@ -1,6 +1,9 @@
 package hub
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // fold is the hub as the log sees it: a [State]. It is a type of its own so
 // that nobody else is tempted to call its methods, for which the log's lock is
@@ -14,7 +17,9 @@ func (h fold) Check(cmd *Command) (Result, error) {
 	top := Result{Position: h.Position()}
 	switch cmd.Op {
 	case OpPublish:
-		return top, h.checkPublish(cmd)
+		return h.checkPublish(cmd, top)
+	case OpBroadcast:
+		return h.checkBroadcast(cmd, top)
 	case OpCreate:
 		return h.checkCreate(cmd, top)
 	case OpKill:
@@ -25,6 +30,13 @@ func (h fold) Check(cmd *Command) (Result, error) {
 		return h.checkUnsubscribe(cmd, top)
 	case OpRevive:
 		return top, h.checkRevive(cmd)
+	case OpRotate:
+		top.Key = cmd.Key
+		return top, h.mustKnow(cmd.Client, true)
+	case OpDisconnect:
+		return top, h.mustKnow(cmd.Client, false)
+	case OpDelete:
+		return top, h.checkDelete(cmd)
 	case OpLetGo:
 		h.checkLetGo(cmd)
 	case OpForget:
@@ -35,21 +47,62 @@ func (h fold) Check(cmd *Command) (Result, error) {
 	case OpDrop:
 		cmd.Channels = slices.DeleteFunc(cmd.Channels, func(name string) bool { return !h.mayDrop(name) })
 	case OpCount:
-		cmd.Channels = slices.DeleteFunc(cmd.Channels, func(name string) bool { return h.channels.get(name) == nil })
+		cmd.Channels = slices.DeleteFunc(cmd.Channels, func(name string) bool { return !h.mustCount(name) })
 	}
 	return top, nil
 }
 
-func (h fold) checkPublish(cmd *Command) error {
+func (h fold) checkPublish(cmd *Command, top Result) (Result, error) {
+	var err error
+	if top.Earlier, err = h.checkRetry(cmd); err != nil || top.Earlier != nil {
+		return top, err
+	}
 	m := cmd.Message
 	m.channel = h.channels.get(m.name)
 	if m.channel != nil {
-		return nil
+		return top, nil
 	}
 	d := draft{hub: h.Hub}
-	err := d.create(m.name)
+	err = d.create(m.name)
 	cmd.Creates = d.creates
-	return err
+	return top, err
+}
+
+func (h fold) checkBroadcast(cmd *Command, top Result) (Result, error) {
+	var err error
+	if top.Earlier, err = h.checkRetry(cmd); err != nil || top.Earlier != nil {
+		return top, err
+	}
+	d := draft{hub: h.Hub, many: true}
+	for _, m := range cmd.Messages {
+		if err := d.create(m.name); err != nil {
+			return top, err
+		}
+	}
+	cmd.Creates = d.creates
+	return top, nil
+}
+
+// mustKnow says that there is no such client, if so; one that was let go
+// counts only where letGoToo.
+func (h fold) mustKnow(id string, letGoToo bool) error {
+	c := h.clients.get(id)
+	if c == nil || !letGoToo && c.stateNow() != live {
+		return unknownClient(id)
+	}
+	return nil
+}
+
+func (h fold) checkDelete(cmd *Command) error {
+	for _, name := range cmd.Channels {
+		if name == AdminChannel {
+			return &Error{Kind: Invalid, Name: name, Text: fmt.Sprintf("the channel %q cannot be deleted", name)}
+		}
+		if h.channels.get(name) == nil {
+			return unknownChannel(name)
+		}
+	}
+	return nil
 }
 
 // checkCreate turns the creation of a let-go client into its revival, and that
@@ -60,15 +113,15 @@ func (h fold) checkCreate(cmd *Command, top Result) (Result, error) {
 		top.Key = cmd.Key
 		return top, h.roomForClient()
 	}
-	top.Key = c.key
-	cmd.Key = c.key
+	top.Key = *c.key.Load()
+	cmd.Key = top.Key
 	cmd.Op = OpRevive
 	return top, h.checkRevive(cmd)
 }
 
 func (h fold) roomForClient() error {
-	if h.nClients.Load() >= int64(h.limits.Clients) {
-		return limitReached("clients", h.limits.Clients)
+	if h.nClients.Load() >= int64(h.limits().Clients) {
+		return limitReached("clients", h.limits().Clients)
 	}
 	return nil
 }
@@ -183,9 +236,11 @@ func (c *client) dueAtLocked(now int64, idle Idle) int64 {
 func (c *client) pairs() []Pair {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pairs := make([]Pair, len(c.subs))
-	for i, m := range c.subs {
-		pairs[i] = Pair{c.id, m.channel.name}
+	pairs := make([]Pair, 0, len(c.subs))
+	for _, m := range c.subs {
+		if !m.channel.gone() {
+			pairs = append(pairs, Pair{c.id, m.channel.name})
+		}
 	}
 	return pairs
 }
@@ -202,6 +257,17 @@ func (h fold) mayDrop(name string) bool {
 	return ch.idleLocked()
 }
 
+// mustCount reports whether the channel's members have changed untold.
+func (h fold) mustCount(name string) bool {
+	ch := h.channels.get(name)
+	if ch == nil {
+		return false
+	}
+	ch.mu.RLock()
+	defer ch.mu.RUnlock()
+	return ch.uncounted
+}
+
 // A draft collects what a command will do, so that it is checked as a whole
 // before any of it happens.
 type draft struct {
@@ -212,6 +278,7 @@ type draft struct {
 	seen    map[Pair]struct{}
 	named   map[string]struct{} // creates
 	added   map[string]int      // pairs by client
+	joining map[string]int      // pairs by channel
 }
 
 // create makes sure that the channel exists: if it must begin, there must be
@@ -224,11 +291,11 @@ func (d *draft) create(name string) error {
 	if len(d.creates) == 0 && name != AdminChannel && h.channels.get(AdminChannel) == nil {
 		d.begin(AdminChannel)
 	}
-	if h.nChannels.Load()+int64(len(d.creates)) >= int64(h.limits.Channels) {
-		return limitReached("channels", h.limits.Channels)
+	if h.nChannels.Load()+int64(len(d.creates)) >= int64(h.limits().Channels) {
+		return limitReached("channels", h.limits().Channels)
 	}
-	if h.bytes.Load() > h.limits.TotalBytes/8*7 {
-		return limitReached("total_bytes", int(h.limits.TotalBytes))
+	if h.bytes.Load() > h.limits().TotalBytes/8*7 {
+		return limitReached("total_bytes", int(h.limits().TotalBytes))
 	}
 	d.begin(name)
 	return nil
@@ -270,11 +337,15 @@ func (d *draft) subscribe(p Pair) error {
 		return nil
 	}
 	if d.added == nil {
-		d.added = make(map[string]int)
+		d.added, d.joining = make(map[string]int), make(map[string]int)
 	}
 	d.added[p.Client]++
-	if limit := h.limits.SubscriptionsPerClient; len(c.subs)+d.added[p.Client] > limit {
+	if limit := h.limits().SubscriptionsPerClient; d.added[p.Client] > limit-c.subscriptions() {
 		return limitReached("subscriptions_per_client", limit)
+	}
+	d.joining[p.Channel]++
+	if limit := h.conf.Load().find(p.Channel).Members; limit > 0 && d.joining[p.Channel] > limit-h.memberCount(p.Channel) {
+		return limitReached("members", limit)
 	}
 	if err := d.create(p.Channel); err != nil {
 		return err

@@ -24,7 +24,7 @@ const (
 // is somebody else.
 type client struct {
 	id  string
-	key string
+	key atomic.Pointer[string] // changed under mu
 
 	attached atomic.Int32 // sessions now
 	lastSeen atomic.Int64 // when a session last came or went; ns since the hub began
@@ -35,9 +35,10 @@ type client struct {
 	subs     []*member
 	changed  uint64 // seq of the last change of subs that somebody asked for
 	sessions []*reader
-	given    uint64 // what the original's pages, which keep no cursor, have taken
-	lease    *Poll  // whose answer to such a page is under way
-	wanted   bool   // another poll waits for the lease
+	revoked  map[*reader]bool // those of them that came with a key that is void
+	given    uint64           // what the original's pages, which keep no cursor, have taken
+	lease    *Poll            // whose answer to such a page is under way
+	wanted   bool             // another poll waits for the lease
 
 	nextDue, prevDue *client       // in a bucket of the wheel; guarded, like the next two, by the wheel's lock
 	dueIn            int64         // the bucket's second
@@ -50,11 +51,14 @@ type client struct {
 func (c *client) opens(key string) bool {
 	var right string
 	if c != nil {
-		right = c.key
+		right = *c.key.Load()
 	}
 	a, b := sha256.Sum256([]byte(right)), sha256.Sum256([]byte(key))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && right != ""
 }
+
+// openTo reports whether r may read for c. c.mu is held.
+func (c *client) openTo(r *reader) bool { return c.state != dead && !c.revoked[r] }
 
 // subLocked returns c's membership in ch, or nil. c.mu or the log's lock is held.
 func (c *client) subLocked(ch *channel) *member {
@@ -66,17 +70,37 @@ func (c *client) subLocked(ch *channel) *member {
 	return nil
 }
 
+// isOn reports whether c is a member of ch.
+func (c *client) isOn(ch *channel) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.subLocked(ch) != nil
+}
+
+// subscriptions returns how many channels c is on. c.mu or the log's lock is held.
+func (c *client) subscriptions() (n int) {
+	for _, m := range c.subs {
+		if !m.channel.gone() {
+			n++
+		}
+	}
+	return n
+}
+
 func (c *client) stateNow() clientState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// attach binds r to c if c is live. One that will take over from another may
-// pass the limit until it has.
-func (c *client) attach(r *reader, limit int, now int64) (ok bool, err error) {
+// attach binds r, which has shown that it knows key, to c if c is live. One
+// that will take over from another may pass the limit until it has.
+func (c *client) attach(r *reader, key string, limit int, now int64) (ok bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if *c.key.Load() != key {
+		return false, ErrBadCredentials // it was right a moment ago
+	}
 	if c.state != live {
 		return false, nil
 	}
@@ -114,6 +138,7 @@ func (c *client) detach(r *reader, now int64) {
 	if len(c.sessions) == 0 {
 		c.sessions = nil // an idle client owns no array
 	}
+	delete(c.revoked, r)
 	c.countLocked()
 	c.lastSeen.Store(now)
 }

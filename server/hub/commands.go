@@ -2,15 +2,14 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 )
 
 // CreateClient makes a client called id, or finds it, and returns its key and
 // the log's position afterwards. A client that was let go is revived and keeps
 // its key and its channels.
 func (h *Hub) CreateClient(ctx context.Context, id string) (key string, at Position, err error) {
-	if err := CheckClientID(id, h.limits.NameBytes); err != nil {
+	if err := CheckClientID(id, h.limits().NameBytes); err != nil {
 		return "", Position{}, err
 	}
 	r, err := h.append(ctx, Command{Op: OpCreate, Client: id, Key: h.newKey()})
@@ -35,7 +34,7 @@ func (h *Hub) Subscribe(ctx context.Context, pairs []Pair) (Position, error) {
 		return Position{}, err
 	}
 	for _, p := range pairs {
-		if err := CheckChannelName(p.Channel, h.limits.NameBytes); err != nil {
+		if err := CheckChannelName(p.Channel, h.limits().NameBytes); err != nil {
 			return Position{}, err
 		}
 	}
@@ -56,8 +55,8 @@ func (h *Hub) Unsubscribe(ctx context.Context, pairs []Pair) (Position, error) {
 }
 
 func (h *Hub) checkPairs(pairs []Pair) error {
-	if len(pairs) > h.limits.PairsPerCall {
-		return limitReached("pairs_per_call", h.limits.PairsPerCall)
+	if len(pairs) > h.limits().PairsPerCall {
+		return h.refuse(limitReached("pairs_per_call", h.limits().PairsPerCall))
 	}
 	return nil
 }
@@ -90,41 +89,20 @@ func (h *Hub) leave(ctx context.Context, pairs []Pair) error {
 	return err
 }
 
-// A Publication is something to be said on a channel.
-type Publication struct {
-	Channel string
-	Sender  json.RawMessage // who says it: one valid JSON value
-	Data    json.RawMessage // what is said: one valid JSON value
-	System  bool
-}
-
-// Published says where a publication went.
-type Published struct {
-	Position Position
-	ID       uint64 // its number in the channel
-}
-
-// Publish puts p into the log: when it returns, every member's next read has
-// it. The hub keeps p's slices; the caller must not write to them afterwards.
-func (h *Hub) Publish(ctx context.Context, p Publication) (Published, error) {
-	if err := CheckChannelName(p.Channel, h.limits.NameBytes); err != nil {
-		return Published{}, err
-	}
-	if n, limit := len(p.Data)+len(p.Sender), h.limits.MessageBytes; n > limit {
-		return Published{}, &Error{Kind: TooLarge, Name: "message_bytes",
-			Text: fmt.Sprintf("the message has %d bytes with its sender; at most %d are allowed (message_bytes)", n, limit)}
-	}
-	m := &Message{name: p.Channel, Sender: p.Sender, Data: p.Data, System: p.System}
-	r, err := h.append(ctx, Command{Op: OpPublish, Message: m})
-	return Published{r.Position, r.ID}, err
-}
-
 func (h *Hub) append(ctx context.Context, cmd Command) (Result, error) {
 	r, err := h.broker.Append(ctx, cmd)
 	if err == nil {
 		err = r.Refused
 	}
-	return r, err
+	return r, h.refuse(err)
+}
+
+// refuse counts an error that tells of a limit, and returns it.
+func (h *Hub) refuse(err error) error {
+	if errors.Is(err, ErrLimitReached) || errors.Is(err, ErrTooLarge) {
+		h.totals.refused.Add(1)
+	}
+	return err
 }
 
 // Members returns the ids of the channel's live members, in no order; none for
@@ -155,9 +133,44 @@ func (h *Hub) ClientChannels(id string) ([]string, error) {
 	if c.state != live {
 		return nil, unknownClient(id)
 	}
-	names := make([]string, len(c.subs))
-	for i, m := range c.subs {
-		names[i] = m.channel.name
+	names := make([]string, 0, len(c.subs))
+	for _, m := range c.subs {
+		if !m.channel.gone() {
+			names = append(names, m.channel.name)
+		}
 	}
 	return names, nil
+}
+
+// memberCount returns how many live members the channel has.
+func (h *Hub) memberCount(name string) int {
+	ch := h.channels.get(name)
+	if ch == nil {
+		return 0
+	}
+	ch.mu.RLock()
+	defer ch.mu.RUnlock()
+	return ch.size()
+}
+
+// RotateKey gives the client a new key. Its old one is void, and sessions that
+// came with it hear that they are gone. A client that was let go stays so.
+func (h *Hub) RotateKey(ctx context.Context, id string) (key string, at Position, err error) {
+	r, err := h.append(ctx, Command{Op: OpRotate, Client: id, Key: h.newKey()})
+	return r.Key, r.Position, err
+}
+
+// Disconnect ends the client's sessions, all of them or those called session:
+// they hear that they may come back, which those who still have a key can do.
+func (h *Hub) Disconnect(ctx context.Context, id, session string) (Position, error) {
+	r, err := h.append(ctx, Command{Op: OpDisconnect, Client: id, Session: session})
+	return r.Position, err
+}
+
+// DeleteChannel ends a channel with all that it keeps and all memberships, also
+// of clients that were let go. A channel of the same name that begins later is
+// a new one. The error is ErrUnknownChannel if there is none.
+func (h *Hub) DeleteChannel(ctx context.Context, name string) (Position, error) {
+	r, err := h.append(ctx, Command{Op: OpDelete, Channels: []string{name}})
+	return r.Position, err
 }

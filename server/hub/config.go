@@ -36,6 +36,10 @@ type Limits struct {
 	SubscriptionsPerClient int           `help:"channels one client is subscribed to"`
 	SessionsPerClient      int           `help:"readers attached to one client at once"`
 	PairsPerCall           int           `help:"(client, channel) pairs in one subscribe or unsubscribe"`
+	ChannelsPerCall        int           `help:"channels in one broadcast"`
+	ExcludePerMessage      int           `help:"clients excluded from one message"`
+	PublishIDs             int           `help:"publish ids remembered; when there are as many, publishes with an id are refused"`
+	PublishIDAge           time.Duration `help:"how long a publish id is remembered, and a retry under it is harmless"`
 	LetGoClients           int           `help:"clients let go that wait to be revived"`
 	LetGoAge               time.Duration `help:"how long a client let go waits to be revived"`
 
@@ -60,6 +64,10 @@ func DefaultLimits() Limits {
 		SubscriptionsPerClient: 128,
 		SessionsPerClient:      16,
 		PairsPerCall:           10_000,
+		ChannelsPerCall:        1000,
+		ExcludePerMessage:      100,
+		PublishIDs:             100_000,
+		PublishIDAge:           5 * time.Minute,
 		LetGoClients:           100_000,
 		LetGoAge:               time.Hour,
 
@@ -83,6 +91,10 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.SubscriptionsPerClient, d.SubscriptionsPerClient)
 	orDefault(&l.SessionsPerClient, d.SessionsPerClient)
 	orDefault(&l.PairsPerCall, d.PairsPerCall)
+	orDefault(&l.ChannelsPerCall, d.ChannelsPerCall)
+	orDefault(&l.ExcludePerMessage, d.ExcludePerMessage)
+	orDefault(&l.PublishIDs, d.PublishIDs)
+	orDefault(&l.PublishIDAge, d.PublishIDAge)
 	orDefault(&l.LetGoClients, d.LetGoClients)
 	orDefault(&l.LetGoAge, d.LetGoAge)
 	orDefault(&l.BatchMessages, d.BatchMessages)
@@ -107,7 +119,8 @@ func (l Limits) Validate() error {
 		"total_bytes": l.TotalBytes, "name_bytes": int64(l.NameBytes), "channels": int64(l.Channels),
 		"clients": int64(l.Clients), "subscriptions_per_client": int64(l.SubscriptionsPerClient),
 		"sessions_per_client": int64(l.SessionsPerClient), "pairs_per_call": int64(l.PairsPerCall),
-		"let_go_clients": int64(l.LetGoClients), "batch_messages": int64(l.BatchMessages),
+		"channels_per_call": int64(l.ChannelsPerCall), "exclude_per_message": int64(l.ExcludePerMessage),
+		"publish_ids": int64(l.PublishIDs), "let_go_clients": int64(l.LetGoClients), "batch_messages": int64(l.BatchMessages),
 		"batch_bytes": int64(l.BatchBytes),
 	} {
 		if n <= 0 {

@@ -98,6 +98,7 @@ func newWorld(t *rapid.T, variant string) *world {
 	l.BatchMessages = rapid.SampledFrom([]int{1, 3, 50}).Draw(t, "batch")
 	l.Window = 100 * time.Second
 	l.LetGoAge = 200 * time.Second
+	l.PublishIDs, l.PublishIDAge = 3, 50*time.Second
 	w := &world{t: t, limits: l}
 	w.reader = &reader{world: w, client: "a", variant: variant}
 	w.start()
@@ -152,9 +153,19 @@ func (w *world) act() {
 
 // change does something that the reader does not do.
 func (w *world) change() {
-	switch n := w.draw(26); {
+	switch n := w.draw(32); {
 	case n < 10:
 		w.publish(w.channel())
+	case n >= 31:
+		w.deleteChannel(w.channel())
+	case n >= 30:
+		w.rotate(w.client())
+	case n >= 29:
+		w.disconnect(w.client())
+	case n >= 28:
+		w.publishOnce(w.channel())
+	case n >= 26:
+		w.broadcast()
 	case n < 13:
 		w.subscribe(w.client(), w.channel())
 	case n < 16:
@@ -191,11 +202,84 @@ func (w *world) change() {
 
 func (w *world) publish(channel string) {
 	w.t.Logf("publish %s", channel)
-	p, err := w.hub.Publish(context.Background(), hub.Publication{
-		Channel: channel, Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`1`)})
+	pub := hub.Publication{Channel: channel, Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`1`)}
+	switch w.draw(8) {
+	case 0:
+		pub.Exclude = []string{w.client(), w.client()}
+	case 1:
+		pub.TTL = time.Duration(1+w.draw(30)) * time.Second
+	}
+	p, err := w.hub.Publish(context.Background(), pub)
 	e := w.model.publish(channel)
-	if err != nil || p.Position.Seq != e.seq || p.ID != e.id {
-		w.t.Fatalf("publish: seq %d id %d (%v), the model has %d, %d", p.Position.Seq, p.ID, err, e.seq, e.id)
+	e.exclude, e.ttl = pub.Exclude, pub.TTL
+	w.went("publish", p, err, e, false)
+}
+
+// went says that a message went where the model says.
+func (w *world) went(what string, p hub.Published, err error, e *event, repeated bool) {
+	if err != nil || p.Position.Seq != e.seq || p.ID != e.id || p.Repeated != repeated || p.Channel != e.channel {
+		w.t.Fatalf("%s: %+v (%v), the model has seq %d, id %d on %s", what, p, err, e.seq, e.id, e.channel)
+	}
+}
+
+func (w *world) broadcast() {
+	channels := []string{w.channel(), w.channel()}
+	w.t.Logf("broadcast %v", channels)
+	all, err := w.hub.Broadcast(context.Background(), channels, hub.Publication{Data: json.RawMessage(`1`)})
+	said := w.model.broadcast(slices.Compact(channels))
+	if len(all) != len(said) {
+		w.t.Fatalf("broadcast to %v: %v, %v", channels, all, err)
+	}
+	for i, e := range said {
+		w.went("broadcast", all[i], err, e, false)
+	}
+}
+
+func (w *world) publishOnce(channel string) {
+	id, data := rapid.SampledFrom([]string{"x", "y"}).Draw(w.t, "publish id"), 1+w.draw(4)/3
+	w.t.Logf("publish %s under %s", channel, id)
+	p, err := w.hub.Publish(context.Background(), hub.Publication{
+		Channel: channel, PublishID: id, Data: json.RawMessage(strconv.Itoa(data))})
+	e, repeated, refusal := w.model.publishOnce(channel, id, data)
+	if refusal != nil {
+		if !errors.Is(err, refusal) {
+			w.t.Fatalf("publish under an id: %+v, %v; the model says %v", p, err, refusal)
+		}
+		return
+	}
+	w.went("publish under an id", p, err, e, repeated)
+}
+
+func (w *world) deleteChannel(name string) {
+	w.t.Logf("delete %s", name)
+	_, err := w.hub.DeleteChannel(context.Background(), name)
+	if ok := w.model.deleteChannel(name); ok != (err == nil) || !ok && !errors.Is(err, hub.ErrUnknownChannel) {
+		w.t.Fatalf("delete %s: %v, the model says ok = %v", name, err, ok)
+	}
+	w.compareMembers(name)
+}
+
+func (w *world) rotate(id string) {
+	w.t.Logf("rotate %s", id)
+	key, _, err := w.hub.RotateKey(context.Background(), id)
+	w.must("rotate", w.model.rotate(id), err)
+	if err == nil {
+		w.keys[id] = key
+		w.reader.revoked = w.reader.revoked || w.reads(id)
+	}
+}
+
+// reads reports whether the reader is attached to the client.
+func (w *world) reads(id string) bool {
+	return w.reader.session != nil && w.reader.object == w.model.clients[id]
+}
+
+func (w *world) disconnect(id string) {
+	w.t.Logf("disconnect %s", id)
+	_, err := w.hub.Disconnect(context.Background(), id, "")
+	w.must("disconnect", w.model.disconnect(id), err)
+	if err == nil {
+		w.reader.dismissed = w.reader.dismissed || w.reads(id)
 	}
 }
 

@@ -19,16 +19,26 @@
 // when a ring has dropped something it had not read, it is told so by a
 // [Signal].
 //
+// What a message says is not always for everybody: a [Publication] can exclude
+// clients and can have a time to live. Who does not get it hears of a skip, so
+// that a reader that counts can tell it from a loss.
+//
 // Two kinds of readers exist. A [Session] belongs to a reader that holds its
 // own [Position] and says where it was when it comes back. A [Poll] serves the
 // pages of 2010, which hold none: what they have taken is kept by the client
 // they read for.
 //
+// # What channels differ in
+//
+// [Hub.Configure] replaces the limits and the [ChannelRule]s while the hub
+// runs: how long and how much channels keep, how many members they have, and
+// what members are told of each other.
+//
 // # Locks
 //
 // Order: the log's lock (the broker's), then a client's, then a channel's; the
-// registries, the ages, the wheel, the let-go list and the dispatcher's queue
-// are leaves. Who holds one of them appends nothing, does no I/O and calls no
+// registries, the ages, the wheel, the let-go list, the publish ids and the
+// dispatcher's queue are leaves. Who holds one of them appends nothing, does no I/O and calls no
 // function from outside. Under the log's lock a command is checked, numbered
 // and applied; waking readers is left to the dispatcher, a goroutine of
 // [Hub.Run].

@@ -15,6 +15,7 @@ const (
 	LimitReached                   // a configured limit would be passed
 	TooLarge                       // one value is larger than its limit
 	Unavailable                    // the log does not take commands now; try again
+	Conflict                       // a publish id has been used for something else
 )
 
 // Error is a failure the caller can do something about. Compare with
@@ -34,6 +35,7 @@ var (
 	ErrLimitReached   = &Error{Kind: LimitReached, Text: "limit reached"}
 	ErrTooLarge       = &Error{Kind: TooLarge, Text: "too large"}
 	ErrUnavailable    = &Error{Kind: Unavailable, Text: "not available now, try again"}
+	ErrConflict       = &Error{Kind: Conflict, Text: "the publish id has been used for something else"}
 )
 
 func (e *Error) Error() string { return e.Text }
@@ -46,6 +48,10 @@ func (e *Error) Is(target error) bool {
 
 func unknownClient(id string) error {
 	return &Error{Kind: UnknownClient, Name: id, Text: fmt.Sprintf("unknown client %q", id)}
+}
+
+func unknownChannel(name string) error {
+	return &Error{Kind: UnknownChannel, Name: name, Text: fmt.Sprintf("unknown channel %q", name)}
 }
 
 func limitReached(limit string, value int) error {

@@ -15,9 +15,11 @@ const AdminChannel = "admin"
 // [ErrUnavailable] where they need the log and [Hub.Run] is not running.
 type Hub struct {
 	newKey func() string
-	limits Limits
 	broker Broker
 	begun  time.Time // carries the monotonic clock that ages are measured with
+
+	conf   atomic.Pointer[conf] // limits and channel rules
+	confMu sync.Mutex           // held by who changes conf
 
 	epoch   atomic.Uint64
 	visible atomic.Uint64 // S: everything up to here can be read
@@ -31,6 +33,7 @@ type Hub struct {
 	ages     ages
 	idle     idleChannels
 	queue    dispatcher
+	retries  publishIDs
 
 	// stamp is the time of the entry being applied. Guarded by the log's lock.
 	stamp struct {
@@ -50,7 +53,7 @@ type Hub struct {
 	nClients  atomic.Int64 // live ones
 	nChannels atomic.Int64
 	sessions  atomic.Int64
-	published atomic.Uint64
+	totals    totals
 
 	// step is called between the steps of reading, without a lock. The
 	// property test uses it to let other things happen there; it is nil
@@ -62,7 +65,6 @@ type Hub struct {
 func New(cfg Config, b Broker) *Hub {
 	h := &Hub{
 		newKey:   cfg.NewKey,
-		limits:   cfg.Limits.withDefaults(),
 		broker:   b,
 		begun:    time.Now(),
 		ready:    make(chan struct{}),
@@ -70,7 +72,9 @@ func New(cfg Config, b Broker) *Hub {
 		channels: newRegistry[channel](),
 		wheel:    wheel{buckets: make(map[int64]*client)},
 		queue:    dispatcher{wake: make(chan struct{}, 1)},
+		retries:  publishIDs{seen: make(map[publishID]*earlier)},
 	}
+	h.conf.Store(newConf(cfg.Limits.withDefaults(), nil))
 	return h
 }
 
@@ -93,33 +97,6 @@ func (h *Hub) Ready() <-chan struct{} { return h.ready }
 func (h *Hub) Position() Position { return h.position(h.visible.Load()) }
 
 func (h *Hub) position(seq uint64) Position { return Position{h.epoch.Load(), seq} }
-
-// Limits returns the limits in force.
-func (h *Hub) Limits() Limits { return h.limits }
-
-// Stats are a hub's counts at one moment.
-type Stats struct {
-	Clients      int    // live clients
-	LetGoClients int    // clients waiting to be revived
-	Channels     int    // channels that exist
-	Sessions     int    // readers attached
-	Messages     int    // messages and notices kept
-	Bytes        int64  // charged for them and their encodings
-	Published    uint64 // messages published since the hub began
-}
-
-// Stats returns the hub's counts.
-func (h *Hub) Stats() Stats {
-	return Stats{
-		Clients:      int(h.nClients.Load()),
-		LetGoClients: h.letGo.len(),
-		Channels:     int(h.nChannels.Load()),
-		Sessions:     int(h.sessions.Load()),
-		Messages:     int(h.kept.Load()),
-		Bytes:        h.bytes.Load(),
-		Published:    h.published.Load(),
-	}
-}
 
 // now is the monotonic clock, in ns since the hub began.
 func (h *Hub) now() int64 { return int64(time.Since(h.begun)) }

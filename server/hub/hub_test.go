@@ -76,6 +76,8 @@ func publication(channel, text string) hub.Publication {
 	return hub.Publication{Channel: channel, Sender: json.RawMessage(`"test"`), Data: data}
 }
 
+// attach begins a session. One that begins now has been told already where its
+// channels begin, and waits.
 func attach(t testing.TB, h *hub.Hub, start hub.Start, creds ...hub.Credentials) *hub.Session {
 	t.Helper()
 	s, err := h.Attach(context.Background(), creds, start)
@@ -83,6 +85,12 @@ func attach(t testing.TB, h *hub.Hub, start hub.Start, creds ...hub.Credentials)
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	if start.Now {
+		if b := s.Collect(); len(b.Messages) > 0 || len(b.Signals) != 1 || b.Signals[0].Type != hub.SignalChannels {
+			t.Fatalf("the session begins with %+v; want nothing but its channels", b)
+		}
+		s.Commit()
+	}
 	return s
 }
 

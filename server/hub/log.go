@@ -20,6 +20,10 @@ const (
 	OpForget                    // Clients that were let go cannot be revived any more
 	OpDrop                      // Channels that hold nothing and matter to nobody go
 	OpCount                     // Channels are too large for notices: their members are counted
+	OpBroadcast                 // Messages go to their channels, each to its own
+	OpRotate                    // Client's key is Key from now on; who came with the old one is gone
+	OpDelete                    // Channels end, with all that they hold and all memberships
+	OpDisconnect                // Client's sessions end: all, or those called Session
 )
 
 // A Pair names a client on a channel.
@@ -29,14 +33,17 @@ type Pair struct{ Client, Channel string }
 // [Broker], checked and resolved before it becomes an [Entry].
 type Command struct {
 	Op       Op
-	Client   string   // create, kill, revive
-	Key      string   // create: the key to use if the client is new; revive: the key shown
-	Clients  []string // let go, forget
-	Pairs    []Pair   // subscribe, unsubscribe
-	Channels []string // drop, count
-	Message  *Message // publish; numbered by whoever applies it
-	Idle     Idle     // let go: who counts as idle
-	Lenient  bool     // unsubscribe: unknown clients are passed over
+	Client   string      // create, kill, revive, rotate, disconnect
+	Key      string      // create: the key to use if the client is new; revive: the key shown; rotate: the new one
+	Clients  []string    // let go, forget
+	Pairs    []Pair      // subscribe, unsubscribe
+	Channels []string    // drop, count, delete
+	Message  *Message    // publish; numbered by whoever applies it
+	Messages []*Message  // broadcast: one for each channel
+	Idle     Idle        // let go: who counts as idle
+	Lenient  bool        // unsubscribe: unknown clients are passed over
+	Session  string      // disconnect
+	Retry    *PublishKey // publish, broadcast: what makes a retry harmless; nil: nothing does
 
 	// What checking adds. A resolved command says by itself which numbers it
 	// takes, so that every node which applies it does exactly the same.
@@ -51,13 +58,15 @@ func (c *Command) Numbers() uint64 {
 	switch c.Op {
 	case OpPublish:
 		n++
+	case OpBroadcast:
+		n += len(c.Messages)
 	case OpSubscribe, OpUnsubscribe:
 		// Without an effective pair there is nothing to say.
-	case OpCreate, OpKill, OpRevive:
+	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect:
 		n = max(n, 1)
 	case OpLetGo, OpForget:
 		n = max(n, min(len(c.Clients), 1))
-	case OpDrop, OpCount:
+	case OpDrop, OpCount, OpDelete:
 		n = min(len(c.Channels), 1)
 	}
 	return uint64(n)
@@ -76,7 +85,12 @@ type Entry struct {
 type Result struct {
 	Position Position // of the entry's last number; of the log's top if nothing changed
 	ID       uint64   // publish: the message's number in its channel
-	Key      string   // create: the client's key, new or not
+	// Messages are those of a broadcast as they were applied.
+	Messages []*Message
+	// Earlier is where the same publish id has put these messages before:
+	// they are not said again.
+	Earlier []Published
+	Key     string // create: the client's key, new or not
 	// Refused is the error to tell the caller even though the log changed:
 	// a let-go client is beyond kill and unsubscribe for the one who asks
 	// (it is unknown), but must not come back as if nothing had been said.

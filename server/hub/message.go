@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/json"
 	"sync/atomic"
+	"time"
 )
 
 // A Notice says what the system tells by a message; 0 means that somebody else
@@ -29,6 +30,12 @@ var noticeData = [...]json.RawMessage{
 // overhead is what a stored message is charged beside its bytes.
 const overhead = 256
 
+// Terms limit whom a message is for.
+type Terms struct {
+	Exclude []string      // ids of clients that do not hear it, in order
+	TTL     time.Duration // how long it is worth hearing; 0: as long as it is kept
+}
+
 // A Message is one thing said on one channel. It never changes once it is in
 // the log, and everybody who reads it shares it: do not write to its slices.
 type Message struct {
@@ -40,17 +47,36 @@ type Message struct {
 	System bool            // said by the system, or by the backend in its name
 	Notice Notice          // what kind of notice it is, 0 if none
 
+	Terms *Terms // nil for a message that is for everybody, as long as it is kept
+
 	channel      *channel
 	name         string // of the channel, until it is resolved
 	at           int64  // monotonic time of the numbering, in ns since the hub began
 	older, newer *Message
+	list         *ageList // which older and newer belong to
 	encoded      atomic.Pointer[encoding]
 }
 
 // Channel returns the name of the channel the message was said on.
 func (m *Message) Channel() string { return m.name }
 
-func (m *Message) charge() int { return len(m.Sender) + len(m.Data) + overhead }
+// Position returns where the message stands in the log it was published to.
+func (m *Message) Position() Position { return m.channel.hub.position(m.Seq) }
+
+func (m *Message) charge() int {
+	n := len(m.Sender) + len(m.Data) + overhead
+	if m.Terms != nil {
+		for _, id := range m.Terms.Exclude {
+			n += len(id) + 16 // of the string itself
+		}
+	}
+	return n
+}
+
+// late reports whether m is not worth hearing any more.
+func (m *Message) late(now int64) bool {
+	return m.Terms != nil && m.Terms.TTL > 0 && now-m.at > int64(m.Terms.TTL)
+}
 
 // A Form names one of the wire forms messages are encoded in. The forms are
 // declared by those who encode.

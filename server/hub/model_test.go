@@ -16,7 +16,8 @@ type model struct {
 	clients  map[string]*modelClient
 	channels map[string]*modelChannel
 	events   []*event // of this life of the log, by seq
-	lives    int      // client objects so far: an id that is created again is somebody else
+	retries  []*modelRetry
+	lives    int // client objects so far: an id that is created again is somebody else
 }
 
 type modelClient struct {
@@ -50,6 +51,20 @@ type event struct {
 	at      time.Time
 	owed    map[int]bool // the clients' lives that must hear it, or hear that they do not
 	evicted bool
+	deleted bool // with its channel; until that is told, it may be told as a gap
+	exclude []string
+	ttl     time.Duration
+}
+
+// late reports whether e is not worth hearing any more.
+func (e *event) late() bool { return e.ttl > 0 && time.Since(e.at) > e.ttl }
+
+// A modelRetry is a publish id that has been used.
+type modelRetry struct {
+	channel, id string
+	data        int
+	at          time.Time
+	event       *event
 }
 
 func newModel(l hub.Limits) *model {
@@ -119,6 +134,71 @@ func (m *model) begin(channel string) {
 func (m *model) publish(channel string) *event {
 	m.begin(channel)
 	return m.say(channel, false, m.next())
+}
+
+// broadcast says something on several channels, which are all begun first.
+func (m *model) broadcast(channels []string) (said []*event) {
+	for _, channel := range channels {
+		m.begin(channel)
+	}
+	for _, channel := range channels {
+		said = append(said, m.say(channel, false, m.next()))
+	}
+	return said
+}
+
+// publishOnce publishes under an id. It returns nil and the reason if that is
+// refused.
+func (m *model) publishOnce(channel, id string, data int) (e *event, repeated bool, refusal error) {
+	m.retries = slices.DeleteFunc(m.retries, func(r *modelRetry) bool { return time.Since(r.at) > m.limits.PublishIDAge })
+	for _, r := range m.retries {
+		switch {
+		case r.channel != channel || r.id != id:
+		case r.data == data:
+			return r.event, true, nil
+		default:
+			return nil, false, hub.ErrConflict
+		}
+	}
+	if len(m.retries) >= m.limits.PublishIDs {
+		return nil, false, hub.ErrLimitReached
+	}
+	e = m.publish(channel)
+	m.retries = append(m.retries, &modelRetry{channel, id, data, time.Now(), e})
+	return e, false, nil
+}
+
+// deleteChannel ends a channel, and reports whether there was one.
+func (m *model) deleteChannel(name string) bool {
+	if m.channels[name] == nil {
+		return false
+	}
+	m.next()
+	delete(m.channels, name)
+	for _, e := range m.events {
+		e.deleted = e.deleted || e.channel == name
+	}
+	for _, c := range m.clients {
+		c.subs = slices.DeleteFunc(c.subs, func(s *modelSub) bool { return s.channel == name })
+	}
+	return true
+}
+
+func (m *model) rotate(id string) (ok bool) {
+	if m.clients[id] == nil {
+		return false
+	}
+	m.next()
+	return true
+}
+
+func (m *model) disconnect(id string) (ok bool) {
+	c := m.clients[id]
+	if c == nil || c.away {
+		return false
+	}
+	m.next()
+	return true
 }
 
 func (m *model) create(id string) {

@@ -33,7 +33,7 @@ func checkName(what, s string, limit int) error {
 	case s == "":
 		fault = "must not be empty"
 	case len(s) > limit:
-		return &Error{Kind: Invalid, Text: fmt.Sprintf("%s must not be longer than %d bytes", what, limit)}
+		return &Error{Kind: Invalid, Text: fmt.Sprintf("%s must not be longer than %d bytes (name_bytes)", what, limit)}
 	case !utf8.ValidString(s):
 		fault = "must be valid UTF-8"
 	case strings.ContainsFunc(s, unicode.IsControl):

@@ -7,8 +7,11 @@ import (
 	"strings"
 )
 
-// ErrGone ends a poll whose client was killed.
+// ErrGone ends a poll whose client was killed, or has another key now.
 var ErrGone = errors.New("the client is gone")
+
+// ErrDismissed ends a poll that the backend has asked to end.
+var ErrDismissed = errors.New("the session has been disconnected")
 
 // A Poll is one request of a page of 2010. Such pages hold no position, so
 // each client keeps what they have taken, and only one answer at a time is
@@ -19,13 +22,14 @@ type Poll struct {
 	*reader
 	leased bool
 	end    uint64 // everything up to here is in the answer under way
+	handed int    // messages in it
 }
 
 // AttachPoll begins a poll for the clients that creds name. With any wrong one
 // the error is [ErrBadCredentials] and nothing has happened. The caller must
 // Close the poll.
 func (h *Hub) AttachPoll(ctx context.Context, creds []Credentials) (*Poll, error) {
-	r, err := h.open(ctx, creds, "", nil)
+	r, err := h.open(ctx, creds, Start{Transport: "message_updates"})
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +41,7 @@ func (h *Hub) AttachPoll(ctx context.Context, creds []Credentials) (*Poll, error
 
 // Next returns what the clients have not taken yet, waiting for it if need be.
 // After messages the caller says by Done how the answer fared. The error is
-// [ErrGone], or ctx's cause.
+// [ErrGone], [ErrDismissed], or ctx's cause.
 func (p *Poll) Next(ctx context.Context) ([]*Message, error) {
 	for {
 		batch, err := p.take()
@@ -65,6 +69,10 @@ func (p *Poll) Done(taken bool) {
 		}
 		c.mu.Unlock()
 	}
+	if taken {
+		p.hub.totals.batches.Add(1)
+		p.hub.totals.delivered.Add(uint64(p.handed))
+	}
 	p.release(p.clients, !taken)
 }
 
@@ -78,6 +86,9 @@ func (p *Poll) Close() {
 // take returns what is there now, and keeps the lease if that is anything.
 func (p *Poll) take() ([]*Message, error) {
 	p.pending.Store(false)
+	if p.dismissed.Load() {
+		return nil, ErrDismissed
+	}
 	if !p.lease() {
 		return nil, nil
 	}
@@ -86,9 +97,11 @@ func (p *Poll) take() ([]*Message, error) {
 	gone := false
 	for _, c := range p.clients {
 		c.mu.Lock()
-		gone = gone || c.state == dead
+		gone = gone || !c.openTo(p.reader)
 		for _, m := range c.subs {
-			p.source(m.channel, max(c.given, m.since))
+			if !m.channel.gone() {
+				p.source(m.channel, max(c.given, m.since))
+			}
 		}
 		c.mu.Unlock()
 	}
@@ -97,16 +110,23 @@ func (p *Poll) take() ([]*Message, error) {
 		return nil, ErrGone
 	}
 	batch, cut := p.gather(top, nil)
-	if len(batch) == 0 {
-		p.release(p.clients, false)
-		return nil, nil
-	}
 	p.end = top
 	if cut {
 		p.end = batch[len(batch)-1].Seq
 	}
-	p.leased = true
-	return batch, nil
+	any := len(batch) > 0
+	batch = p.withhold(batch, nil)
+	p.leased, p.handed = true, len(batch)
+	if len(batch) > 0 {
+		return batch, nil
+	}
+	if !any {
+		p.leased = false
+		p.release(p.clients, false)
+		return nil, nil
+	}
+	p.Done(true) // what is not for these clients is over without an answer
+	return p.take()
 }
 
 // lease takes the lease of all clients, or of none.

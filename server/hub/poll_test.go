@@ -101,33 +101,58 @@ func (p *pages) look(pg *page) {
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		w.t.Fatal(err)
 	}
-	want := p.owed(pg)
+	want, end := p.owed(pg)
 	if !slices.EqualFunc(got, want, func(m *hub.Message, e *event) bool { return m.Seq == e.seq && m.ID == e.id }) {
 		w.t.Fatalf("poll of %v: %d messages, want %d", pg.ids, len(got), len(want))
 	}
 	if len(got) > 0 {
 		pg.answer = slices.Clone(got)
-		pg.end = got[len(got)-1].Seq
+		pg.end = end
 	}
 }
 
 // owed is what the page must be given: what one of its clients has not taken
-// and the channels still have, as much as a batch may hold.
-func (p *pages) owed(pg *page) (owed []*event) {
+// and the channels still have, as much as a batch may hold; and up to where it
+// then has everything.
+func (p *pages) owed(pg *page) (owed []*event, end uint64) {
 	for _, other := range p.open {
 		if other.answer != nil && slices.ContainsFunc(other.ids, func(id string) bool { return slices.Contains(pg.ids, id) }) {
-			return nil
+			return nil, 0
 		}
 	}
+	for {
+		owed = p.notTaken(pg)
+		owed = owed[:min(len(owed), p.world.limits.BatchMessages)]
+		if len(owed) == 0 {
+			return nil, 0
+		}
+		end = owed[len(owed)-1].seq
+		if owed = slices.DeleteFunc(owed, func(e *event) bool { return p.withheld(pg, e) }); len(owed) > 0 {
+			return owed, end
+		}
+		// What is not for these clients is over without an answer.
+		for _, id := range pg.ids {
+			p.given[id] = max(p.given[id], end)
+		}
+	}
+}
+
+func (p *pages) notTaken(pg *page) (events []*event) {
 	for _, e := range p.world.model.events {
 		if !e.evicted && slices.ContainsFunc(pg.ids, func(id string) bool {
-			c := p.world.model.clients[id]
-			return e.owed[c.life] && e.seq > p.given[id]
+			return e.owed[p.world.model.clients[id].life] && e.seq > p.given[id]
 		}) {
-			owed = append(owed, e)
+			events = append(events, e)
 		}
 	}
-	return owed[:min(len(owed), p.world.limits.BatchMessages)]
+	return events
+}
+
+// withheld reports whether e is not for any of the page's clients.
+func (p *pages) withheld(pg *page, e *event) bool {
+	return e.late() || !slices.ContainsFunc(pg.ids, func(id string) bool {
+		return e.owed[p.world.model.clients[id].life] && !slices.Contains(e.exclude, id)
+	})
 }
 
 // close ends a page's poll; its answer was taken or not.

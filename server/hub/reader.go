@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Credentials open a client.
@@ -22,6 +23,10 @@ type reader struct {
 	session string        // the session id, "" if it has none
 	usurped atomic.Bool   // a newer session of the same id has taken over
 	closed  bool
+
+	dismissed atomic.Bool // the backend has asked for its end
+	transport string      // how it is connected
+	began     time.Time
 }
 
 // wake tells r that there is something to look at, unless it knows.
@@ -57,32 +62,35 @@ func (h *Hub) Opens(cr Credentials) bool { return h.clients.get(cr.ID).opens(cr.
 // open makes a reader for the clients that creds name. All credentials are
 // checked before anything happens for any of them. Clients that were let go
 // are revived.
-func (h *Hub) open(ctx context.Context, creds []Credentials, session string, ready func()) (*reader, error) {
+func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*reader, error) {
 	clients := make([]*client, 0, len(creds))
+	keys := make([]string, 0, len(creds))
 	right := len(creds) > 0
 	for _, cr := range creds {
 		c := h.clients.get(cr.ID)
 		// No short cut: the time taken must not tell which one is wrong.
 		right = c.opens(cr.Key) && right
 		if !slices.Contains(clients, c) {
-			clients = append(clients, c)
+			clients, keys = append(clients, c), append(keys, cr.Key)
 		}
 	}
 	if !right {
+		h.totals.badKeys.Add(1)
 		return nil, ErrBadCredentials
 	}
-	r := &reader{hub: h, clients: clients, session: session, notify: ready}
-	if ready == nil {
+	r := &reader{hub: h, clients: clients, session: start.Session, notify: start.Ready, transport: start.Transport, began: time.Now()}
+	if r.notify == nil {
 		r.news = make(chan struct{}, 1)
 		r.notify = r.signal
 	}
 	for i, c := range clients {
-		if err := h.attach(ctx, c, r); err != nil {
+		if err := h.attach(ctx, c, keys[i], r); err != nil {
 			r.detach(clients[:i])
-			return nil, err
+			return nil, h.refuse(err)
 		}
 	}
 	h.sessions.Add(1)
+	h.totals.attached.Add(1)
 	r.takeOver()
 	return r, nil
 }
@@ -104,16 +112,16 @@ func (r *reader) takeOver() {
 
 // attach binds r to c, which it revives if need be. Should c be let go again
 // and again in between, the caller is told to try later.
-func (h *Hub) attach(ctx context.Context, c *client, r *reader) error {
+func (h *Hub) attach(ctx context.Context, c *client, key string, r *reader) error {
 	for range 3 {
-		ok, err := c.attach(r, h.limits.SessionsPerClient, h.now())
+		ok, err := c.attach(r, key, h.limits().SessionsPerClient, h.now())
 		if ok || err != nil {
 			return err
 		}
 		if c.stateNow() == dead {
 			return ErrBadCredentials
 		}
-		if _, err := h.append(ctx, Command{Op: OpRevive, Client: c.id, Key: c.key}); err != nil {
+		if _, err := h.append(ctx, Command{Op: OpRevive, Client: c.id, Key: key}); err != nil {
 			return err
 		}
 	}
@@ -161,7 +169,7 @@ func (r *reader) source(ch *channel, from uint64) {
 // the limits of a batch, and reports whether it was cut. lost, if not nil, is
 // called for every source with its channel's lock held.
 func (r *reader) gather(top uint64, lost func(source)) (batch []*Message, cut bool) {
-	l := &r.hub.limits
+	l := r.hub.limits()
 	batch = r.batch[:0]
 	parts := 0
 	for _, s := range r.sources {
@@ -207,4 +215,33 @@ func (l *Limits) cut(batch []*Message) ([]*Message, bool) {
 		}
 	}
 	return batch, false
+}
+
+// withhold takes the messages that are not for r out of batch. They are told
+// as skips, if skips is not nil.
+func (r *reader) withhold(batch []*Message, skips *[]Signal) []*Message {
+	now := r.hub.now()
+	kept := batch[:0]
+	for _, m := range batch {
+		if !m.late(now) && !r.excluded(m) {
+			kept = append(kept, m)
+		} else if skips != nil {
+			*skips = append(*skips, Signal{Type: SignalSkip, Channel: m.name, ID: m.ID})
+		}
+	}
+	return kept
+}
+
+// excluded reports whether m is for none of the clients by whom r would hear
+// it.
+func (r *reader) excluded(m *Message) bool {
+	if m.Terms == nil || len(m.Terms.Exclude) == 0 {
+		return false
+	}
+	for _, c := range r.clients {
+		if _, found := slices.BinarySearch(m.Terms.Exclude, c.id); !found && (len(r.clients) == 1 || c.isOn(m.channel)) {
+			return false
+		}
+	}
+	return true
 }

@@ -17,10 +17,11 @@ type reader struct {
 	client  string
 	variant string
 
-	session *hub.Session
-	object  *modelClient // the client the session is attached to
-	at      hub.Position // what it would show as its cursor
-	gone    bool         // its client does not exist
+	session            *hub.Session
+	object             *modelClient // the client the session is attached to
+	at                 hub.Position // what it would show as its cursor
+	gone               bool         // its client does not exist
+	revoked, dismissed bool         // its session must hear that it is
 
 	// What it knows, of this epoch and this life of its client.
 	life     int
@@ -29,8 +30,11 @@ type reader struct {
 	gaps     []span
 	resyncs  []span // channels whose notices it cannot be sure of, up to where
 	cancels  []cancel
+	skips    []skip
+	ids      map[string]*numbering
 	excused  map[uint64]bool // evicted before it had ever read: the window's end, not a hole
 	attached bool            // it has had a whole batch in this life
+	fresh    bool            // its session began without a position, and has had no whole batch
 }
 
 type span struct {
@@ -44,8 +48,24 @@ type cancel struct {
 	top      uint64 // where the log was
 }
 
+// A skip says that a message is not for the reader.
+type skip struct {
+	channel string
+	id, top uint64
+}
+
+// A numbering is how far a reader has counted a channel's messages.
+type numbering struct {
+	since uint64
+	last  uint64          // the last id it has had, or knows not to be for it
+	skips map[uint64]bool // ids that are not for it, above last
+	loose uint64          // up to this seq ids may be missing: it has been told so
+	any   bool            // the next one it accepts whatever its id
+}
+
 // hangUp ends the connection.
 func (r *reader) hangUp() {
+	r.revoked, r.dismissed = false, false
 	if r.session == nil {
 		return
 	}
@@ -86,12 +106,13 @@ func (r *reader) connect() bool {
 	}
 	c.attached++
 	c.seen = time.Now()
-	r.session, r.object = s, c
+	r.session, r.object, r.fresh = s, c, r.at.IsZero()
 	return true
 }
 
 func (r *reader) forget() {
-	r.got, r.gaps, r.resyncs, r.cancels = nil, nil, nil, nil
+	r.got, r.gaps, r.resyncs, r.cancels, r.skips = nil, nil, nil, nil, nil
+	r.ids = map[string]*numbering{}
 	r.excused = map[uint64]bool{}
 }
 
@@ -102,7 +123,19 @@ func (r *reader) read() {
 	}
 	w := r.world
 	w.t.Logf("collect at %d", r.at.Seq)
+	revoked, dismissed := r.revoked, r.dismissed
 	b := r.session.Collect()
+	if drain := hasSignal(b, hub.SignalDrain); dismissed && !drain || drain && !r.dismissed {
+		w.t.Fatalf("dismissed %v, and hears %+v", dismissed, b.Signals)
+	}
+	if revoked && !dismissed && (len(b.Messages) > 0 || !hasSignal(b, hub.SignalGone)) {
+		w.t.Fatalf("its key is void, and it hears %+v", b)
+	}
+	for _, m := range b.Messages {
+		if m.Terms != nil && m.Terms.TTL > 0 && time.Now().UnixMilli()-m.Time > m.Terms.TTL.Milliseconds() {
+			w.t.Fatalf("seq %d came when it was not worth hearing any more", m.Seq)
+		}
+	}
 	w.t.Logf("collected %d signals, %d messages, to %d", len(b.Signals), len(b.Messages), b.Position.Seq)
 	whole := r.receive(&b)
 	if w.model.clients[r.client] != r.object {
@@ -117,6 +150,14 @@ func (r *reader) read() {
 		return
 	}
 	r.session.Commit()
+	r.fresh = false
+	if hasSignal(b, hub.SignalDrain) || hasSignal(b, hub.SignalGone) {
+		if !r.session.Ended() {
+			w.t.Fatalf("the session has not ended after %+v", b.Signals)
+		}
+		r.hangUp()
+		return
+	}
 	r.attached = true
 	if !w.ending && w.draw(8) == 0 {
 		r.hangUp()
@@ -133,7 +174,7 @@ func (r *reader) receive(b *hub.Batch) bool {
 	w := r.world
 	if !r.attached {
 		for _, e := range w.model.events {
-			if e.evicted {
+			if e.evicted || e.deleted {
 				r.excused[e.seq] = true
 			}
 		}
@@ -151,6 +192,9 @@ func (r *reader) receive(b *hub.Batch) bool {
 	}
 	if breaks == len(pieces) {
 		return false
+	}
+	if b.Position.IsZero() {
+		return true
 	}
 	if b.Position.Epoch == r.at.Epoch {
 		r.at.Seq = max(r.at.Seq, b.Position.Seq)
@@ -186,7 +230,7 @@ func (r *reader) pieces(b *hub.Batch) (pieces []func()) {
 			late = late[1:]
 			pieces = append(pieces, func() { r.signal(s, b); moved(s.To.Seq) })
 		}
-		pieces = append(pieces, func() { r.got = append(r.got, m); moved(m.Seq) })
+		pieces = append(pieces, func() { r.number(m); r.got = append(r.got, m); moved(m.Seq) })
 	}
 	for _, s := range late {
 		pieces = append(pieces, func() { r.signal(s, b); moved(s.To.Seq) })
@@ -230,13 +274,65 @@ func (r *reader) signal(s hub.Signal, b *hub.Batch) {
 	case hub.SignalReset:
 		// What was of another life is lost, and said to be.
 		r.at = s.From
+		r.ids = map[string]*numbering{}
 	case hub.SignalGap:
 		r.gaps = append(r.gaps, span{s.Channel, s.From.Seq, s.To.Seq})
+		r.numbering(s.Channel).lose(s.To.Seq)
 	case hub.SignalResync:
 		r.resyncs = append(r.resyncs, span{s.Channel, 0, top})
+		r.numbering(s.Channel).lose(s.To.Seq)
+	case hub.SignalSkip:
+		r.skips = append(r.skips, skip{s.Channel, s.ID, top})
+		r.numbering(s.Channel).skips[s.ID] = true
+		r.mustBeSkipped(s)
 	case hub.SignalChannels:
 		r.cancels = append(r.cancels, cancel{s.Channels, r.seq(b), top})
+		for name, m := range s.Channels {
+			n := r.ids[name]
+			if n == nil || n.since < m.Since.Seq {
+				n = &numbering{since: m.Since.Seq, last: m.ID, skips: map[uint64]bool{}}
+				r.ids[name] = n
+			}
+			if r.fresh {
+				n.lose(b.Position.Seq) // of what was before it came nobody tells
+			}
+		}
 	}
+}
+
+// mustBeSkipped says that a skip is right.
+func (r *reader) mustBeSkipped(s hub.Signal) {
+	if !slices.ContainsFunc(r.world.model.events, func(e *event) bool {
+		return e.channel == s.Channel && e.id == s.ID && (e.late() || slices.Contains(e.exclude, r.client))
+	}) {
+		r.world.t.Fatalf("id %d of %s is for this reader, and it is told otherwise", s.ID, s.Channel)
+	}
+}
+
+func (r *reader) numbering(channel string) *numbering {
+	if r.ids[channel] == nil {
+		r.ids[channel] = &numbering{skips: map[uint64]bool{}, any: true}
+	}
+	return r.ids[channel]
+}
+
+// lose takes note that ids up to a seq may be missing.
+func (n *numbering) lose(to uint64) { n.loose, n.any = max(n.loose, to), true }
+
+// number says that the ids of a channel have no hole that nobody has told of.
+func (r *reader) number(m *hub.Message) {
+	n := r.numbering(m.Channel())
+	if m.ID <= n.last && m.Seq <= r.at.Seq {
+		return // it has it already
+	}
+	next := n.last + 1
+	for n.skips[next] {
+		next++
+	}
+	if m.ID != next && !n.any {
+		r.world.t.Fatalf("id %d of %s came after %d, and nobody said why", m.ID, m.Channel(), n.last)
+	}
+	n.last, n.any = m.ID, m.Seq <= n.loose
 }
 
 // judge says whether the reader has everything, or knows what it has not.
@@ -274,7 +370,7 @@ func (r *reader) judgeWhatCame() {
 		if e == nil || e.id != m.ID || e.channel != m.Channel() {
 			t.Fatalf("seq %d (id %d) on %s was never said", m.Seq, m.ID, m.Channel())
 		}
-		if !e.owed[r.life] {
+		if !e.owed[r.life] || slices.Contains(e.exclude, r.client) {
 			t.Fatalf("seq %d on %s was not for this client", m.Seq, m.Channel())
 		}
 		if seen[m.Seq] {
@@ -287,7 +383,7 @@ func (r *reader) judgeWhatCame() {
 	}
 	for _, g := range r.gaps {
 		if !slices.ContainsFunc(r.world.model.events, func(e *event) bool {
-			return e.channel == g.channel && e.evicted && !e.notice && g.from < e.seq && e.seq <= g.to
+			return e.channel == g.channel && (e.evicted || e.deleted) && !e.notice && g.from < e.seq && e.seq <= g.to
 		}) {
 			t.Fatalf("false gap on %s: %d to %d", g.channel, g.from, g.to)
 		}
@@ -305,7 +401,12 @@ func (r *reader) knows(e *event) bool {
 		}
 	}
 	for _, s := range r.resyncs {
-		if e.notice && s.channel == e.channel && e.seq <= s.to && e.evicted {
+		if e.notice && s.channel == e.channel && e.seq <= s.to && (e.evicted || e.deleted) {
+			return true
+		}
+	}
+	for _, s := range r.skips {
+		if s.channel == e.channel && s.id == e.id && e.seq <= s.top {
 			return true
 		}
 	}

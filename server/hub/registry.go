@@ -52,3 +52,16 @@ func (r *registry[T]) delete(name string) {
 	defer s.mu.Unlock()
 	delete(s.m, name)
 }
+
+// each calls f with everything there is, in no order; f must be quick and not
+// use the registry.
+func (r *registry[T]) each(f func(name string, v *T)) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.RLock()
+		for name, v := range s.m {
+			f(name, v)
+		}
+		s.mu.RUnlock()
+	}
+}

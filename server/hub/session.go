@@ -15,6 +15,8 @@ type Start struct {
 	// Session is the reader's own name for itself; with the same one it takes
 	// over from its older self. "" is a session of its own.
 	Session string
+	// Transport is how the reader is connected, as presence tells it.
+	Transport string
 	// Ready, if not nil, is called once whenever something becomes pending
 	// after a Collect. It must not block and must not use the hub. Who gives
 	// it waits by it, and not by Next.
@@ -27,10 +29,13 @@ type Session struct {
 	*reader
 	cursor    uint64    // everything up to here has been handed over
 	fresh     bool      // nothing has been: it cannot miss what it never had
+	introduce bool      // nor has it been told where its channels begin
 	reset     bool      // the position it came with is worth nothing
 	offered   uint64    // what Commit will move cursor to
 	announced []*client // clients the last batch called gone
-	told      bool      // the last batch said that the session is superseded
+	handed    int       // messages in the last batch
+	gaps      int       // gaps in it
+	told      bool      // the last batch said that the session ends
 	ended     bool      // and has been handed over
 }
 
@@ -50,11 +55,11 @@ func (b *Batch) Empty() bool { return len(b.Signals) == 0 && len(b.Messages) == 
 // [ErrBadCredentials] and nothing has happened. The caller must Close the
 // session.
 func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Session, error) {
-	r, err := h.open(ctx, creds, start.Session, start.Ready)
+	r, err := h.open(ctx, creds, start)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{reader: r}
+	s := &Session{reader: r, introduce: true}
 	top := h.visible.Load()
 	switch at := start.At; {
 	case start.Now:
@@ -64,7 +69,7 @@ func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Se
 	case at.Epoch != h.epoch.Load() || at.Seq > top:
 		s.reset = true
 	default:
-		s.cursor = at.Seq
+		s.cursor, s.introduce = at.Seq, false
 	}
 	return s, nil
 }
@@ -101,10 +106,13 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 func (s *Session) Collect() Batch {
 	h := s.hub
 	s.pending.Store(false)
-	if s.told = s.usurped.Load(); s.told {
-		s.offered = s.cursor
-		return Batch{Position: h.position(s.cursor), Signals: []Signal{{Type: SignalSuperseded}}}
+	switch s.told = true; {
+	case s.usurped.Load():
+		return s.lastBatch(SignalSuperseded)
+	case s.dismissed.Load():
+		return s.lastBatch(SignalDrain)
 	}
+	s.told = false
 	top := h.visible.Load()
 	h.yield()
 
@@ -115,15 +123,32 @@ func (s *Session) Collect() Batch {
 	}
 	h.yield()
 	var cut bool
+	s.gaps = 0
 	b.Messages, cut = s.gather(top, func(src source) { s.lost(src, &b) })
 	if cut {
 		top = b.Messages[len(b.Messages)-1].Seq
 	}
 	b.More = cut
+	b.Messages = s.withhold(b.Messages, &b.Signals)
+	s.handed = len(b.Messages)
 	// Another life's position is never kept, and a position never goes back.
 	s.offered = max(top, s.cursor)
 	b.Position = h.position(s.offered)
 	return b
+}
+
+// lastBatch ends the session.
+func (s *Session) lastBatch(why SignalType) Batch {
+	s.offered = s.cursor
+	return Batch{Position: s.reached(), Signals: []Signal{{Type: why}}}
+}
+
+// reached is where the session is: nowhere, if it has had nothing yet.
+func (s *Session) reached() Position {
+	if s.fresh || s.reset {
+		return Position{}
+	}
+	return s.hub.position(s.cursor)
 }
 
 // goneBatch tells that clients are gone, and nothing else. It is no step
@@ -131,10 +156,7 @@ func (s *Session) Collect() Batch {
 // and may be read for from this position.
 func (s *Session) goneBatch() Batch {
 	s.offered = s.cursor
-	b := Batch{}
-	if !s.fresh && !s.reset {
-		b.Position = s.hub.position(s.cursor)
-	}
+	b := Batch{Position: s.reached()}
 	for _, c := range s.announced {
 		b.Signals = append(b.Signals, Signal{Type: SignalGone, Client: c.id})
 	}
@@ -145,13 +167,18 @@ func (s *Session) goneBatch() Batch {
 // on from its position. A session that waits keeps nothing of what it gave.
 func (s *Session) Commit() {
 	s.ended = s.told
+	if s.told {
+		return
+	}
 	s.cursor = max(s.cursor, s.offered)
+	s.count()
 	clear(s.batch)
 	s.batch, s.sources = nil, nil
 	if len(s.announced) == 0 {
-		s.fresh, s.reset = false, false
+		s.fresh, s.reset, s.introduce = false, false, false
 		return
 	}
+	s.detach(s.announced)
 	s.clients = slices.DeleteFunc(s.clients, func(c *client) bool { return slices.Contains(s.announced, c) })
 	s.announced = nil
 }
@@ -162,15 +189,19 @@ func (s *Session) Commit() {
 func (s *Session) readMemberships(b *Batch) {
 	s.sources = s.sources[:0]
 	s.announced = s.announced[:0]
-	changed := false
+	changed := s.introduce
 	var members []*member
 	for _, c := range s.clients {
 		c.mu.Lock()
-		if c.state == dead {
+		if !c.openTo(s.reader) {
 			s.announced = append(s.announced, c)
 		}
 		changed = changed || c.changed > s.cursor
 		for _, m := range c.subs {
+			if at := m.channel.deleted.Load(); at > 0 {
+				changed = changed || at > s.cursor
+				continue
+			}
 			s.source(m.channel, max(s.cursor, m.since))
 		}
 		if changed || len(s.clients) > 1 {
@@ -192,11 +223,25 @@ func (s *Session) readMemberships(b *Batch) {
 func (s *Session) memberships(members []*member) map[string]Membership {
 	all := make(map[string]Membership, len(members))
 	for _, m := range members {
+		if m.channel.gone() {
+			continue
+		}
 		if old, ok := all[m.channel.name]; !ok || m.since < old.Since.Seq {
 			all[m.channel.name] = Membership{s.hub.position(m.since), m.sinceID}
 		}
 	}
 	return all
+}
+
+// count counts what has been handed over.
+func (s *Session) count() {
+	t := &s.hub.totals
+	t.batches.Add(1)
+	t.delivered.Add(uint64(s.handed))
+	t.gaps.Add(uint64(s.gaps))
+	if s.reset {
+		t.resets.Add(1)
+	}
 }
 
 // lost tells what the source's channel no longer has, or tells only as a
@@ -212,10 +257,12 @@ func (s *Session) lost(src source, b *Batch) {
 	}
 	h := s.hub
 	if r := &ch.messages; r.evicted > src.from {
+		s.gaps++
 		b.Signals = append(b.Signals, Signal{Type: SignalGap, Channel: ch.name,
 			From: h.position(src.from), To: h.position(r.evicted), Reason: r.reason})
 	}
 	if ch.notices.evicted > src.from {
-		b.Signals = append(b.Signals, Signal{Type: SignalResync, Channel: ch.name})
+		b.Signals = append(b.Signals, Signal{Type: SignalResync, Channel: ch.name,
+			From: h.position(src.from), To: h.position(ch.notices.evicted)})
 	}
 }

@@ -40,6 +40,11 @@ const (
 	SignalGone
 	// SignalSuperseded: a newer session of the same id has taken over.
 	SignalSuperseded
+	// SignalSkip: the message ID of Channel is not for this reader. It was
+	// excluded, or came when the message was worth hearing no more.
+	SignalSkip
+	// SignalDrain: the session ends, but may be begun again where it was.
+	SignalDrain
 )
 
 // A Signal tells a reader what no message can. Signals carry no position (only
@@ -48,9 +53,10 @@ const (
 type Signal struct {
 	Type     SignalType
 	Channel  string
-	From, To Position // gap
+	From, To Position // gap, resync: after From, up to To
 	Reason   Reason   // gap
 	Count    int      // count
+	ID       uint64   // skip
 	Client   string   // gone
 	Channels map[string]Membership
 }

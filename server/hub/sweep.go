@@ -12,11 +12,12 @@ type idleChannels struct {
 	mu        sync.Mutex // guards all; no other lock is taken under it
 	mayGo     []string
 	uncounted []string
+	deleted   []*channel // which still hold messages
 }
 
 // mayGo lists ch if it holds nothing and matters to nobody. ch.mu is held.
 func (h *Hub) mayGo(ch *channel) {
-	if !ch.idleLocked() || !ch.listed.CompareAndSwap(false, true) {
+	if ch.gone() || !ch.idleLocked() || !ch.listed.CompareAndSwap(false, true) {
 		return
 	}
 	h.idle.mu.Lock()
@@ -28,6 +29,20 @@ func (i *idleChannels) addUncounted(name string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.uncounted = append(i.uncounted, name)
+}
+
+func (i *idleChannels) addDeleted(ch *channel) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.deleted = append(i.deleted, ch)
+}
+
+func (i *idleChannels) takeDeleted() []*channel {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	all := i.deleted
+	i.deleted = nil
+	return all
 }
 
 // take returns one of the lists and empties it.
@@ -52,12 +67,12 @@ func (i *idleChannels) putBack(op Op, names []string) {
 
 // full reports whether there is no room for n more bytes. Encodings that find
 // none are not kept; messages evict others.
-func (h *Hub) full(n int) bool { return h.bytes.Load()+int64(n) > h.limits.TotalBytes }
+func (h *Hub) full(n int) bool { return h.bytes.Load()+int64(n) > h.limits().TotalBytes }
 
 // makeRoom evicts the oldest messages of all while the hub holds too much. The
 // log's lock is held.
 func (h *Hub) makeRoom() {
-	for h.bytes.Load() > h.limits.TotalBytes {
+	for h.bytes.Load() > h.limits().TotalBytes {
 		m := h.ages.front()
 		if m == nil || m.Seq >= h.visible.Load() {
 			return
@@ -66,13 +81,13 @@ func (h *Hub) makeRoom() {
 	}
 }
 
-// EvictAged drops messages that have become older than the window, at most max
+// EvictAged drops messages that have become older than their window, at most max
 // of them, and reports whether there are more.
 func (h *Hub) EvictAged(max int) (more bool) {
-	cutoff := h.now() - int64(h.limits.Window)
+	now := h.now()
 	for range max {
-		m := h.ages.front()
-		if m == nil || m.at >= cutoff {
+		m := h.ages.aged(now)
+		if m == nil {
 			return false
 		}
 		m.channel.evictThrough(m, ReasonAge)
@@ -151,16 +166,23 @@ func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int,
 	return gone, err
 }
 
-// Tidy forgets clients that have waited too long to be revived, drops channels
-// that hold nothing and matter to nobody, and has the readers of large
-// channels told how many members there are. It is meant to be called about
+// Tidy forgets clients that have waited too long to be revived and publish ids
+// that are too old, drops channels that hold nothing and matter to nobody and
+// what deleted ones held, and has the readers of large channels told how many
+// members there are. It is meant to be called about
 // once a second, by one goroutine.
 func (h *Hub) Tidy(ctx context.Context) error {
+	for _, ch := range h.idle.takeDeleted() {
+		ch.empty()
+	}
+	l := h.limits()
+	for h.retries.expire(h.now()-int64(l.PublishIDAge), expireStep) {
+	}
 	if err := h.inSteps(ctx, OpCount, h.idle.take(&h.idle.uncounted)); err != nil {
 		return err
 	}
 	for {
-		ids := h.letGo.surplus(h.limits.LetGoClients, h.now()-int64(h.limits.LetGoAge), tidyStep)
+		ids := h.letGo.surplus(l.LetGoClients, h.now()-int64(l.LetGoAge), tidyStep)
 		if len(ids) == 0 {
 			break
 		}
@@ -173,6 +195,10 @@ func (h *Hub) Tidy(ctx context.Context) error {
 
 // inSteps appends commands for the channels, a few at a time.
 func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
+	// A name is there twice if its channel was deleted and a new one needs the
+	// same.
+	slices.Sort(channels)
+	channels = slices.Compact(channels)
 	for len(channels) > 0 {
 		n := min(tidyStep, len(channels))
 		// The check shortens what it is given.

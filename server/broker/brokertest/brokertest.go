@@ -92,6 +92,9 @@ func (r *recorder) Apply(e hub.Entry) (id uint64) {
 	if e.Op == hub.OpPublish {
 		id = uint64(len(r.entries))
 	}
+	for i, m := range e.Messages {
+		m.Seq = e.First + uint64(i)
+	}
 	return id
 }
 
@@ -141,6 +144,15 @@ func testNumbers(t *testing.T, b hub.Broker) {
 	res, err := b.Append(t.Context(), hub.Command{Op: hub.OpPublish, Message: &hub.Message{}})
 	if err != nil || res.ID != 4 || res.Position.Seq != next {
 		t.Errorf("publish: %+v, %v; want id 4 at seq %d", res, err, next)
+	}
+	res, err = b.Append(t.Context(), hub.Command{Op: hub.OpBroadcast, Messages: []*hub.Message{{}, {}, {}}})
+	if err != nil || len(res.Messages) != 3 || res.Position.Seq != next+3 {
+		t.Fatalf("broadcast: %+v, %v; want three messages up to seq %d", res, err, next+3)
+	}
+	for i, m := range res.Messages {
+		if m.Seq != next+1+uint64(i) {
+			t.Errorf("message %d of the broadcast has seq %d, want %d", i, m.Seq, next+1+uint64(i))
+		}
 	}
 }
 

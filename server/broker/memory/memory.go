@@ -47,6 +47,7 @@ func (b *Broker) Append(ctx context.Context, cmd hub.Command) (hub.Result, error
 	e := hub.Entry{Epoch: b.epoch, First: b.seq + 1, Last: b.seq + n, Time: time.Now(), Command: cmd}
 	b.seq = e.Last
 	result.ID = b.state.Apply(e)
+	result.Messages = e.Messages
 	result.Position = hub.Position{Epoch: b.epoch, Seq: e.Last}
 	return result, nil
 }

@@ -1,0 +1,246 @@
+package hub_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/shaveet/shaveet/server/hub"
+)
+
+func isLimit(err error, name string) bool {
+	var e *hub.Error
+	return errors.As(err, &e) && e.Kind == hub.LimitReached && e.Name == name && strings.Contains(e.Text, name)
+}
+
+func skips(b hub.Batch) (ids []uint64) {
+	for _, s := range b.Signals {
+		if s.Type == hub.SignalSkip {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
+func TestPublishIDMakesRetriesHarmless(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{PublishIDAge: time.Minute})
+		once := publication("room", "x")
+		once.PublishID = "1"
+		first, err := h.Publish(t.Context(), once)
+		if err != nil || first.Repeated {
+			t.Fatalf("%+v, %v", first, err)
+		}
+		publish(t, h, "room", "between")
+		again, err := h.Publish(t.Context(), once)
+		if err != nil || !again.Repeated || again.Position != first.Position || again.ID != first.ID || again.Channel != "room" {
+			t.Errorf("again: %+v, %v; want %+v", again, err, first)
+		}
+		for what, change := range map[string]func(*hub.Publication){
+			"data":    func(p *hub.Publication) { p.Data = json.RawMessage(`"y"`) },
+			"sender":  func(p *hub.Publication) { p.Sender = json.RawMessage(`"y"`) },
+			"system":  func(p *hub.Publication) { p.System = true },
+			"exclude": func(p *hub.Publication) { p.Exclude = []string{"a"} },
+			"ttl":     func(p *hub.Publication) { p.TTL = time.Second },
+		} {
+			other := once
+			change(&other)
+			if _, err := h.Publish(t.Context(), other); !errors.Is(err, hub.ErrConflict) {
+				t.Errorf("another %s: %v, want a conflict", what, err)
+			}
+		}
+		elsewhere := once
+		elsewhere.Channel = "other"
+		if p, err := h.Publish(t.Context(), elsewhere); err != nil || p.Repeated {
+			t.Errorf("the same id on another channel: %+v, %v", p, err)
+		}
+		if all, err := h.Broadcast(t.Context(), []string{"room"}, once); err != nil || all[0].Repeated {
+			t.Errorf("the same id for a broadcast: %+v, %v", all, err)
+		}
+		time.Sleep(time.Minute + time.Second)
+		if p, err := h.Publish(t.Context(), once); err != nil || p.Repeated {
+			t.Errorf("when it is too old: %+v, %v", p, err)
+		}
+		if got := keeps(t, h, "room"); got != 4 {
+			t.Errorf("%d messages, want 4", got)
+		}
+	})
+}
+
+// A full table refuses publishes with new ids, and no other; Tidy empties it.
+func TestPublishIDsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{PublishIDs: 3, PublishIDAge: time.Minute})
+		with := func(id string) error {
+			p := publication("room", "x")
+			p.PublishID = id
+			_, err := h.Publish(t.Context(), p)
+			return err
+		}
+		for i := range 3 {
+			if err := with(fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := with("new"); !isLimit(err, "publish_ids") {
+			t.Errorf("a fourth id: %v", err)
+		}
+		if err := with("1"); err != nil {
+			t.Errorf("a retry: %v", err)
+		}
+		publish(t, h, "room", "without an id")
+		time.Sleep(time.Minute + time.Second)
+		if err := h.Tidy(t.Context()); err != nil || h.Stats().PublishIDs != 0 {
+			t.Errorf("%d ids are remembered, %v", h.Stats().PublishIDs, err)
+		}
+		if err := with("new"); err != nil {
+			t.Errorf("when there is room again: %v", err)
+		}
+	})
+}
+
+// Four connections that all retry publish everything once.
+func TestConcurrentRetries(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	const messages = 200
+	var wg sync.WaitGroup
+	answers := make([][messages]hub.Published, 4)
+	for w := range answers {
+		wg.Go(func() {
+			for i := range messages {
+				p := publication("room", fmt.Sprint(i))
+				p.PublishID = fmt.Sprint(i)
+				var err error
+				if answers[w][i], err = h.Publish(context.Background(), p); err != nil {
+					t.Error(err)
+				}
+				answers[w][i].Repeated = false
+			}
+		})
+	}
+	wg.Wait()
+	if got := keeps(t, h, "room"); got != messages {
+		t.Errorf("%d messages, want %d", got, messages)
+	}
+	for w := range answers {
+		if answers[w] != answers[0] {
+			t.Errorf("connection %d was answered otherwise", w)
+		}
+	}
+	if s := h.Stats(); s.Published != messages || s.Repeated != 3*messages {
+		t.Errorf("%d published, %d repeated", s.Published, s.Repeated)
+	}
+}
+
+func TestBroadcast(t *testing.T) {
+	h := newHub(t, hub.Limits{ChannelsPerCall: 3, Channels: 5})
+	s := attach(t, h, hub.Start{}, create(t, h, "a", "one", "two"))
+	p := publication("", "hello")
+	p.PublishID = "1"
+	all, err := h.Broadcast(t.Context(), []string{"one", "three", "one", "two"}, p)
+	if err != nil || len(all) != 3 || all[0].Channel != "one" || all[1].Channel != "three" || all[2].Channel != "two" {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if all[1].Position.Seq != all[0].Position.Seq+1 || all[2].Position.Seq != all[1].Position.Seq+1 {
+		t.Errorf("the copies do not follow each other: %+v", all)
+	}
+	again, err := h.Broadcast(t.Context(), []string{"one", "three", "two"}, p)
+	for i := range again {
+		if !again[i].Repeated || again[i].Position != all[i].Position {
+			t.Errorf("again: %+v, %v", again[i], err)
+		}
+	}
+	want(t, "heard", said(s.Collect().Messages), []string{"hello", "hello"})
+	if _, err := h.Broadcast(t.Context(), []string{"1", "2", "3", "4"}, p); !isLimit(err, "channels_per_call") {
+		t.Errorf("too many: %v", err)
+	}
+	top := h.Position()
+	if _, err := h.Broadcast(t.Context(), []string{"one", "4", "5"}, publication("", "x")); !isLimit(err, "channels") {
+		t.Errorf("no room for all channels: %v", err)
+	}
+	if h.Position() != top {
+		t.Error("a refused broadcast has happened in part")
+	}
+	if none, err := h.Broadcast(t.Context(), nil, p); err != nil || len(none) != 0 {
+		t.Errorf("to nobody: %v, %v", none, err)
+	}
+}
+
+func TestExclude(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{ExcludePerMessage: 2})
+		a, b := create(t, h, "a", "room"), create(t, h, "b", "room")
+		p := publication("room", "not for a")
+		p.Exclude = []string{"nobody", "a"}
+		sa, sb := attach(t, h, hub.Start{Now: true}, a), attach(t, h, hub.Start{Now: true}, b)
+		both := attach(t, h, hub.Start{Now: true}, a, b)
+		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer poll.Close()
+		if first, err := poll.Next(t.Context()); err != nil || len(first) != 2 {
+			t.Fatalf("%v, %v; want two notices", first, err)
+		}
+		poll.Done(true)
+		hidden, err := h.Publish(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := sa.Collect()
+		want(t, "a", said(batch.Messages), nil)
+		if got := skips(batch); !slices.Equal(got, []uint64{hidden.ID}) || batch.Position != hidden.Position {
+			t.Errorf("a hears %+v; want that %d is not for it", batch, hidden.ID)
+		}
+		want(t, "b", said(sb.Collect().Messages), []string{"not for a"})
+		want(t, "a session for both", said(both.Collect().Messages), []string{"not for a"})
+
+		time.AfterFunc(time.Second, func() { publish(t, h, "room", "for all") })
+		got, err := poll.Next(t.Context())
+		want(t, fmt.Sprint("an old page ", err), said(got), []string{"for all"})
+
+		p.Exclude = []string{"a", "b", "c"}
+		if _, err := h.Publish(t.Context(), p); !isLimit(err, "exclude_per_message") {
+			t.Errorf("too many: %v", err)
+		}
+		p.Exclude = []string{"a_!!_b"}
+		if _, err := h.Publish(t.Context(), p); !errors.Is(err, hub.ErrInvalid) {
+			t.Errorf("no client id: %v", err)
+		}
+	})
+}
+
+func TestTimeToLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{})
+		a := create(t, h, "a", "room")
+		p := publication("room", "now or never")
+		p.TTL = 10 * time.Second
+		late, err := h.Publish(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(t, h, "room", "for good")
+		want(t, "in time", said(attach(t, h, hub.Start{}, a).Collect().Messages), []string{"now or never", "for good"})
+		time.Sleep(11 * time.Second)
+		b := attach(t, h, hub.Start{}, a).Collect()
+		want(t, "late", said(b.Messages), []string{"for good"})
+		if got := skips(b); !slices.Equal(got, []uint64{late.ID}) {
+			t.Errorf("skips %v, want %d", got, late.ID)
+		}
+		if got := keeps(t, h, "room"); got != 1 {
+			t.Errorf("history has %d messages, want 1", got)
+		}
+		p.TTL = -1
+		if _, err := h.Publish(t.Context(), p); !errors.Is(err, hub.ErrInvalid) {
+			t.Errorf("a negative one: %v", err)
+		}
+	})
+}
