@@ -1,5 +1,5 @@
-// Package transport has what the transports share: how a reader proves who it
-// is, and the wire forms of what it receives.
+// Package transport has what the transports share: how a reader says who it is
+// and where it was, the wire forms of what it receives, and how it is refused.
 package transport
 
 import (

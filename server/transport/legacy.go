@@ -10,6 +10,7 @@ import (
 // The wire forms messages are encoded in, each once per message.
 const (
 	FormLegacy hub.Form = iota + 1 // [id, "text", publisher], as the pages of 2010 read it
+	FormModern                     // an object on one line, as all other readers read it
 )
 
 // Legacy returns m as the pages of 2010 read it: `[id, "text", publisher]` in

@@ -3,318 +3,76 @@ package longpoll_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 )
 
-const nothing = "/**/cb({});"
-
-// joined is what a client that has just joined reads, as JSON.
-func joined(channel, id string) string {
-	return `{"` + channel + `": [[1, "{\"type\": \"subscribe\"}", "` + id + `"]]}`
-}
-
-// read takes what the clients have not read yet, of which there must be some.
-func (p *place) read(ids ...string) {
-	p.t.Helper()
-	h := p.hold(ids...)
-	synctest.Wait()
-	if !h.answered() || h.w.Code != 200 {
-		p.t.Fatalf("%v have nothing to read", ids)
-	}
-}
-
-// wantHeld fails the test if the poll has been answered.
-func wantHeld(t *testing.T, what string, h *held) {
-	t.Helper()
-	synctest.Wait()
-	if h.answered() {
-		t.Fatalf("%s: answered %d %s", what, h.w.Code, h.w.Body)
-	}
-}
-
-// wantAnswer fails the test unless the poll is answered now, with this.
-func wantAnswer(t *testing.T, what string, h *held, want string) {
-	t.Helper()
-	synctest.Wait()
-	if !h.answered() {
-		t.Fatalf("%s: still held", what)
-	}
-	if got := h.w.Body.String(); h.w.Code != 200 || got != want {
-		t.Fatalf("%s:\ngot  %d %s\nwant 200 %s", what, h.w.Code, got, want)
-	}
-}
-
-func TestPollHeldForItsTime(t *testing.T) {
-	for _, test := range []struct {
-		name     string
-		channels []string
-		timeout  time.Duration
-		want     time.Duration
-	}{
-		{"by default", []string{"ch"}, 0, 25 * time.Second},
-		{"without channels", nil, 0, 25 * time.Second},
-		{"as told", []string{"ch"}, time.Minute, time.Minute},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newPlace(t, longpoll.Options{Timeout: test.timeout})
-				p.client("a", test.channels...)
-				if len(test.channels) > 0 {
-					p.read("a")
-				}
-				start := time.Now()
-				w := p.get(p.query("a"))
-				if d := time.Since(start); d != test.want {
-					t.Errorf("held %v, want %v", d, test.want)
-				}
-				if w.Code != 200 || w.Body.String() != nothing {
-					t.Errorf("%d %s", w.Code, w.Body)
-				}
-				wantHeader(t, w, answerHeader(nothing))
-			})
-		})
-	}
-}
-
-func TestPollHeldUntilMessage(t *testing.T) {
+func TestHeldForItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
-		p.client("a", "one", "two")
-		p.client("stranger", "elsewhere")
-		p.read("a")
-		for i, want := range []string{`{"two": [[2, "x", "bob"]]}`, `{"two": [[3, "x", "bob"]]}`} {
-			h := p.hold("a")
-			wantHeld(t, "no news", h)
-			time.Sleep(time.Duration(i) * 20 * time.Second)
-			p.say("elsewhere", "not for a")
-			wantHeld(t, "somebody else's news", h)
-			p.say("two", "x")
-			wantAnswer(t, "news", h, "/**/cb("+want+");")
-		}
-	})
-}
-
-func TestPollHeldUntilSubscribed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
-		p.client("a")
-		p.client("b", "busy")
-		h := p.hold("a")
-		wantHeld(t, "no channels", h)
-		p.say("busy", "x")
-		wantHeld(t, "a channel it is not on", h)
-		p.call("subscribe", "a", "ch")
-		wantAnswer(t, "its first channel", h, "/**/cb("+joined("ch", "a")+");")
-
-		h = p.hold("a")
-		wantHeld(t, "nothing new", h)
-		p.call("subscribe", "a", "ch")
-		wantHeld(t, "subscribed again", h)
-		p.call("subscribe_many", map[string][]string{"further": {"a"}})
-		wantAnswer(t, "a further channel", h, "/**/cb("+joined("further", "a")+");")
-	})
-}
-
-// TestUnsubscribingDoesNotEndPoll, not even from the last channel: a client
-// without channels is held.
-func TestUnsubscribingDoesNotEndPoll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
-		p.client("a", "one", "two")
-		p.client("b", "one")
-		p.read("a")
-		h := p.hold("a")
-		wantHeld(t, "no news", h)
-		p.call("unsubscribe", "a", "one")
-		wantHeld(t, "off one channel", h)
-		p.say("one", "not for a")
-		p.call("unsubscribe_all_channel", "two", []string{})
-		wantHeld(t, "off the last channel", h)
-		time.Sleep(25 * time.Second)
-		wantAnswer(t, "time is up", h, nothing)
-	})
-}
-
-func TestKillEndsPoll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		settings := longpoll.DefaultSettings()
+		p := newPlace(t, longpoll.Options{Settings: func() longpoll.Settings { return settings }}, hub.Limits{})
 		p.client("a", "ch")
-		p.client("b", "ch")
-		p.client("c")
-		p.read("a")
-		p.read("b")
-		h, both, other := p.hold("a"), p.hold("c", "a"), p.hold("c")
-		wantHeld(t, "no news", h)
-		p.call("kill_client", "a")
-		wantAnswer(t, "killed", h, nothing)
-		wantAnswer(t, "one of two killed", both, nothing)
-		wantHeld(t, "somebody else", other)
-		for _, q := range []string{p.query("a"), p.query("b", "a")} {
-			if w := p.get(q); w.Code != 404 {
-				t.Errorf("a poll afterwards: %d", w.Code)
-			}
-		}
-		p.wantPoll(`{"ch": [[3, "{\"type\": \"unsubscribe\", \"gc\": true}", "a"]]}`, "b")
-	})
-}
-
-// TestOnePollServesSeveralClients: whichever of them has news, the poll is
-// answered, with what each has not read, and nothing twice.
-func TestOnePollServesSeveralClients(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
-		p.client("a", "both", "as")
-		p.client("b", "both", "bs")
-		p.read("a")
-		p.read("b", "a")
-		for _, ids := range [][]string{{"a", "b"}, {"b", "a"}, {"a", "b", "a"}} {
-			for _, channel := range []string{"as", "bs", "both"} {
-				h := p.hold(ids...)
-				wantHeld(t, "no news", h)
-				p.say(channel, "x")
-				synctest.Wait()
-				if got := news(t, h.body()); len(got) != 1 || len(got[channel]) != 1 || got[channel][0].Text != "x" {
-					t.Fatalf("%v: %v", ids, got)
-				}
-			}
-		}
-	})
-}
-
-// TestClientsOfOnePollAreMovedEach: where clients of one poll have read their
-// common channel up to different messages, nothing is left out, and all have
-// read it all then.
-func TestClientsOfOnePollAreMovedEach(t *testing.T) {
-	for _, ids := range [][]string{{"a", "b"}, {"b", "a"}} {
-		synctest.Test(t, func(t *testing.T) {
-			p := newPlace(t, longpoll.Options{})
-			p.client("a", "ch")
-			p.client("b", "ch")
-			p.read("a")
-			p.read("b")
-			p.say("ch", "1")
-			p.read("b")
-			p.say("ch", "2")
-			p.wantPoll(`{"ch": [[3, "1", "bob"], [4, "2", "bob"]]}`, ids...)
-			for _, id := range ids {
-				wantHeld(t, id, p.hold(id))
-			}
-		})
-	}
-}
-
-// TestOverlappingPolls: a page that was set up twice always has two. Each
-// message goes to exactly one, the other goes on waiting.
-func TestOverlappingPolls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
-		p.client("a", "ch")
-		p.client("b", "ch")
-		p.read("a", "b")
-		polls := []*held{p.hold("a", "b"), p.hold("b", "a")}
-		for i := range 50 {
-			wantHeld(t, "first", polls[0])
-			wantHeld(t, "second", polls[1])
-			time.Sleep(time.Millisecond)
-			p.say("ch", "x")
-			synctest.Wait()
-			if polls[0].answered() == polls[1].answered() {
-				t.Fatalf("message %d: both are answered: %t", i, polls[0].answered())
-			}
-			for j, h := range polls {
-				if h.answered() {
-					if got := said(news(t, h.body()), "ch"); len(got) != 1 {
-						t.Fatalf("message %d: got %q", i, got)
-					}
-					polls[j] = p.hold("a", "b")
-				}
-			}
-		}
-		time.Sleep(25 * time.Second)
-		wantAnswer(t, "first", polls[0], nothing)
-		wantAnswer(t, "second", polls[1], nothing)
-	})
-}
-
-// TestConcurrentMessageAndTimeout: a message said in the instant in which a poll's time
-// is up is told by this poll or by the next, and once.
-func TestConcurrentMessageAndTimeout(t *testing.T) {
-	for range rounds(100, 2000) {
-		synctest.Test(t, func(t *testing.T) {
-			p := newPlace(t, longpoll.Options{})
-			p.client("a", "ch")
-			p.read("a")
-			h := p.hold("a")
-			time.Sleep(25 * time.Second)
-			p.say("ch", "1") // the answer is under way
-			synctest.Wait()
-			first := said(news(t, h.body()), "ch")
-			p.say("ch", "2")
-			all := append(first, said(news(t, p.get(p.query("a")).Body.String()), "ch")...)
-			if len(all) != 2 || all[0] != "1" || all[1] != "2" {
-				t.Fatalf("got %q, %q of it before the time was up", all, first)
-			}
-		})
-	}
-}
-
-// TestDrainAnswersPolls: what is held is answered at once, and connections are
-// not kept; polls that come later are too.
-func TestDrainAnswersPolls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		drain, end := context.WithCancel(t.Context())
-		p := newPlace(t, longpoll.Options{Drain: drain})
-		p.client("a", "ch")
-		p.read("a")
-		h := p.hold("a")
-		wantHeld(t, "before", h)
-		end()
-		wantAnswer(t, "drained", h, nothing)
-		late := p.hold("a")
-		wantAnswer(t, "too late", late, nothing)
-		for _, h := range []*held{h, late} {
-			if h.w.Header().Get("Connection") != "close" {
-				t.Error("the connection is kept")
-			}
-		}
-		p.say("ch", "x")
-		p.wantPoll(`{"ch": [[2, "x", "bob"]]}`, "a")
-	})
-}
-
-// TestQuietPollsKeepTheirConnection: when nothing happens, poll after poll
-// takes its time on one and the same connection.
-func TestQuietPollsKeepTheirConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
-		p.client("a", "ch")
-		p.read("a")
-		ours, theirs := net.Pipe()
-		srv := &http.Server{Handler: p.poll}
-		served := make(chan struct{})
-		l := &oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
-		l.conn <- theirs
-		go func() { defer close(served); srv.Serve(l) }()
-		defer func() { srv.Close(); ours.Close(); <-served }()
-
-		answers := bufio.NewReader(ours)
-		for range 20 {
+		held := func(wait string, want time.Duration) {
+			t.Helper()
 			start := time.Now()
-			io.WriteString(ours, "GET /message_updates?"+p.query("a")+" HTTP/1.1\r\nHost: x\r\n\r\n")
-			resp, err := http.ReadResponse(answers, nil)
-			if err != nil {
-				t.Fatal(err)
+			w := p.get(p.query("a") + wait)
+			if w.Code != 200 || w.Body.String() != p.empty() {
+				t.Errorf("%q: %d %s", wait, w.Code, w.Body)
 			}
-			body, err := io.ReadAll(resp.Body)
-			if err != nil || string(body) != nothing || resp.Close {
-				t.Fatalf("%q, %v, closed: %t", body, err, resp.Close)
+			if d := time.Since(start); d != want {
+				t.Errorf("%q: held %v, want %v", wait, d, want)
+			}
+		}
+		held("", 25*time.Second)
+		held("&wait=0", 0)
+		held("&wait=1", time.Millisecond)
+		held("&wait=3000", 3*time.Second)
+		held("&wait=25001", 25*time.Second)
+		held("&wait=100000000000000000000", 25*time.Second)
+		settings.Timeout = time.Minute // as a reload does
+		held("", time.Minute)
+		held("&wait=25001", 25001*time.Millisecond)
+	})
+}
+
+// TestNoWaitTellsAll that there is.
+func TestNoWaitTellsAll(t *testing.T) {
+	p := newPlace(t, longpoll.Options{}, hub.Limits{})
+	p.client("a", "ch")
+	for range 1000 {
+		query := p.query("a")
+		message := p.say("ch", "x")
+		if w := p.get(query + "&wait=0"); !strings.Contains(w.Body.String(), message) {
+			t.Fatalf("got %s, want %s", w.Body, message)
+		}
+	}
+}
+
+// TestHeldLongerThanABodyMayTake: the time for the request's body does not
+// count while the poll is held.
+func TestHeldLongerThanABodyMayTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, longpoll.Options{}, hub.Limits{})
+		p.client("a", "ch")
+		conn := p.connect()
+		answers := bufio.NewReader(conn)
+		for i := range 6 {
+			request := p.post("a")
+			if i%2 == 1 {
+				request = "GET /longpoll?" + p.query("a") + " HTTP/1.1\r\nHost: x\r\n\r\n"
+			}
+			start := time.Now()
+			io.WriteString(conn, request)
+			if status, body := answer(t, answers); status != 200 || body != p.empty() {
+				t.Fatalf("%d %s", status, body)
 			}
 			if d := time.Since(start); d != 25*time.Second {
 				t.Fatalf("held %v", d)
@@ -323,20 +81,175 @@ func TestQuietPollsKeepTheirConnection(t *testing.T) {
 	})
 }
 
-// oneConn is a listener that accepts what it is given.
-type oneConn struct {
-	conn   chan net.Conn
-	closed chan struct{}
+func answer(t *testing.T, answers *bufio.Reader) (status int, body string) {
+	t.Helper()
+	resp, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
 }
 
-func (l *oneConn) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conn:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
+// TestSlowBody is not waited for longer than bodies are, and holds nobody.
+func TestSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, longpoll.Options{}, hub.Limits{})
+		p.client("a", "ch")
+		conn := p.connect()
+		start := time.Now()
+		request := p.post("a")
+		io.WriteString(conn, request[:len(request)-1])
+		status, body := answer(t, bufio.NewReader(conn))
+		if status != 400 || !strings.Contains(body, "the body has not come whole") {
+			t.Errorf("%d %s", status, body)
+		}
+		if d := time.Since(start); d != 10*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the connection is kept: %v", err)
+		}
+		if s := p.hub.Stats(); s.Attached != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestHangUpIsNoticed while a poll is held, however it was asked.
+func TestHangUpIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, longpoll.Options{}, hub.Limits{})
+		p.client("a", "ch")
+		for name, request := range map[string]string{
+			"GET":  "GET /longpoll?" + p.query("a") + " HTTP/1.1\r\nHost: x\r\n\r\n",
+			"POST": p.post("a"),
+			"in chunks": "POST /longpoll?" + p.query("a") + " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" +
+				"2\r\n{}\r\n0\r\n\r\n",
+		} {
+			conn := p.connect()
+			io.WriteString(conn, request)
+			synctest.Wait()
+			if n := p.hub.Stats().Sessions; n != 1 {
+				t.Fatalf("%s: %d sessions are held", name, n)
+			}
+			conn.Close()
+			synctest.Wait()
+			if n := p.hub.Stats().Sessions; n != 0 {
+				t.Errorf("%s: %d sessions are left", name, n)
+			}
+		}
+	})
+}
+
+// TestWhatFollowsAPollWaits: a request sent ahead is answered after it, and
+// garbage ends the connection, but not the poll.
+func TestWhatFollowsAPollWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, longpoll.Options{}, hub.Limits{})
+		p.client("a", "ch")
+		conn := p.connect()
+		go io.WriteString(conn, p.post("a")+p.post("a")+"garbage\r\n\r\n")
+		synctest.Wait()
+		if n := p.hub.Stats().Sessions; n != 1 {
+			t.Errorf("%d sessions are held", n)
+		}
+		answers := bufio.NewReader(conn)
+		message := p.say("ch", "x")
+		for range 2 {
+			if status, body := answer(t, answers); status != 200 || !strings.Contains(body, message) {
+				t.Errorf("%d %s", status, body)
+			}
+		}
+		if status, _ := answer(t, answers); status != 400 {
+			t.Errorf("the garbage: %d", status)
+		}
+	})
+}
+
+// TestStuckReaderIsGivenUp after the time an answer may take.
+func TestStuckReaderIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, longpoll.Options{WriteTimeout: 3 * time.Second}, hub.Limits{})
+		p.client("a", "ch")
+		conn := p.connect()
+		io.WriteString(conn, p.post("a"))
+		synctest.Wait()
+		p.say("ch", "x")
+		time.Sleep(3*time.Second - 1)
+		synctest.Wait()
+		if n := p.hub.Stats().Sessions; n != 1 {
+			t.Errorf("%d sessions before the time is up", n)
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if n := p.hub.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions after it", n)
+		}
+	})
+}
+
+// TestDrain answers what is held and what still comes, with what is pending,
+// and says when to come again.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drain, end := context.WithCancel(t.Context())
+		p := newPlace(t, longpoll.Options{Drain: drain}, hub.Limits{})
+		p.client("a", "ch")
+		query := p.query("a")
+		const signal = `"signals":[{"type":"drain","retry_ms":6000}],"messages":[`
+		go func() { time.Sleep(time.Second); end() }()
+		start := time.Now()
+		w := p.get(query)
+		want(t, w, 200, fmt.Sprintf(`{"cursor":"%v",%s]}`, p.hub.Position(), signal), with(plain, "Connection", "close"))
+		if d := time.Since(start); d != time.Second {
+			t.Errorf("held %v", d)
+		}
+		message := p.say("ch", "x")
+		want(t, p.get(query), 200, fmt.Sprintf(`{"cursor":"%v",%s%s`, p.hub.Position(), signal, message), with(plain, "Connection", "close"))
+	})
+}
+
+// TestConcurrentDrain: what was said before the drain is in the answer.
+func TestConcurrentDrain(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			drain, end := context.WithCancel(t.Context())
+			p := newPlace(t, longpoll.Options{Drain: drain}, hub.Limits{})
+			p.client("a", "ch")
+			said := make(chan string, 1)
+			go func() {
+				time.Sleep(time.Second)
+				message := p.say("ch", "x")
+				end()
+				said <- message
+			}()
+			body := p.get(p.query("a")).Body.String()
+			if message := <-said; !strings.Contains(body, message) {
+				t.Fatalf("got %s without %s", body, message)
+			}
+		})
 	}
 }
 
-func (l *oneConn) Close() error   { close(l.closed); return nil }
-func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
+// TestConcurrentPublishAndTimeout: whatever the poll's answer says that it
+// covers it has told.
+func TestConcurrentPublishAndTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, longpoll.Options{}, hub.Limits{})
+		p.client("a", "ch")
+		for range 200 {
+			query := p.query("a")
+			said := make(chan string)
+			go func() { time.Sleep(25 * time.Second); said <- p.say("ch", "x") }()
+			body := p.get(query).Body.String()
+			message := <-said
+			if !strings.Contains(body, message) && strings.Contains(body, p.hub.Position().String()) {
+				t.Fatalf("%s covers a message that it does not have", body)
+			}
+		}
+	})
+}

@@ -1,7 +1,7 @@
-// Package longpoll is the long poll of 2010: the page asks, the server answers
-// when it has something to say or after a while, and the page asks again. It
-// serves CORS and JSONP alike, since the answer is always a script that calls
-// the page's callback.
+// Package longpoll is the long poll for readers that hold their own position:
+// the page asks for what is past its cursor, the server answers when there is
+// something or after a while, with a new cursor, and the page asks again. It
+// serves GET and POST, and GET also by JSONP.
 package longpoll
 
 import (
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -16,12 +17,26 @@ import (
 	"github.com/shaveet/shaveet/server/transport"
 )
 
+// Settings are what may change while a [Handler] is in use.
+type Settings struct {
+	Timeout time.Duration // how long a poll is held at most
+	Retry   time.Duration // who is sent away comes again after once to twice this
+}
+
+// DefaultSettings returns what a handler does that was told nothing.
+func DefaultSettings() Settings { return Settings{Timeout: 25 * time.Second, Retry: 2 * time.Second} }
+
 // Options are what a [Handler] can be told. Zero fields mean the defaults.
 type Options struct {
-	Timeout      time.Duration // how long a poll is held; default 25 s
-	WriteTimeout time.Duration // how long an answer may take to be written; default 10 s
-	MaxClients   int           // clients in one poll; default 16
-	Logger       *slog.Logger  // default slog.Default()
+	Settings     func() Settings // asked by every poll; default [DefaultSettings]
+	WriteTimeout time.Duration   // how long an answer may take to be written; default 10 s
+	MaxClients   int             // clients in one poll; default 16
+	MaxBody      int64           // bytes of a POST's body; default 64 KiB
+	Logger       *slog.Logger    // default slog.Default()
+
+	// Jitter spreads the times after which readers come again; default
+	// [transport.Jitter].
+	Jitter func(time.Duration) time.Duration
 
 	// Drain, when it ends, has every poll answered at once, with the
 	// connection closed. nil: never.
@@ -29,8 +44,8 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Timeout == 0 {
-		o.Timeout = 25 * time.Second
+	if o.Settings == nil {
+		o.Settings = DefaultSettings
 	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
@@ -38,8 +53,14 @@ func (o Options) withDefaults() Options {
 	if o.MaxClients == 0 {
 		o.MaxClients = 16
 	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 64 << 10
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Jitter == nil {
+		o.Jitter = transport.Jitter
 	}
 	if o.Drain == nil {
 		o.Drain = context.Background()
@@ -62,81 +83,149 @@ var (
 	errDrain   = errors.New("server is going away")
 )
 
-// ServeHTTP answers one poll. HEAD is answered as if there were nothing to
-// say, at once; it consumes nothing.
+// ServeHTTP answers one poll.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "A poll is a GET request")
-		return
-	}
-	q, err := parseQuery(r.URL.RawQuery, h.opts.MaxClients)
+	p := poll{Handler: h, w: w, r: r, settings: h.opts.Settings()}
+	hello, err := p.read()
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		// What is left of a body would be taken for the next request.
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close")
+		}
+		p.refuse(err)
 		return
 	}
-	if r.Method == http.MethodHead {
-		answerHeader(w, len(q.appendAnswer(nil, nil)))
+	session, err := h.hub.Attach(r.Context(), hello.Clients, hello.Start("longpoll"))
+	if errors.Is(err, hub.ErrBadCredentials) {
+		p.tell(http.StatusNotFound, h.gone(hello.Clients))
 		return
 	}
-	poll, err := h.hub.AttachPoll(r.Context(), q.credentials)
 	if err != nil {
-		h.refuse(w, q, err)
+		p.refuse(err)
 		return
 	}
-	defer poll.Close()
-
-	messages, err := h.await(r, poll)
-	if errors.Is(err, errDrain) {
-		w.Header().Set("Connection", "close")
-	}
+	defer session.Close()
+	b := p.await(session, hello.Wait)
 	if r.Context().Err() != nil {
 		return // nobody is there to read an answer
 	}
-	err = h.write(w, q.appendAnswer(nil, messages))
-	// The messages count as taken only if the connection still stands when
-	// the kernel has all of the answer. Else the next poll gets them again.
-	poll.Done(err == nil && !transport.PeerGone(r.Context()))
+	if p.tell(http.StatusOK, b) == nil {
+		session.Commit()
+	}
 }
 
-// await waits for messages, but not longer than a poll may take.
-func (h *Handler) await(r *http.Request, poll *hub.Poll) ([]*hub.Message, error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
+// gone is what readers are told who may not read for all their clients.
+func (h *Handler) gone(creds []hub.Credentials) hub.Batch {
+	var b hub.Batch
+	named := make(map[string]bool)
+	for _, c := range creds {
+		if !named[c.ID] && !h.hub.Opens(c) {
+			named[c.ID] = true
+			b.Signals = append(b.Signals, hub.Signal{Type: hub.SignalGone, Client: c.ID})
+		}
+	}
+	return b
+}
+
+// A poll is one request under way.
+type poll struct {
+	*Handler
+	w        http.ResponseWriter
+	r        *http.Request
+	settings Settings
+	callback string // that the answer calls, "" if it is plain JSON
+}
+
+// read reads the request to its end.
+func (p *poll) read() (transport.Hello, error) {
+	if p.r.Method != http.MethodGet && p.r.Method != http.MethodPost {
+		p.w.Header().Set("Allow", "GET, POST")
+		return transport.Hello{}, &transport.Refusal{Status: http.StatusMethodNotAllowed,
+			Type: "method_not_allowed", Message: "a poll is a GET or a POST request"}
+	}
+	query, err := url.ParseQuery(p.r.URL.RawQuery)
+	if err != nil {
+		return transport.Hello{}, invalid("the query string cannot be read")
+	}
+	if query.Has("callback") {
+		name := query.Get("callback")
+		if !transport.ValidCallback(name) {
+			return transport.Hello{}, invalid("callback: must be the name of a function")
+		}
+		p.callback = name
+	}
+	return transport.ReadHello(p.r, query, transport.HelloLimits{Clients: p.opts.MaxClients, Body: p.opts.MaxBody})
+}
+
+func invalid(message string) error {
+	return &transport.Refusal{Status: http.StatusBadRequest, Type: "invalid_request", Message: message}
+}
+
+// await waits for news, but not longer than the reader wants and a poll may
+// take.
+func (p *poll) await(s *hub.Session, wait time.Duration) hub.Batch {
+	if wait == transport.NoWait || wait > p.settings.Timeout {
+		wait = p.settings.Timeout
+	}
+	// The request has come whole. Were the deadline for that to pass while it
+	// is held, net/http would take it for the peer hanging up.
+	http.NewResponseController(p.w).SetReadDeadline(time.Time{})
+
+	ctx, cancel := context.WithCancelCause(p.r.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(h.opts.Drain, func() { cancel(errDrain) })()
-	timer := time.AfterFunc(h.opts.Timeout, func() { cancel(errTimeout) })
+	defer context.AfterFunc(p.opts.Drain, func() { cancel(errDrain) })()
+	timer := time.AfterFunc(wait, func() { cancel(errTimeout) })
 	defer timer.Stop()
-	return poll.Next(ctx)
+	b, _ := s.Next(ctx)
+	if p.opts.Drain.Err() != nil {
+		p.w.Header().Set("Connection", "close")
+		b = s.Collect() // something may have come in the same instant
+		b.Signals = append(b.Signals, hub.Signal{Type: hub.SignalDrain})
+	}
+	return b
 }
 
-// write sends the whole answer and returns when the kernel has it.
-func (h *Handler) write(w http.ResponseWriter, body []byte) error {
-	rc := http.NewResponseController(w)
+// tell answers with a batch.
+func (p *poll) tell(status int, b hub.Batch) error {
+	body := make([]byte, 0, 512)
+	if p.callback != "" {
+		body = appendCall(body, p.callback)
+	}
+	return p.answer(status, transport.AppendBatch(body, &b, p.retry()))
+}
+
+// refuse answers a poll that cannot be held.
+func (p *poll) refuse(err error) {
+	refusal := transport.RefusalOf(err, p.retry())
+	if refusal.Status == http.StatusInternalServerError && p.r.Context().Err() == nil {
+		p.opts.Logger.Error("poll failed", "err", err)
+	}
+	refusal.Header(p.w.Header())
+	var body []byte
+	if p.callback != "" {
+		body = appendCall(body, p.callback)
+	}
+	p.answer(refusal.Status, append(body, refusal.Body()...))
+}
+
+func (p *poll) retry() time.Duration { return p.opts.Jitter(p.settings.Retry) }
+
+// answer sends the body, of which the call is still open if there is one, and
+// does not wait for a reader that takes none of it. It returns when the kernel
+// has all.
+func (p *poll) answer(status int, body []byte) error {
+	rc := http.NewResponseController(p.w)
 	// Not every writer has deadlines; net/http's connections do.
-	if err := rc.SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)); err == nil {
+	if err := rc.SetWriteDeadline(time.Now().Add(p.opts.WriteTimeout)); err == nil {
 		defer rc.SetWriteDeadline(time.Time{})
 	}
-	answerHeader(w, len(body))
-	if _, err := w.Write(body); err != nil {
-		return err
+	if p.callback == "" {
+		transport.JSON(p.w, status, body)
+	} else {
+		body = closeCall(body)
+		transport.ScriptHeader(p.w)
+		p.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		p.w.Write(body) // status 200: browsers run no script with another
 	}
 	return rc.Flush()
-}
-
-func answerHeader(w http.ResponseWriter, length int) {
-	scriptHeader(w)
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	w.Header().Set("Content-Length", strconv.Itoa(length))
-}
-
-// scriptHeader says that a script follows, which is to be run only where it
-// was asked for and to be kept by nobody.
-func scriptHeader(w http.ResponseWriter) {
-	header := w.Header()
-	header.Set("Content-Type", "text/javascript; charset=utf-8")
-	header.Set("Cache-Control", "no-cache, no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Disposition", `attachment; filename="poll.js"`)
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }

@@ -1,23 +1,20 @@
 package longpoll_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/shaveet/shaveet/rpcapi"
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
@@ -25,99 +22,68 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rounds is how often a race is run: a few times usually, and as often as it
-// takes to believe it when SHAVEET_LONG is set.
-func rounds(quick, long int) int {
-	if os.Getenv("SHAVEET_LONG") == "1" {
-		return long
-	}
-	return quick
-}
-
-// A place is a hub with its poll handler and its admin API.
+// A place is a hub with its poll handler.
 type place struct {
 	t    testing.TB
 	hub  *hub.Hub
 	poll *longpoll.Handler
-	api  *rpcapi.API
 	keys map[string]string
+	stop func() // ends the hub's log
 }
 
-// newPlace returns a place that lives as long as the test, or, in a bubble,
-// as the bubble.
-func newPlace(t testing.TB, opts longpoll.Options, limits ...hub.Limits) *place {
+// newPlace returns a place that lives as long as the test, or, in a bubble, as
+// the bubble. Who is to come again is told three times the retry time.
+func newPlace(t testing.TB, opts longpoll.Options, limits hub.Limits) *place {
 	t.Helper()
-	var l hub.Limits
-	if len(limits) > 0 {
-		l = limits[0]
-	}
-	var keys atomic.Int64
-	newKey := func() string { return fmt.Sprintf("%032x", keys.Add(1)) }
 	p := &place{t: t, keys: map[string]string{}}
-	p.hub = hub.New(hub.Config{NewKey: newKey, Limits: l}, memory.New())
+	newKey := func() string { return fmt.Sprintf("%032x", len(p.keys)) }
+	p.hub = hub.New(hub.Config{NewKey: newKey, Limits: limits}, memory.New())
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { p.hub.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	p.stop = func() { cancel(); running.Wait() }
+	t.Cleanup(p.stop)
 	<-p.hub.Ready()
+	if opts.Jitter == nil {
+		opts.Jitter = func(d time.Duration) time.Duration { return 3 * d }
+	}
 	p.poll = longpoll.New(p.hub, opts)
-	p.api = rpcapi.New(p.hub, rpcapi.Options{})
 	return p
 }
 
-// call has the admin API do something and returns the result as JSON.
-func (p *place) call(method string, params ...any) string {
+func (p *place) must(err error) {
 	p.t.Helper()
-	answer := p.handle(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-	var envelope struct {
-		Result json.RawMessage
-		Error  json.RawMessage
-	}
-	if err := json.Unmarshal(answer, &envelope); err != nil || envelope.Error != nil {
-		p.t.Errorf("%s%v: %s %v", method, params, answer, err)
-	}
-	return string(envelope.Result)
-}
-
-// refused has the admin API refuse something.
-func (p *place) refused(method string, params ...any) {
-	p.t.Helper()
-	answer := p.handle(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-	if !bytes.Contains(answer, []byte(`"error"`)) {
-		p.t.Errorf("%s%v: %s", method, params, answer)
-	}
-}
-
-func (p *place) handle(request any) []byte {
-	p.t.Helper()
-	body, err := json.Marshal(request)
 	if err != nil {
-		p.t.Error(err)
+		p.t.Fatal(err)
 	}
-	return p.api.Handle(context.Background(), body)
 }
 
 // client makes a client on the channels; its key is p.keys[id].
 func (p *place) client(id string, channels ...string) {
 	p.t.Helper()
-	var key string
-	if err := json.Unmarshal([]byte(p.call("create_client", id)), &key); err != nil {
-		p.t.Error(err)
-	}
+	key, _, err := p.hub.CreateClient(p.t.Context(), id)
+	p.must(err)
 	p.keys[id] = key
 	for _, ch := range channels {
-		p.call("subscribe", id, ch)
+		_, err := p.hub.Subscribe(p.t.Context(), []hub.Pair{{Client: id, Channel: ch}})
+		p.must(err)
 	}
 }
 
-func (p *place) say(channel, text string) {
+// say publishes a message and returns how it is on the wire.
+func (p *place) say(channel, text string) string {
 	p.t.Helper()
-	p.call("new_message", "bob", text, channel, false)
+	data, err := json.Marshal(text)
+	p.must(err)
+	to, err := p.hub.Publish(p.t.Context(), hub.Publication{Channel: channel, Sender: json.RawMessage(`"bob"`), Data: data})
+	p.must(err)
+	return fmt.Sprintf(`{"channel":%q,"id":%d,"pos":"%v","sender":"bob","data":%s,"time":`, channel, to.ID, to.Position, data)
 }
 
-// query is the query string of a poll for the clients.
+// query asks for the clients, from the top of the log on, which is where they
+// have been told everything.
 func (p *place) query(ids ...string) string {
-	q := "callback=cb"
+	q := "cursor=" + p.hub.Position().String()
 	for _, id := range ids {
 		q += "&client_id=" + url.QueryEscape(id+hub.Delimiter+p.keys[id])
 	}
@@ -126,103 +92,94 @@ func (p *place) query(ids ...string) string {
 
 // get answers one poll on the caller's goroutine.
 func (p *place) get(query string) *httptest.ResponseRecorder {
-	return p.do(context.Background(), http.MethodGet, query)
+	return p.do(httptest.NewRequest(http.MethodGet, "/longpoll?"+query, nil))
 }
 
-func (p *place) do(ctx context.Context, method, query string) *httptest.ResponseRecorder {
+func (p *place) do(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	p.poll.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, "/message_updates?"+query, nil))
+	p.poll.ServeHTTP(w, r)
 	return w
 }
 
-// wantPoll polls for the clients and wants exactly this JSON in the call.
-func (p *place) wantPoll(want string, ids ...string) {
-	p.t.Helper()
-	w := p.get(p.query(ids...))
-	if got, want := w.Body.String(), "/**/cb("+want+");"; w.Code != 200 || got != want {
-		p.t.Errorf("poll of %v:\ngot  %d %s\nwant 200 %s", ids, w.Code, got, want)
-	}
+// post returns a poll of the client as it is on the wire, from the top on.
+func (p *place) post(id string) string {
+	body := fmt.Sprintf(`{"clients":[{"id":%q,"key":%q}],"cursor":"%v"}`, id, p.keys[id], p.hub.Position())
+	return fmt.Sprintf("POST /longpoll HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// A held is a poll under way.
-type held struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	w      *httptest.ResponseRecorder
+// empty is the answer to who has heard everything.
+func (p *place) empty() string {
+	return fmt.Sprintf(`{"cursor":"%v","signals":[],"messages":[]}`, p.hub.Position())
 }
 
-// hold begins a poll for the clients.
-func (p *place) hold(ids ...string) *held {
-	query := p.query(ids...)
-	ctx, cancel := context.WithCancel(context.Background())
-	h := &held{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(h.done)
-		h.w = p.do(ctx, http.MethodGet, query)
-	}()
-	p.t.Cleanup(func() { cancel(); <-h.done })
-	return h
+// connect returns a connection to a server that gives a request's body, as the
+// real one does, only so long.
+func (p *place) connect() net.Conn {
+	const patience = 10 * time.Second
+	ours, theirs := net.Pipe()
+	l := &oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
+	l.conn <- theirs
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.must(http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)))
+		p.poll.ServeHTTP(w, r)
+	})}
+	served := make(chan struct{})
+	go func() { defer close(served); srv.Serve(l) }()
+	p.t.Cleanup(func() { srv.Close(); ours.Close(); <-served })
+	return ours
 }
 
-// answered reports whether the poll has ended.
-func (h *held) answered() bool {
+// oneConn is a listener that accepts what it is given.
+type oneConn struct {
+	conn   chan net.Conn
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
 	select {
-	case <-h.done:
-		return true
-	default:
-		return false
+	case c := <-l.conn:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
 	}
 }
 
-// body waits for the answer.
-func (h *held) body() string {
-	<-h.done
-	return h.w.Body.String()
-}
+func (l *oneConn) Close() error   { close(l.closed); return nil }
+func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
-// A line is one message as a page reads it.
-type line struct {
-	ID     uint64
-	Text   string
-	Sender json.RawMessage
-}
-
-func (l *line) UnmarshalJSON(b []byte) error {
-	var parts []json.RawMessage
-	if err := json.Unmarshal(b, &parts); err != nil || len(parts) != 3 {
-		return fmt.Errorf("%s is not [id, text, publisher]: %v", b, err)
-	}
-	l.Sender = parts[2]
-	return errors.Join(json.Unmarshal(parts[0], &l.ID), json.Unmarshal(parts[1], &l.Text))
-}
-
-// news reads the body of an answer.
-func news(t testing.TB, body string) map[string][]line {
+// want wants an answer to begin so and to have exactly these headers, and the
+// right length.
+func want(t *testing.T, w *httptest.ResponseRecorder, status int, body string, header http.Header) {
 	t.Helper()
-	all, err := parseNews(body)
-	if err != nil {
-		t.Fatal(err)
+	if w.Code != status || !strings.HasPrefix(w.Body.String(), body) {
+		t.Errorf("\ngot  %d %s\nwant %d %s", w.Code, w.Body, status, body)
 	}
-	return all
+	header = header.Clone()
+	header.Set("Content-Length", fmt.Sprint(w.Body.Len()))
+	if got := w.Result().Header; fmt.Sprint(got) != fmt.Sprint(header) {
+		t.Errorf("header\n got %v\nwant %v", got, header)
+	}
 }
 
-func parseNews(body string) (all map[string][]line, err error) {
-	inner, front := strings.CutPrefix(body, "/**/cb(")
-	inner, back := strings.CutSuffix(inner, ");")
-	if !front || !back {
-		return nil, fmt.Errorf("not a call: %q", body)
-	}
-	err = json.Unmarshal([]byte(inner), &all)
-	return all, err
+// plain is all that a plain answer's header has beside its length.
+var plain = http.Header{
+	"Content-Type":           {"application/json"},
+	"Cache-Control":          {"no-cache, no-store"},
+	"X-Content-Type-Options": {"nosniff"},
 }
 
-// said returns what bob said on the channel.
-func said(all map[string][]line, channel string) []string {
-	var texts []string
-	for _, l := range all[channel] {
-		if string(l.Sender) == `"bob"` {
-			texts = append(texts, l.Text)
-		}
-	}
-	return texts
+// script is all that a JSONP answer's header has beside its length.
+var script = http.Header{
+	"Content-Type":                 {"text/javascript; charset=utf-8"},
+	"Cache-Control":                {"no-cache, no-store"},
+	"X-Content-Type-Options":       {"nosniff"},
+	"Content-Disposition":          {`attachment; filename="poll.js"`},
+	"Referrer-Policy":              {"no-referrer"},
+	"Cross-Origin-Resource-Policy": {"cross-origin"},
+}
+
+func with(header http.Header, name, value string) http.Header {
+	header = header.Clone()
+	header.Set(name, value)
+	return header
 }

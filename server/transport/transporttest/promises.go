@@ -12,41 +12,43 @@ import (
 )
 
 // promises are what every transport keeps.
-var promises = []struct {
-	name  string
-	keeps func(w *world)
-}{
-	{"own join comes first, and nothing older", ownJoinFirst},
-	{"each message once and in order", onceInOrder},
-	{"what was said while nobody read is read first", saidWhileAway},
-	{"who waits hears at once", heardAtOnce},
-	{"a new subscription is heard at once", newSubscription},
-	{"nothing after leaving", nothingAfterLeaving},
-	{"texts and senders arrive as they were said", textsSurvive},
-	{"several clients, each message once", severalClients},
-	{"a connection that breaks while waiting loses nothing", brokenWhileWaiting},
-	{"an answer that breaks anywhere comes again", brokenAnswer},
-	{"a wrong key is refused and does nothing", wrongKey},
-	{"a kill ends the reader and voids its key", killed},
-	{"a client that waits is not idle", waitingIsNotIdle},
-	{"reading revives a client that was let go", revived},
-	{"a reader that is stuck harms nobody", stuck},
-	{"a drain lets go of everybody at once", drained},
+var promises = []promise{
+	{name: "own join comes first, and nothing older", keeps: ownJoinFirst},
+	{name: "each message once and in order", keeps: onceInOrder},
+	{name: "what was said while nobody read is read first", keeps: saidWhileAway},
+	{name: "who waits hears at once", keeps: heardAtOnce},
+	{name: "a new subscription is heard at once", keeps: newSubscription},
+	{name: "nothing after leaving", keeps: nothingAfterLeaving},
+	{name: "texts and senders arrive as they were said", keeps: textsSurvive},
+	{name: "several clients, each message once", keeps: severalClients},
+	{name: "a connection that breaks while waiting loses nothing", keeps: brokenWhileWaiting},
+	{name: "an answer that breaks anywhere comes again", keeps: brokenAnswer},
+	{name: "in the instant of a subscription nothing is lost or told twice", keeps: atSubscription},
+	{name: "in the instant in which the time is up nothing is lost or told twice", keeps: atTimeout},
+	{name: "in the instant of a reconnect nothing is lost", keeps: atReconnect},
+	{name: "who is excluded does not hear it", keeps: excluded},
+	{name: "what is worth hearing no more is not heard", keeps: tooLate},
+	{name: "a wrong key is refused and does nothing", keeps: wrongKey},
+	{name: "a kill ends the reader and voids its key", keeps: killed},
+	{name: "a client that waits is not idle", keeps: waitingIsNotIdle},
+	{name: "reading revives a client that was let go", keeps: revived},
+	{name: "a reader that is stuck harms nobody", keeps: stuck},
+	{name: "a drain lets go of everybody at once", keeps: drained},
 }
 
 func ownJoinFirst(w *world) {
 	w.client("first", "room")
 	w.publish("room", "older")
 	got := w.read(w.dial(w.client("alice", "room")))
-	if len(got) != 1 || got[0].Channel != "room" || got[0].Sender != `"alice"` {
+	if len(got.Messages) != 0 || !slices.Equal(got.ids("room"), []uint64{3}) ||
+		!got.tells(Signal{Type: "presence", Channel: "room", Joined: "alice", ID: 3}) {
 		w.t.Errorf("got %+v, want alice's own join", got)
 	}
 }
 
 func onceInOrder(w *world) {
 	const total = 300
-	alice := w.client("alice", "even", "odd")
-	r := w.dial(alice)
+	r := w.dial(w.client("alice", "even", "odd"))
 	said := make(chan struct{})
 	go func() {
 		defer close(said)
@@ -57,31 +59,30 @@ func onceInOrder(w *world) {
 			}
 		}
 	}()
-	got := map[string][]string{}
-	ids := map[string]uint64{}
+	texts := map[string][]string{}
+	last := map[string]uint64{}
 	for n := 0; n < total; {
-		for _, m := range w.read(r) {
-			if ids[m.Channel] != 0 && m.ID != ids[m.Channel]+1 {
-				w.t.Fatalf("id %d of %s comes after %d", m.ID, m.Channel, ids[m.Channel])
+		got := w.read(r)
+		for _, channel := range []string{"even", "odd"} {
+			for _, id := range got.ids(channel) {
+				if last[channel]++; id != last[channel] {
+					w.t.Fatalf("id %d of %s comes where %d belongs", id, channel, last[channel])
+				}
 			}
-			ids[m.Channel] = m.ID
-			if m.Sender == `"bob"` {
-				got[m.Channel] = append(got[m.Channel], m.Text)
-				n++
-			}
+			texts[channel] = append(texts[channel], got.texts(channel)...)
 		}
+		n += len(got.Messages)
 	}
 	<-said
 	for i := range total {
-		if text := got[[]string{"even", "odd"}[i%2]][i/2]; text != fmt.Sprint(i) {
+		if text := texts[[]string{"even", "odd"}[i%2]][i/2]; text != fmt.Sprint(i) {
 			w.t.Fatalf("%q stands where %d belongs", text, i)
 		}
 	}
 }
 
 func saidWhileAway(w *world) {
-	r := w.dial(w.client("alice", "room"))
-	w.read(r)
+	r := w.settled(w.client("alice", "room"))
 	var want []string
 	for i := range 50 {
 		want = append(want, fmt.Sprint(i))
@@ -97,26 +98,28 @@ func saidWhileAway(w *world) {
 }
 
 func heardAtOnce(w *world) {
-	r := w.dial(w.client("alice", "room"))
-	w.read(r)
+	r := w.settled(w.client("alice", "room"))
 	c := w.wait(r)
 	if c.ended() {
 		w.t.Fatalf("it does not wait: %+v, %v", c.got, c.err)
 	}
 	w.publish("room", "now")
-	if !c.ended() || c.err != nil || len(c.got) != 1 || c.got[0].Text != "now" {
+	if !c.ended() || c.err != nil || !slices.Equal(c.got.texts("room"), []string{"now"}) {
 		w.t.Errorf("ended %t with %+v, %v", c.ended(), c.got, c.err)
 	}
 }
 
 func newSubscription(w *world) {
 	r := w.dial(w.client("alice"))
+	if w.transport.Positions {
+		w.read(r) // it is told where its channels begin, though it has none
+	}
 	c := w.wait(r)
 	if c.ended() {
 		w.t.Fatalf("a client without channels is not held: %+v, %v", c.got, c.err)
 	}
-	w.client("alice", "room")
-	if !c.ended() || c.err != nil || len(c.got) != 1 || c.got[0].Channel != "room" {
+	w.subscribe("alice", "room")
+	if !c.ended() || c.err != nil || !c.got.tells(Signal{Type: "presence", Channel: "room", Joined: "alice", ID: 1}) {
 		w.t.Fatalf("ended %t with %+v, %v", c.ended(), c.got, c.err)
 	}
 	w.publish("room", "hello")
@@ -126,22 +129,18 @@ func newSubscription(w *world) {
 }
 
 func nothingAfterLeaving(w *world) {
-	alice := w.client("alice", "room", "other")
-	r := w.dial(alice)
-	w.read(r)
+	r := w.settled(w.client("alice", "room", "other"))
 	w.publish("room", "not read in time")
 	c := w.wait(w.dial(w.client("witness", "room")))
-	_, err := w.hub.Unsubscribe(w.t.Context(), []hub.Pair{{Client: "alice", Channel: "room"}})
-	w.must(err)
+	w.unsubscribe("alice", "room")
 	w.publish("room", "too late")
 	w.publish("other", "still here")
 	if !c.ended() || c.err != nil {
 		w.t.Fatalf("the witness: %v", c.err)
 	}
-	for _, m := range w.read(r) {
-		if m.Channel != "other" {
-			w.t.Errorf("a former member hears %+v", m)
-		}
+	got := w.read(r)
+	if len(got.ids("room")) != 0 || !slices.Equal(got.texts("other"), []string{"still here"}) {
+		w.t.Errorf("a former member hears %+v", got)
 	}
 }
 
@@ -149,12 +148,11 @@ func nothingAfterLeaving(w *world) {
 var strangeTexts = []string{
 	"", " ", "plain", `quotes " and \ backslashes`, "tab\tand\nnew\r\nlines", "\x00\x01\x1f\x7f",
 	"héllo", "日本語", "😀👩‍👩‍👧", "\u2028\u2029\u0085\ufeff", "</script><script>alert(1)</script>", "<!-- & -->",
-	"); evil(", "data: x\n\nevent: y\nid: z", "*/", `{"type": "subscribe"}`, "[1, 2]", "null",
+	"); evil(", "data: x\n\nevent: y\nid: z", "*/", `{"type":"subscribe"}`, "[1, 2]", "null",
 }
 
 func textsSurvive(w *world) {
-	r := w.dial(w.client("alice", "room"))
-	w.read(r)
+	r := w.settled(w.client("alice", "room"))
 	senders := []string{`"bób"`, `null`, `5`, `true`, `[1,"x"]`, `{"id":1}`}
 	for i, text := range strangeTexts {
 		data, err := json.Marshal(text)
@@ -164,7 +162,7 @@ func textsSurvive(w *world) {
 		w.must(err)
 	}
 	for i := 0; i < len(strangeTexts); {
-		for _, m := range w.read(r) {
+		for _, m := range w.read(r).Messages {
 			if m.Text != strangeTexts[i] {
 				w.t.Errorf("%q has become %q", strangeTexts[i], m.Text)
 			}
@@ -194,10 +192,8 @@ func severalClients(w *world) {
 	r := w.dial(zoe, alice)
 	seen := map[string]int{}
 	for len(seen) < 3 {
-		for _, m := range w.read(r) {
-			if m.Sender == `"bob"` {
-				seen[m.Channel+m.Text]++
-			}
+		for _, m := range w.read(r).Messages {
+			seen[m.Channel+m.Text]++
 		}
 	}
 	if seen["both1"] != 1 || seen["hers2"] != 1 || seen["zoes3"] != 1 {
@@ -206,8 +202,7 @@ func severalClients(w *world) {
 }
 
 func brokenWhileWaiting(w *world) {
-	r := w.dial(w.client("alice", "room"))
-	w.read(r)
+	r := w.settled(w.client("alice", "room"))
 	for i := range 20 {
 		c := w.wait(r)
 		w.cut()
@@ -223,8 +218,7 @@ func brokenWhileWaiting(w *world) {
 }
 
 func brokenAnswer(w *world) {
-	r := w.dial(w.client("alice", "room"))
-	w.read(r)
+	r := w.settled(w.client("alice", "room"))
 	whole := false
 	for limit := 0; !whole && limit < 1<<16; limit++ {
 		w.cut()
@@ -233,7 +227,7 @@ func brokenAnswer(w *world) {
 		w.publish("room", text)
 		got, err := r.Read(w.t.Context())
 		w.network.fault(-1, false)
-		if err == nil && len(got) > 0 {
+		if err == nil && !got.empty() {
 			whole = true
 			continue
 		}
@@ -246,18 +240,147 @@ func brokenAnswer(w *world) {
 	}
 }
 
+// atSubscription: what is said once subscribe has answered is heard, what was
+// said before it was asked is not, and nothing is heard twice.
+func atSubscription(w *world) {
+	r := w.settled(w.client("alice", "control"))
+	for i := range 50 {
+		w.publish("room", fmt.Sprint("before ", i))
+		c := w.wait(r)
+		said := make(chan struct{})
+		go func() { defer close(said); w.publish("room", fmt.Sprint("meanwhile ", i)) }()
+		w.subscribe("alice", "room")
+		<-said
+		w.publish("room", fmt.Sprint("after ", i))
+		texts := w.heard(r, c, fmt.Sprint("after ", i))
+		if len(texts) == 2 && texts[0] == fmt.Sprint("meanwhile ", i) {
+			texts = texts[1:]
+		}
+		if len(texts) != 1 {
+			w.t.Fatalf("round %d: got %q", i, texts)
+		}
+		w.unsubscribe("alice", "room")
+	}
+}
+
+// heard returns what is heard of the channel "room", from the Read under way on
+// until the last text has come.
+func (w *world) heard(r Reader, c *call, last string) []string {
+	w.t.Helper()
+	<-c.done
+	w.must(c.err)
+	texts := c.got.texts("room")
+	for !slices.Contains(texts, last) {
+		got := w.read(r)
+		texts = append(texts, got.texts("room")...)
+	}
+	return texts
+}
+
+func atTimeout(w *world) {
+	r := w.settled(w.client("alice", "room"))
+	start := time.Now()
+	if got, err := r.Read(w.t.Context()); err != nil || !got.empty() {
+		w.t.Fatalf("there is nothing to say, but %+v, %v", got, err)
+	}
+	held := time.Since(start)
+	for i := range 50 {
+		c := w.wait(r)
+		time.Sleep(held)
+		text := fmt.Sprint(i)
+		w.publish("room", text)
+		if got := w.heard(r, c, text); !slices.Equal(got, []string{text}) {
+			w.t.Fatalf("got %q, want %q", got, text)
+		}
+	}
+}
+
+// atReconnect: who holds its position hears each message once, even if the
+// connection breaks in that very instant; others may hear it again.
+func atReconnect(w *world) {
+	r := w.settled(w.client("alice", "room"))
+	for i := range 50 {
+		text := fmt.Sprint(i)
+		c := w.wait(r)
+		said := make(chan struct{})
+		go func() { defer close(said); w.publish("room", text) }()
+		w.network.cut()
+		<-said
+		<-c.done
+		var texts []string
+		if c.err == nil {
+			texts = c.got.texts("room")
+		}
+		w.publish("room", "and")
+		for !slices.Contains(texts, "and") {
+			texts = append(texts, w.texts(r, 1, "room")...)
+		}
+		if !w.transport.Positions {
+			texts = slices.Compact(texts)
+		}
+		if !slices.Equal(texts, []string{text, "and"}) {
+			w.t.Fatalf("got %q, want %q", texts, text)
+		}
+	}
+}
+
+func excluded(w *world) {
+	r, other := w.settled(w.client("alice", "room")), w.settled(w.client("zoe", "room"))
+	w.read(r) // zoe's join
+	c := w.wait(r)
+	to := w.say(hub.Publication{Channel: "room", Data: json.RawMessage(`"secret"`), Exclude: []string{"alice"}})
+	w.publish("room", "open")
+	if got := w.texts(other, 2, "room"); !slices.Equal(got, []string{"secret", "open"}) {
+		w.t.Errorf("who is not excluded hears %q", got)
+	}
+	<-c.done
+	w.must(c.err)
+	news := c.got
+	for len(news.texts("room")) == 0 {
+		news = merged(news, w.read(r))
+	}
+	if got := news.texts("room"); !slices.Equal(got, []string{"open"}) {
+		w.t.Errorf("who is excluded hears %q", got)
+	}
+	if w.transport.Positions && !news.tells(Signal{Type: "skip", Channel: "room", ID: to.ID}) {
+		w.t.Errorf("it is not told what it skips: %+v", news)
+	}
+}
+
+func tooLate(w *world) {
+	r := w.settled(w.client("alice", "room"))
+	to := w.say(hub.Publication{Channel: "room", Data: json.RawMessage(`"brief"`), TTL: time.Second})
+	w.publish("room", "lasting")
+	time.Sleep(2 * time.Second)
+	got := w.read(r)
+	if !slices.Equal(got.texts("room"), []string{"lasting"}) {
+		w.t.Errorf("got %q", got.texts("room"))
+	}
+	if w.transport.Positions && !got.tells(Signal{Type: "skip", Channel: "room", ID: to.ID}) {
+		w.t.Errorf("it is not told what it skips: %+v", got)
+	}
+}
+
 func wrongKey(w *world) {
 	alice, zoe := w.client("alice", "room"), w.client("zoe", "room")
 	w.publish("room", "hello")
-	for _, creds := range [][]hub.Credentials{
-		{{ID: "alice", Key: "wrong"}},
-		{{ID: "alice", Key: ""}},
-		{{ID: "alice", Key: zoe.Key}},
-		{{ID: "nobody", Key: alice.Key}},
-		{alice, {ID: "zoe", Key: "wrong"}},
+	for _, test := range []struct {
+		creds []hub.Credentials
+		wrong []string
+	}{
+		{[]hub.Credentials{{ID: "alice", Key: "wrong"}}, []string{"alice"}},
+		{[]hub.Credentials{{ID: "alice", Key: ""}}, []string{"alice"}},
+		{[]hub.Credentials{{ID: "alice", Key: zoe.Key}}, []string{"alice"}},
+		{[]hub.Credentials{{ID: "nobody", Key: alice.Key}}, []string{"nobody"}},
+		{[]hub.Credentials{alice, {ID: "zoe", Key: "wrong"}}, []string{"zoe"}},
+		{[]hub.Credentials{{ID: "zoe", Key: "wrong"}, {ID: "nobody", Key: "wrong"}}, []string{"zoe", "nobody"}},
 	} {
-		if got, err := w.dial(creds...).Read(w.t.Context()); !errors.Is(err, ErrGone) {
-			w.t.Errorf("%v: got %+v, %v", creds, got, err)
+		got, err := w.dial(test.creds...).Read(w.t.Context())
+		if !errors.Is(err, ErrGone) || len(got.Messages) != 0 {
+			w.t.Errorf("%v: got %+v, %v", test.creds, got, err)
+		}
+		if w.transport.Positions && !slices.Equal(got.gone(), test.wrong) {
+			w.t.Errorf("%v: called gone are %q", test.creds, got.gone())
 		}
 	}
 	if got := w.texts(w.dial(alice), 1, "room"); got[0] != "hello" {
@@ -284,15 +407,14 @@ func (w *world) letGoAll() {
 
 func killed(w *world) {
 	alice := w.client("alice", "room")
-	r := w.dial(alice)
-	w.read(r)
+	r := w.settled(alice)
 	c := w.wait(r)
 	w.must(w.hub.KillClient(w.t.Context(), "alice"))
 	w.publish("room", "too late")
 	if !c.ended() {
 		w.t.Fatal("the reader of a killed client still waits")
 	}
-	if len(c.got) != 0 || c.err != nil && !errors.Is(c.err, ErrGone) {
+	if len(c.got.Messages) != 0 || c.err != nil && !errors.Is(c.err, ErrGone) {
 		w.t.Errorf("its last words are %+v, %v", c.got, c.err)
 	}
 	if got, err := r.Read(w.t.Context()); !errors.Is(err, ErrGone) {
@@ -305,8 +427,7 @@ func killed(w *world) {
 }
 
 func waitingIsNotIdle(w *world) {
-	r := w.dial(w.client("alice", "room"))
-	w.read(r)
+	r := w.settled(w.client("alice", "room"))
 	for range 20 {
 		c := w.wait(r)
 		time.Sleep(20 * time.Second)
@@ -324,8 +445,7 @@ func waitingIsNotIdle(w *world) {
 func revived(w *world) {
 	alice := w.client("alice", "room")
 	w.client("bystander", "room")
-	r := w.dial(alice)
-	w.read(r)
+	r := w.settled(alice)
 	w.letGoAll()
 	if got := w.hub.Members("room"); len(got) != 0 {
 		w.t.Fatalf("members %q", got)
@@ -341,8 +461,7 @@ func revived(w *world) {
 
 func stuck(w *world) {
 	slow, quick := w.client("slow", "room"), w.client("quick", "room")
-	r := w.dial(quick)
-	w.read(r)
+	r := w.settled(quick)
 	w.network.fault(-1, true)
 	c := w.wait(w.dial(slow)) // it has something to hear, and does not
 	w.network.fault(-1, false)
@@ -376,8 +495,7 @@ func drained(w *world) {
 	var calls []*call
 	for i := range 5 {
 		id := fmt.Sprint("client", i)
-		r := w.dial(w.client(id, "room of "+id))
-		w.read(r)
+		r := w.settled(w.client(id, "room of "+id))
 		c := w.wait(r)
 		if c.ended() {
 			w.t.Fatalf("%s does not wait: %v", id, c.err)
@@ -389,6 +507,9 @@ func drained(w *world) {
 	for i, c := range calls {
 		if !c.ended() {
 			w.t.Errorf("reader %d is still held", i)
+		}
+		if told := c.got.signals("drain"); w.transport.Positions && (len(told) != 1 || told[0].RetryMS <= 0) {
+			w.t.Errorf("reader %d is told %+v", i, c.got)
 		}
 	}
 	if d := time.Since(start); d != 0 {

@@ -6,6 +6,7 @@
 //		transporttest.Run(t, transporttest.Transport{Handler: …, Dial: …})
 //	}
 //
+// Transports whose readers hold their position say so, and are held to more.
 // Everything happens inside one bubble of testing/synctest, over connections
 // in memory that the table breaks, cuts short and stalls as it likes. So no
 // test waits for real, and "at once" means within no time at all.
@@ -17,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -29,86 +31,164 @@ type Transport struct {
 	// Handler returns what serves h. When drain ends, it lets go of whoever
 	// it holds.
 	Handler func(h *hub.Hub, drain context.Context) http.Handler
-	// Dial returns a reader for the clients that creds name, as a page would
-	// be one. It does no I/O; client brings all requests to the handler,
-	// whatever host they name.
-	Dial func(client *http.Client, creds []hub.Credentials) Reader
+	// Dial returns a reader, as a page would be one. It does no I/O; client
+	// brings all requests to the handler, whatever host they name.
+	Dial func(client *http.Client, start Start) Reader
+	// Positions says that readers hold their position: they can begin at any,
+	// and are told by signals what no message can tell. Promises that need
+	// this are not asked of others.
+	Positions bool
+}
+
+// A Start is what a reader begins with. All but Clients is for transports with
+// positions.
+type Start struct {
+	Clients []hub.Credentials
+	Cursor  string // as on the wire, good or bad; "" for none
+	Session string
 }
 
 // A Reader reads as a page does. Its methods are called by one goroutine at a
 // time.
 type Reader interface {
-	// Read returns what comes next, waiting for it; nothing if the server had
-	// nothing to say for a while. Whatever an error cuts short has not come:
-	// the next Read connects again, and goes on where the last good one was.
-	// The error is [ErrGone] where the server says that the reader's clients
-	// do not exist, or not with these keys.
-	Read(ctx context.Context) ([]Message, error)
+	// Read returns what comes next, waiting for it; [News] with nothing in it
+	// if the server had nothing to say for a while. Whatever an error cuts
+	// short has not come: the next Read connects again, and goes on where the
+	// last good one was.
+	//
+	// The error is [ErrGone] where the server says that a client does not
+	// exist, or not with this key; the news name it if the transport can. The
+	// reader goes on without clients that are gone; with none left, its Reads
+	// fail by ErrGone. It is [ErrInvalid] where the server does not
+	// understand the request.
+	Read(ctx context.Context) (News, error)
 	// Close ends the reader and its connections.
 	Close()
 }
 
-// A Message is what a reader is told.
-type Message struct {
-	Channel string
-	ID      uint64
-	Text    string // a string's content
-	Sender  string // as JSON
-}
-
-// ErrGone is what readers of no client get.
-var ErrGone = errors.New("no such client, or another key")
+// The errors of readers.
+var (
+	ErrGone    = errors.New("no such client, or another key")
+	ErrInvalid = errors.New("the server does not understand the request")
+)
 
 // Run holds the transport to every promise.
 func Run(t *testing.T, tr Transport) {
 	for _, p := range promises {
-		t.Run(p.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, tr)
-				defer w.end()
-				p.keeps(w)
-			})
-		})
+		run(t, tr, p)
 	}
+	if tr.Positions {
+		for _, p := range promisesWithPositions {
+			run(t, tr, p)
+		}
+	}
+}
+
+// RunMoves holds two transports with positions, which may be the same, to what
+// they promise those who move from one to the other.
+func RunMoves(t *testing.T, from, to Transport) {
+	for _, p := range []struct {
+		name  string
+		keeps func(here, there *world)
+	}{
+		{"reading goes on where it stopped", movedOn},
+		{"a session is taken over", tookOver},
+	} {
+		run(t, from, promise{name: p.name, keeps: func(w *world) { p.keeps(w, w.by(to)) }})
+	}
+}
+
+// A promise is what every transport keeps in a hub of these limits.
+type promise struct {
+	name   string
+	limits hub.Limits
+	keeps  func(w *world)
+}
+
+func run(t *testing.T, tr Transport, p promise) {
+	t.Run(p.name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, tr, p.limits)
+			defer w.end()
+			p.keeps(w)
+		})
+	})
 }
 
 // A world is a hub behind the transport, and those who read from it.
 type world struct {
 	t         *testing.T
 	hub       *hub.Hub
+	limits    hub.Limits
 	transport Transport
 	network   *network
+	handler   atomic.Pointer[http.Handler]
+	drained   context.Context
 	drain     context.CancelFunc
+	keys      int
+	stop      func()   // ends the hub
 	closers   []func() // last first
 }
 
-func newWorld(t *testing.T, tr Transport) *world {
-	keys := 0
-	newKey := func() string { keys++; return fmt.Sprintf("key-%d", keys) }
-	w := &world{t: t, transport: tr, network: newNetwork()}
-	w.hub = hub.New(hub.Config{NewKey: newKey}, memory.New())
+func newWorld(t *testing.T, tr Transport, limits hub.Limits) *world {
+	w := &world{t: t, limits: limits, transport: tr, network: newNetwork()}
+	w.drained, w.drain = context.WithCancel(context.Background())
+	w.begin()
+	w.atEnd(func() { w.stop() })
+	w.serve()
+	return w
+}
+
+// by returns the same world as another transport shows it. It ends with w.
+func (w *world) by(tr Transport) *world {
+	other := &world{t: w.t, hub: w.hub, transport: tr, network: newNetwork(), drained: w.drained, drain: w.drain}
+	other.mount()
+	other.serve()
+	w.atEnd(other.close)
+	return other
+}
+
+// serve has the transport be reached by the network until the world ends.
+func (w *world) serve() {
+	srv := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		(*w.handler.Load()).ServeHTTP(rw, r)
+	})}
+	go srv.Serve(w.network)
+	w.atEnd(func() { w.drain(); srv.Close() })
+}
+
+// mount puts the transport in front of the hub.
+func (w *world) mount() {
+	handler := w.transport.Handler(w.hub, w.drained)
+	w.handler.Store(&handler)
+}
+
+// begin puts a new hub behind the transport, as a restart does: nothing of the
+// old one is left.
+func (w *world) begin() {
+	newKey := func() string { w.keys++; return fmt.Sprintf("key-%d", w.keys) }
+	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits}, memory.New())
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
-	go func() { defer close(stopped); w.hub.Run(ctx) }()
+	running := w.hub
+	go func() { defer close(stopped); running.Run(ctx) }()
 	<-w.hub.Ready()
-	w.atEnd(func() { stop(); <-stopped })
-
-	drain, endDrain := context.WithCancel(context.Background())
-	w.drain = endDrain
-	srv := &http.Server{Handler: tr.Handler(w.hub, drain)}
-	go srv.Serve(w.network)
-	w.atEnd(func() { endDrain(); srv.Close() })
-	return w
+	w.stop = func() { stop(); <-stopped }
+	w.mount()
 }
 
 func (w *world) atEnd(f func()) { w.closers = append(w.closers, f) }
 
-func (w *world) end() {
+func (w *world) close() {
 	for len(w.closers) > 0 {
 		last := len(w.closers) - 1
 		w.closers[last]()
 		w.closers = w.closers[:last]
 	}
+}
+
+func (w *world) end() {
+	w.close()
 	synctest.Wait()
 	if n := w.hub.Stats().Sessions; n != 0 {
 		w.t.Errorf("%d sessions are left when all connections have gone", n)
@@ -129,53 +209,81 @@ func (w *world) client(id string, channels ...string) hub.Credentials {
 	key, _, err := w.hub.CreateClient(w.t.Context(), id)
 	w.must(err)
 	for _, ch := range channels {
-		_, err := w.hub.Subscribe(w.t.Context(), []hub.Pair{{Client: id, Channel: ch}})
-		w.must(err)
+		w.subscribe(id, ch)
 	}
 	return hub.Credentials{ID: id, Key: key}
 }
 
-func (w *world) publish(channel, text string) {
+func (w *world) subscribe(id, channel string) hub.Position {
 	w.t.Helper()
-	data, err := json.Marshal(text)
+	at, err := w.hub.Subscribe(w.t.Context(), []hub.Pair{{Client: id, Channel: channel}})
 	w.must(err)
-	_, err = w.hub.Publish(w.t.Context(), hub.Publication{Channel: channel, Sender: json.RawMessage(`"bob"`), Data: data})
+	return at
+}
+
+func (w *world) unsubscribe(id, channel string) {
+	w.t.Helper()
+	_, err := w.hub.Unsubscribe(w.t.Context(), []hub.Pair{{Client: id, Channel: channel}})
 	w.must(err)
 }
 
+// publish says text for bob.
+func (w *world) publish(channel, text string) hub.Published {
+	w.t.Helper()
+	data, err := json.Marshal(text)
+	w.must(err)
+	return w.say(hub.Publication{Channel: channel, Data: data})
+}
+
+// say publishes p for bob.
+func (w *world) say(p hub.Publication) hub.Published {
+	w.t.Helper()
+	p.Sender = json.RawMessage(`"bob"`)
+	to, err := w.hub.Publish(w.t.Context(), p)
+	w.must(err)
+	return to
+}
+
 // dial returns a reader, which is closed when the world ends.
-func (w *world) dial(creds ...hub.Credentials) Reader {
+func (w *world) dial(creds ...hub.Credentials) Reader { return w.begins(Start{Clients: creds}) }
+
+func (w *world) begins(start Start) Reader {
 	client := w.network.client()
-	r := w.transport.Dial(client, creds)
+	r := w.transport.Dial(client, start)
 	w.atEnd(func() { r.Close(); client.CloseIdleConnections() })
 	return r
 }
 
+// settled returns a reader that has heard what there was to hear at first.
+func (w *world) settled(creds ...hub.Credentials) Reader {
+	w.t.Helper()
+	r := w.dial(creds...)
+	w.read(r)
+	return r
+}
+
 // read returns what r hears first.
-func (w *world) read(r Reader) []Message {
+func (w *world) read(r Reader) News {
 	w.t.Helper()
 	for range 3 {
 		got, err := r.Read(w.t.Context())
 		w.must(err)
-		if len(got) > 0 {
+		if !got.empty() {
 			return got
 		}
 	}
 	w.t.Fatal("nothing comes")
-	return nil
+	return News{}
 }
 
-// texts reads until n messages of the channel have come, which are not
-// notices, and returns their texts.
+// texts reads until n messages of the channel have come and returns their
+// texts.
 func (w *world) texts(r Reader, n int, channel string) []string {
 	w.t.Helper()
 	var texts []string
 	for len(texts) < n {
-		for _, m := range w.read(r) {
-			if m.Channel == channel && m.Sender == `"bob"` {
-				texts = append(texts, m.Text)
-			}
-		}
+		got := w.read(r)
+		texts = append(texts, got.texts(channel)...)
 	}
 	return texts
 }
@@ -191,7 +299,7 @@ func (w *world) cut() {
 type call struct {
 	cancel context.CancelFunc
 	done   chan struct{}
-	got    []Message
+	got    News
 	err    error
 }
 

@@ -1,4 +1,4 @@
-package longpoll_test
+package original_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 
 	"github.com/shaveet/shaveet/server/hub"
-	"github.com/shaveet/shaveet/server/transport/longpoll"
+	"github.com/shaveet/shaveet/server/transport/original"
 )
 
 // roomy keeps all that a test says, however slow its readers are.
@@ -103,7 +103,7 @@ func has(lines []line, text string) bool {
 func TestConcurrentPublishersHaveOneOrder(t *testing.T) {
 	const publishers = 16
 	each := rounds(100, 1000)
-	p := newPlace(t, longpoll.Options{}, roomy)
+	p := newPlace(t, original.Options{}, roomy)
 	var readers []*collector
 	for _, id := range []string{"a", "b", "c", "d"} {
 		p.client(id, "ch")
@@ -155,7 +155,7 @@ func TestConcurrentPublishersHaveOneOrder(t *testing.T) {
 
 // TestOnePublisherKeepsItsOrder, who waits for each answer.
 func TestOnePublisherKeepsItsOrder(t *testing.T) {
-	p := newPlace(t, longpoll.Options{}, roomy)
+	p := newPlace(t, original.Options{}, roomy)
 	p.client("a", "ch")
 	r := p.collect("a")
 	n := rounds(1000, 10_000)
@@ -169,7 +169,7 @@ func TestOnePublisherKeepsItsOrder(t *testing.T) {
 // TestBatchKeepsItsOrder: the calls of one batch happen one after the other.
 func TestBatchKeepsItsOrder(t *testing.T) {
 	const batch = 100
-	p := newPlace(t, longpoll.Options{}, roomy)
+	p := newPlace(t, original.Options{}, roomy)
 	p.client("a", "ch")
 	r := p.collect("a")
 	n := rounds(10, 100)
@@ -204,7 +204,7 @@ func wantCount(t *testing.T, lines []line, n int) {
 func TestConcurrentPollsShareExactly(t *testing.T) {
 	const pollers, publishers = 6, 4
 	each := rounds(200, 2000)
-	p := newPlace(t, longpoll.Options{}, roomy)
+	p := newPlace(t, original.Options{}, roomy)
 	p.client("a", "ch")
 	p.client("b", "ch")
 	query := []string{p.query("a", "b"), p.query("b", "a")}
@@ -273,7 +273,7 @@ func (f *fragile) FlushError() error {
 func TestConcurrentPollsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const polls, limit = 1000, 16
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "ch")
 		p.read("a")
 		all := make([]*held, polls)
@@ -308,7 +308,7 @@ func TestConcurrentPollsAreLimited(t *testing.T) {
 // TestSubscribedFromTheAnswerOn: what is said after subscribe has answered is
 // always read, and what was said before it was asked never.
 func TestSubscribedFromTheAnswerOn(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	p.client("a", "control")
 	r := p.collect("a")
 	for i := range rounds(500, 5000) {
@@ -335,7 +335,7 @@ func TestConcurrentUnsubscribeIsFinal(t *testing.T) {
 		"unsubscribe_all_channel": func(p *place) { p.call("unsubscribe_all_channel", "ch", []string{"witness"}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlace(t, longpoll.Options{}, roomy)
+			p := newPlace(t, original.Options{}, roomy)
 			p.client("a")
 			p.client("witness", "ch")
 			r := p.collectBy(2, "a")
@@ -362,7 +362,7 @@ func TestConcurrentUnsubscribeIsFinal(t *testing.T) {
 // TestConcurrentKillIsFinal: the poll under way ends, nothing that is said afterwards
 // comes, and nobody is back on the channel.
 func TestConcurrentKillIsFinal(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	for i := range rounds(200, 1000) {
 		p.client("a", "ch")
 		h := p.hold("a")
@@ -389,7 +389,7 @@ func TestConcurrentKillIsFinal(t *testing.T) {
 // TestConcurrentKillAndCreate: who has the same name is somebody else, with another
 // key; the old one's poll hears nothing of it.
 func TestConcurrentKillAndCreate(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	for i := range rounds(100, 500) {
 		p.client("a", "ch")
 		old := p.query("a")
@@ -416,7 +416,7 @@ func TestConcurrentKillAndCreate(t *testing.T) {
 
 // TestConcurrentLastCallCounts, however fast they follow one another.
 func TestConcurrentLastCallCounts(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	p.client("a", "control")
 	p.collect("a")
 	for i := range rounds(500, 5000) {

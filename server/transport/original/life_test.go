@@ -1,4 +1,4 @@
-package longpoll_test
+package original_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/shaveet/shaveet/gc"
 	"github.com/shaveet/shaveet/server/hub"
-	"github.com/shaveet/shaveet/server/transport/longpoll"
+	"github.com/shaveet/shaveet/server/transport/original"
 )
 
 // sweep has a sweeper with the usual times run until the test ends.
@@ -31,7 +31,7 @@ func (p *place) keep(id string) (stop func()) {
 // one sweep, which those on its channels are told.
 func TestCreatedNeverPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.sweep()
 		p.client("watcher", "ch")
 		watcher := p.collect("watcher")
@@ -54,7 +54,7 @@ func TestCreatedNeverPolls(t *testing.T) {
 // as long as a client may be idle; and calls about a client do not.
 func TestPollingKeepsAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{Timeout: 2 * time.Minute})
+		p := newPlace(t, original.Options{Timeout: 2 * time.Minute})
 		p.sweep()
 		p.client("polls", "ch")
 		p.client("spoken of", "ch")
@@ -82,7 +82,7 @@ func TestPollingKeepsAClient(t *testing.T) {
 // after.
 func TestBetweenPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.sweep()
 		p.client("a", "ch")
 		stop := p.keep("a")
@@ -105,7 +105,7 @@ func TestBetweenPolls(t *testing.T) {
 // client no longer than a poll, the idle time and a sweep.
 func TestDeadConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.sweep()
 		p.client("a", "ch")
 		stop := p.keep("a")
@@ -144,7 +144,7 @@ func (p *place) letGo() {
 // reads what it has missed: also how it left, and how it came back.
 func TestPollRevives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.letGo()
 		p.refused("get_client_channels", "a")
 		p.refused("subscribe", "a", "further")
@@ -161,7 +161,7 @@ func TestPollRevives(t *testing.T) {
 // nobody hears of either.
 func TestWrongKeyRevivesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.letGo()
 		before := p.hub.Position()
 		for _, query := range []string{
@@ -185,7 +185,7 @@ func TestWrongKeyRevivesNobody(t *testing.T) {
 // which works.
 func TestCreateRevives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.letGo()
 		key := p.keys["a"]
 		p.client("a")
@@ -203,7 +203,7 @@ func TestCreateRevives(t *testing.T) {
 // TestCreateTwice returns the same key: only who may call the admin API can
 // ask.
 func TestCreateTwice(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	p.client("a", "ch")
 	key := p.keys["a"]
 	p.client("a")
@@ -221,7 +221,7 @@ func TestCreateTwice(t *testing.T) {
 // is void, and a new client of that name has nothing of the old.
 func TestKillReachesLetGoClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.letGo()
 		before := p.hub.Position()
 		p.refused("kill_client", "a")
@@ -243,7 +243,7 @@ func TestKillReachesLetGoClients(t *testing.T) {
 // was not taken off meanwhile.
 func TestUnsubscribeReachesLetGoClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.letGo()
 		p.refused("unsubscribe", "a", "ch")
 		h := p.hold("a")
@@ -258,7 +258,7 @@ func TestUnsubscribeReachesLetGoClients(t *testing.T) {
 // of the old one.
 func TestChannelGoesAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{}, hub.Limits{Window: time.Minute})
+		p := newPlace(t, original.Options{}, hub.Limits{Window: time.Minute})
 		p.sweep()
 		p.client("watcher", "admin")
 		watcher := p.collect("watcher")
@@ -300,7 +300,7 @@ func TestChannelGoesAndComesBack(t *testing.T) {
 func TestManyUnusedClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 100
-		p := newPlace(t, longpoll.Options{}, hub.Limits{Clients: limit, LetGoClients: 10})
+		p := newPlace(t, original.Options{}, hub.Limits{Clients: limit, LetGoClients: 10})
 		p.sweep()
 		create := func(prefix string) {
 			for i := range limit {

@@ -1,4 +1,4 @@
-package longpoll
+package original
 
 import (
 	"errors"
@@ -35,7 +35,7 @@ func (h *Handler) refuse(w http.ResponseWriter, q query, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	if !q.marked {
-		refuse(w, status, http.StatusText(status))
+		transport.Text(w, status, http.StatusText(status))
 		return
 	}
 	body := q.appendError(nil, status, kind, gone)
@@ -56,17 +56,6 @@ func (h *Handler) refused(creds []hub.Credentials) []string {
 		}
 	}
 	return ids
-}
-
-// refuse answers with a status and a line of text, which no page can read.
-func refuse(w http.ResponseWriter, status int, text string) {
-	header := w.Header()
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("Cache-Control", "no-cache, no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Length", strconv.Itoa(len(text)+2))
-	w.WriteHeader(status)
-	w.Write([]byte(text + "\r\n"))
 }
 
 // appendError appends a call of the page's callback that tells an error. It

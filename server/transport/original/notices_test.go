@@ -1,17 +1,17 @@
-package longpoll_test
+package original_test
 
 import (
 	"testing"
 	"testing/synctest"
 
 	"github.com/shaveet/shaveet/server/hub"
-	"github.com/shaveet/shaveet/server/transport/longpoll"
+	"github.com/shaveet/shaveet/server/transport/original"
 )
 
 // TestJoinNoticeFirst: the first thing a subscriber reads is its own join, and
 // never what was said before.
 func TestJoinNoticeFirst(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	p.client("old", "ch")
 	p.say("ch", "before")
 	p.client("a", "ch")
@@ -23,7 +23,7 @@ func TestJoinNoticeFirst(t *testing.T) {
 // nothing and answer as always.
 func TestJoiningAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "ch")
 		p.client("b", "other")
 		p.say("ch", "unread")
@@ -44,7 +44,7 @@ func TestJoiningAgain(t *testing.T) {
 // and loses what it had not read; who comes back begins anew.
 func TestLeaveNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "ch")
 		p.client("b", "ch", "other")
 		p.read("a")
@@ -67,13 +67,13 @@ func TestLeaveNotices(t *testing.T) {
 // makes it; and reading makes none.
 func TestAdminChannel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("watcher", "admin")
 		// Number 1 announced the channel itself, to nobody.
 		p.wantPoll(`{"admin": [[2, "{\"type\": \"subscribe\"}", "watcher"]]}`, "watcher")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "first")
 		p.client("watcher", "admin")
 		p.wantPoll(`{"admin": [[3, "{\"type\": \"subscribe\"}", "watcher"]]}`, "watcher")
@@ -98,7 +98,7 @@ func TestAdminChannel(t *testing.T) {
 // TestIDsAreDense: they begin with 1 and count everything that is said on the
 // channel, notices too, for everybody the same.
 func TestIDsAreDense(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	p.client("a", "ch")
 	p.client("other", "elsewhere")
 	for range 5 {
@@ -120,7 +120,7 @@ func TestIDsAreDense(t *testing.T) {
 
 // TestNoticesDoNotEvictMessages: they have a place of their own.
 func TestNoticesDoNotEvictMessages(t *testing.T) {
-	p := newPlace(t, longpoll.Options{}, hub.Limits{ChannelMessages: 1, ChannelNotices: 2})
+	p := newPlace(t, original.Options{}, hub.Limits{ChannelMessages: 1, ChannelNotices: 2})
 	p.client("a", "ch")
 	p.say("ch", "the one message")
 	for range 50 {

@@ -1,4 +1,4 @@
-package longpoll_test
+package original_test
 
 import (
 	"bufio"
@@ -13,14 +13,14 @@ import (
 	"testing/synctest"
 
 	"github.com/shaveet/shaveet/server/hub"
-	"github.com/shaveet/shaveet/server/transport/longpoll"
+	"github.com/shaveet/shaveet/server/transport/original"
 )
 
 // TestPollBrokenBeforeItsAnswer: what is said after a held connection has gone
 // is for the next poll. The connection goes with a reset, as when a process
 // dies, or properly.
 func TestPollBrokenBeforeItsAnswer(t *testing.T) {
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	p.client("a", "ch")
 	p.get(p.query("a"))
 	left := make(chan struct{}, 1)
@@ -72,7 +72,7 @@ func (b *brittle) FlushError() error {
 // gets all of it, and an answer that was taken whole is not told again.
 func TestPollBrokenInItsAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "one", "two")
 		p.client("b", "two")
 		p.say("one", "x")
@@ -95,7 +95,7 @@ func TestPollBrokenInItsAnswer(t *testing.T) {
 // connection had gone by then.
 func TestPollBrokenAsItsAnswerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "ch")
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &hangUp{httptest.NewRecorder(), cancel}
@@ -116,7 +116,7 @@ func (h *hangUp) FlushError() error { h.cancel(); return nil }
 // not deliver the other does, at once.
 func TestBrokenAnswerGoesToAWaitingPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "ch")
 		ours, theirs := net.Pipe()
 		srv := &http.Server{Handler: p.poll}
@@ -142,7 +142,7 @@ func TestBrokenAnswerGoesToAWaitingPoll(t *testing.T) {
 // is for the other poll, as soon as the answer has been taken.
 func TestMessageDuringAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{})
+		p := newPlace(t, original.Options{})
 		p.client("a", "ch")
 		w := &slow{httptest.NewRecorder(), make(chan struct{})}
 		answering := make(chan struct{})
@@ -177,7 +177,7 @@ func (s *slow) FlushError() error { <-s.taken; return nil }
 func TestMoreThanOneAnswerHolds(t *testing.T) {
 	const channels, size = 20, 1000
 	each := rounds(100, 500)
-	p := newPlace(t, longpoll.Options{})
+	p := newPlace(t, original.Options{})
 	p.client("a")
 	for c := range channels {
 		p.call("subscribe", "a", fmt.Sprint("ch", c))
@@ -221,7 +221,7 @@ func TestMoreThanOneAnswerHolds(t *testing.T) {
 // TestWindowBoundsWhatIsKept: who was away for longer than a channel
 // remembers gets the newest; the ids tell that something is missing.
 func TestWindowBoundsWhatIsKept(t *testing.T) {
-	p := newPlace(t, longpoll.Options{}, hub.Limits{ChannelMessages: 10})
+	p := newPlace(t, original.Options{}, hub.Limits{ChannelMessages: 10})
 	p.client("a", "ch")
 	for i := range 15 {
 		p.say("ch", fmt.Sprint(i))
