@@ -1,6 +1,7 @@
 package rpcapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 )
@@ -62,15 +63,28 @@ func appendAnswerOld(b []byte, c *call) []byte {
 	return append(b, '}')
 }
 
+// appender is a reply that writes its own JSON.
+type appender interface {
+	appendJSON(b []byte) []byte
+}
+
 // encodeReply returns the JSON of what a method replied. reply is a pointer.
 func encodeReply(reply any) ([]byte, error) {
 	switch v := reply.(type) {
+	case appender:
+		return v.appendJSON(make([]byte, 0, 96)), nil
 	case *int:
 		return strconv.AppendInt(nil, int64(*v), 10), nil
 	case *string:
 		return appendString(make([]byte, 0, len(*v)+2), *v), nil
 	}
-	return json.Marshal(reply)
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(reply); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
 // appendString appends s as a JSON string.

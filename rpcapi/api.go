@@ -1,7 +1,10 @@
 package rpcapi
 
 import (
+	"context"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/rpc/v2"
@@ -21,9 +24,19 @@ type Options struct {
 	// Version is what info says the version of the program is.
 	Version string
 
+	// EncodeMessage appends to b how readers are shown m: one JSON object. nil:
+	// {"channel", "id", "pos", "sender", "data", "time", "system"?}.
+	EncodeMessage func(b []byte, m *hub.Message) []byte
+
 	// Logger hears of panics and of errors that callers are not shown.
 	// Parameters and results, and so keys, are never logged. nil: slog.Default().
 	Logger *slog.Logger
+
+	// Called, if not nil, is told of every call after it was made, each of a
+	// batch by itself: its method, "" for one that does not exist, the code of
+	// the error it is answered with, 0 for none, and how long it took. ctx is
+	// the request's. It may be called by many goroutines at once.
+	Called func(ctx context.Context, method string, code int, took time.Duration)
 
 	// Services are further methods beside the built-in ones, which are
 	// registered in the same way. See [Service].
@@ -35,37 +48,52 @@ type Options struct {
 type API struct {
 	hub     *hub.Hub
 	opts    Options
-	limits  hub.Limits
 	log     *slog.Logger
 	started time.Time
 
 	rpc     *rpc.Server        // finds and calls the Go methods
 	methods map[string]*method // by the name callers use
+	table   []*method          // in the order in which they were registered
+
+	openRPC func() []byte
 }
 
-// New returns the API of h, with the ten methods of the first Shaveet, info,
-// system.list_methods and system.describe, and those of opts.Services. It
-// panics when a service is not as [Service] says, or when a name is taken.
+// New returns the API of h: the ten methods of the first Shaveet, those that
+// came after them, and those of opts.Services. It panics when a service is not
+// as [Service] says, or when a name is taken.
 func New(h *hub.Hub, opts Options) *API {
 	a := &API{
 		hub:     h,
 		opts:    opts.withDefaults(),
-		limits:  h.Limits(),
 		started: time.Now(),
 		rpc:     rpc.NewServer(),
 		methods: make(map[string]*method),
 	}
 	a.log = a.opts.Logger
+	if a.opts.EncodeMessage == nil {
+		a.opts.EncodeMessage = a.appendMessage
+	}
 	// With one codec, requests without a Content-Type use it: none of ours has one.
 	a.rpc.RegisterCodec(codec{a}, "application/json")
 
-	a.register(Service{Name: "Admin", Receiver: &admin{hub: h}, Methods: adminMethods})
-	a.register(Service{Name: "Info", Receiver: &infoService{api: a}, Methods: infoMethods})
-	a.register(Service{Name: "System", Receiver: &system{api: a}, Methods: systemMethods})
+	a.openRPC = sync.OnceValue(a.writeOpenRPC)
+
+	a.register(Service{Name: "Admin", Receiver: &admin{a.hub, a.opts}, Methods: adminMethods})
+	a.register(Service{Name: "Server", Receiver: &serverInfo{a}, Methods: serverMethods})
+	a.register(Service{Name: "System", Receiver: &system{a}, Methods: systemMethods})
 	for _, s := range opts.Services {
 		a.register(s)
 	}
 	return a
+}
+
+// adminMethods are what [admin] answers.
+var adminMethods = slices.Concat(publishMethods, clientMethods, channelMethods, originalMethods)
+
+// admin answers what is asked of the hub.
+type admin struct {
+	hub  *hub.Hub
+	opts Options
 }
 
 func (o Options) withDefaults() Options {

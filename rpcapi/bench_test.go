@@ -3,6 +3,7 @@ package rpcapi
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -52,4 +53,44 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPublish says the same thing by each of the bulk paths: a batch of
+// calls, and publish_many. ns/msg is what one message costs; allocs/msg counts
+// what the log keeps of it too.
+func BenchmarkPublish(b *testing.B) {
+	const message = `{"channel":"room","data":{"text":"` + "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" + `"},"sender":"bob"}`
+	for _, bb := range []struct {
+		name string
+		n    int
+		body string
+	}{
+		{"batch", 1, bodyOf(1, `{"jsonrpc":"2.0","method":"publish","params":`+message+`,"id":1}`)},
+		{"batch", 16, bodyOf(16, `{"jsonrpc":"2.0","method":"publish","params":`+message+`,"id":1}`)},
+		{"batch", 256, bodyOf(256, `{"jsonrpc":"2.0","method":"publish","params":`+message+`,"id":1}`)},
+		{"many", 16, `{"jsonrpc":"2.0","method":"publish_many","params":{"messages":` + bodyOf(16, message) + `},"id":1}`},
+		{"many", 256, `{"jsonrpc":"2.0","method":"publish_many","params":{"messages":` + bodyOf(256, message) + `},"id":1}`},
+	} {
+		b.Run(fmt.Sprintf("%s/%d", bb.name, bb.n), func(b *testing.B) {
+			a := New(newHub(b, hub.Limits{}), Options{})
+			body := []byte(bb.body)
+			ctx := context.Background()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for b.Loop() {
+				if a.Handle(ctx, body) == nil {
+					b.Fatal("no answer")
+				}
+			}
+			runtime.ReadMemStats(&after)
+			messages := float64(b.N * bb.n)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/messages, "ns/msg")
+			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/messages, "allocs/msg")
+		})
+	}
+}
+
+// bodyOf is a list of n times the same.
+func bodyOf(n int, text string) string {
+	return "[" + strings.TrimSuffix(strings.Repeat(text+",", n), ",") + "]"
 }

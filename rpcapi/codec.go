@@ -13,16 +13,41 @@ import (
 // connection in between.
 type codec struct{ api *API }
 
-// callKey is where a request's context carries its call.
-type callKey struct{}
+// carriage takes the calls of one body through gorilla, one after another. It
+// is both the request that gorilla gets, of which a method gets the context
+// alone, and the ResponseWriter.
+type carriage struct {
+	request *http.Request
+	header  http.Header
+	call    *call
+}
+
+// carriageKey is where a request's context has its carriage.
+type carriageKey struct{}
+
+func newCarriage(ctx context.Context) *carriage {
+	c := &carriage{header: make(http.Header)}
+	r := &http.Request{Method: http.MethodPost}
+	c.request = r.WithContext(context.WithValue(ctx, carriageKey{}, c))
+	return c
+}
+
+// Header is part of http.ResponseWriter: gorilla sets one.
+func (c *carriage) Header() http.Header { return c.header }
+
+func (c *carriage) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader is part of http.ResponseWriter.
+func (c *carriage) WriteHeader(int) {}
 
 // NewRequest is part of [rpc.Codec].
 func (c codec) NewRequest(r *http.Request) rpc.CodecRequest {
-	return codecRequest{api: c.api, call: r.Context().Value(callKey{}).(*call)}
+	return codecRequest{api: c.api, ctx: r.Context(), call: r.Context().Value(carriageKey{}).(*carriage).call}
 }
 
 type codecRequest struct {
 	api  *API
+	ctx  context.Context // of the call, for the log
 	call *call
 }
 
@@ -39,7 +64,7 @@ func (r codecRequest) Method() (string, error) {
 
 // ReadRequest fills args, a pointer to the method's parameter struct.
 func (r codecRequest) ReadRequest(args any) error {
-	if err := r.call.target.bind(args, &r.call.params, r.api.limits); err != nil {
+	if err := r.call.target.bind(args, &r.call.params, r.api.bounds()); err != nil {
 		return err
 	}
 	return nil
@@ -48,7 +73,7 @@ func (r codecRequest) ReadRequest(args any) error {
 // WriteResponse keeps the result.
 func (r codecRequest) WriteResponse(_ http.ResponseWriter, reply any) {
 	c := r.call
-	if c.target.void {
+	if c.target.Void {
 		c.result = voidResult(c)
 		return
 	}
@@ -71,29 +96,5 @@ func voidResult(c *call) []byte {
 
 // WriteError keeps the error.
 func (r codecRequest) WriteError(_ http.ResponseWriter, _ int, err error) {
-	e, shown := errorFrom(err)
-	if !shown {
-		r.api.log.Error("an admin method failed", "method", clip(r.call.method), "error", err)
-	}
-	r.call.err = e
+	r.call.err = tell(r.ctx, r.api.log, r.call.method, err)
 }
-
-// request wraps c for gorilla. Of HTTP, a method gets the context alone.
-func request(ctx context.Context, c *call) *http.Request {
-	r := &http.Request{Method: http.MethodPost}
-	return r.WithContext(context.WithValue(ctx, callKey{}, c))
-}
-
-// sink is the ResponseWriter gorilla gets: it sets a header there.
-type sink struct{ header http.Header }
-
-func (s *sink) Header() http.Header {
-	if s.header == nil {
-		s.header = make(http.Header)
-	}
-	return s.header
-}
-
-func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
-
-func (s *sink) WriteHeader(int) {}

@@ -1,15 +1,20 @@
 package rpcapi
 
 import (
-	"encoding/json"
 	"net/http"
-	"reflect"
 )
 
 // systemMethods tell callers what there is to call.
 var systemMethods = []Method{
-	{Name: "system.list_methods", Summary: "Returns the names of all methods."},
-	{Name: "system.describe", Summary: "Describes all methods and their parameters."},
+	{
+		Name: "system.list_methods", Summary: "Returns the names of all methods, in alphabetical order.",
+		Examples: []Example{{"list", `{}`, ""}},
+	},
+	{
+		Name: "system.describe", Summary: "Describes all methods and their parameters, by the draft of JSON-RPC 1.1.",
+		Description: "`rpc.discover` says more.",
+		Examples:    []Example{{"describe", `{}`, ""}},
+	},
 }
 
 // system answers systemMethods.
@@ -17,29 +22,29 @@ type system struct{ api *API }
 
 type (
 	methodName struct {
-		Name string `json:"name"`
+		Name string `json:"name" help:"as callers say it"`
 	}
 
 	// serviceDescription is the description of the JSON-RPC 1.1 draft.
 	serviceDescription = struct {
-		Version string     `json:"sdversion"`
-		Name    string     `json:"name"`
-		Summary string     `json:"summary"`
-		Procs   []procSpec `json:"procs"`
+		Version string     `json:"sdversion" help:"of this form of description"`
+		Name    string     `json:"name" help:"of the service"`
+		Summary string     `json:"summary" help:"one sentence"`
+		Procs   []procSpec `json:"procs" help:"the methods"`
 	}
 	procSpec struct {
-		Name    string       `json:"name"`
-		Summary string       `json:"summary"`
-		Params  []paramEntry `json:"params"`
-		Return  typeEntry    `json:"return"`
+		Name    string       `json:"name" help:"as callers say it"`
+		Summary string       `json:"summary" help:"one sentence"`
+		Params  []paramEntry `json:"params" help:"in positional order"`
+		Return  typeEntry    `json:"return" help:"what it answers"`
 	}
 	paramEntry struct {
-		Name     string `json:"name"`
-		Type     string `json:"type"`
-		Optional bool   `json:"optional,omitempty"`
+		Name     string `json:"name" help:"for named parameters"`
+		Type     string `json:"type" help:"str, bit, num, arr, obj or any"`
+		Optional bool   `json:"optional,omitempty" help:"whether it may be left out"`
 	}
 	typeEntry struct {
-		Type string `json:"type"`
+		Type string `json:"type" help:"as of parameters; nil: nothing"`
 	}
 )
 
@@ -47,7 +52,7 @@ type (
 func (s *system) SystemListMethods(_ *http.Request, _ *noParams, reply *[]methodName) error {
 	*reply = []methodName{}
 	for _, m := range s.api.sorted() {
-		*reply = append(*reply, methodName{m.name})
+		*reply = append(*reply, methodName{m.Name})
 	}
 	return nil
 }
@@ -65,41 +70,37 @@ func (s *system) SystemDescribe(_ *http.Request, _ *noParams, reply *serviceDesc
 
 func (m *method) describe() procSpec {
 	d := procSpec{
-		Name:    m.name,
-		Summary: m.summary,
+		Name:    m.Name,
+		Summary: m.Summary,
 		Params:  make([]paramEntry, len(m.params)),
-		Return:  typeEntry{draftType(m.reply)},
+		Return:  typeEntry{draftType(schemaOf(m.reply))},
 	}
-	if m.void {
+	if m.Void {
 		d.Return.Type = "nil"
 	}
 	for i, p := range m.params {
-		d.Params[i] = paramEntry{Name: p.name, Type: draftType(p.typ), Optional: p.optional}
+		d.Params[i] = paramEntry{Name: p.name, Type: draftType(schemaOf(p.typ)), Optional: p.optional}
 	}
 	return d
 }
 
-// draftType names a type as the JSON-RPC 1.1 draft does.
-func draftType(t reflect.Type) string {
-	switch t {
-	case reflect.TypeFor[json.RawMessage]():
-		return "any"
-	case reflect.TypeFor[memberships]():
-		return "obj"
+// draftType names a type as the JSON-RPC 1.1 draft does. Of several, the first
+// counts: it is what the first Shaveet answered.
+func draftType(s *schema) string {
+	if len(s.OneOf) > 0 {
+		return draftType(s.OneOf[0])
 	}
-	switch t.Kind() {
-	case reflect.String:
+	switch s.Type {
+	case "string":
 		return "str"
-	case reflect.Bool:
+	case "boolean":
 		return "bit"
-	case reflect.Slice, reflect.Array:
+	case "array":
 		return "arr"
-	case reflect.Struct, reflect.Map:
+	case "object":
 		return "obj"
-	case reflect.Pointer:
-		return draftType(t.Elem())
-	case reflect.Interface:
-		return "any"
+	case "integer", "number":
+		return "num"
 	}
-	return "num"
+	return "any"
 }

@@ -165,7 +165,7 @@ func TestParams(t *testing.T) {
 		{"maybe", `["a","true"]`, "fold: must be true or false"},
 		{"maybe", `[""]`, "channel_name: a channel name must not be empty"},
 		{"maybe", `["a\u0000b"]`, "channel_name: a channel name must not contain control characters"},
-		{"maybe", `["` + strings.Repeat("x", 257) + `"]`, "channel_name: a channel name must not be longer than 256 bytes"},
+		{"maybe", `["` + strings.Repeat("x", 257) + `"]`, "channel_name: a channel name must not be longer than 256 bytes (name_bytes)"},
 		{"echo", `[` + strings.Repeat("0,", 100_000) + `0]`, "too many parameters: takes 1 (text)"},
 		{"echo", `{"text":"x"` + members(100) + `}`, "unknown parameter: x0"},
 		{"echo", `{"` + strings.Repeat("é", 100) + `":1}`, "unknown parameter: " + strings.Repeat("é", 40) + "…"},
@@ -227,6 +227,7 @@ func TestErrorCodes(t *testing.T) {
 		{"hub_error", fmt.Sprint([]hub.Kind{hub.LimitReached}), CodeLimitReached, "the hub's words"},
 		{"hub_error", fmt.Sprint([]hub.Kind{hub.TooLarge}), CodeTooLarge, "the hub's words"},
 		{"hub_error", fmt.Sprint([]hub.Kind{hub.Unavailable}), CodeUnavailable, "the hub's words"},
+		{"hub_error", fmt.Sprint([]hub.Kind{hub.Conflict}), CodePublishIDConflict, "the hub's words"},
 		{"hub_error", `[99]`, CodeInternal, "internal error"},
 		{"hub_error", `[-1]`, CodeUnavailable, hub.ErrUnavailable.Text},
 		{"hub_error", `[-2]`, CodeUnavailable, hub.ErrUnavailable.Text},
@@ -284,7 +285,7 @@ func TestBatchOrderAndLimits(t *testing.T) {
 		t.Errorf("ran %v", toy.ran)
 	}
 	code, message := failure(t, handle(a, `[{"method":"update","params":[4]},1,2,3]`))
-	if code != CodeInvalidRequest || message != "Invalid Request: more than 3 calls in a batch" {
+	if code != CodeInvalidRequest || message != "Invalid Request: more than 3 calls in a batch (max_batch_calls)" {
 		t.Errorf("%d %s", code, message)
 	}
 	if len(toy.ran) != 3 {
@@ -305,6 +306,18 @@ func TestMisusedServices(t *testing.T) {
 		"no tag":         {Name: "X", Receiver: &misfit{}, Methods: []Method{{Name: "no_tag"}}},
 		"unknown option": {Name: "X", Receiver: &misfit{}, Methods: []Method{{Name: "bad_option"}}},
 		"no struct":      {Name: "X", Receiver: &misfit{}, Methods: []Method{{Name: "no_struct"}}},
+		"one bound":      {Name: "X", Receiver: &misfit{}, Methods: []Method{{Name: "one_bound"}}},
+		"bounds of any":  {Name: "X", Receiver: &misfit{}, Methods: []Method{{Name: "bounds_of_any"}}},
+		"unknown error":  {Name: "X", Receiver: &toy{}, Methods: []Method{{Name: "echo", Errors: []int{7}}}},
+		"example of another method": {Name: "X", Receiver: &toy{}, Methods: []Method{
+			{Name: "echo", Examples: []Example{{Params: `{"words": "a"}`, Result: `"a"`}}},
+		}},
+		"example with positional parameters": {Name: "X", Receiver: &toy{}, Methods: []Method{
+			{Name: "echo", Examples: []Example{{Params: `["a"]`, Result: `"a"`}}},
+		}},
+		"example without JSON": {Name: "X", Receiver: &toy{}, Methods: []Method{
+			{Name: "echo", Examples: []Example{{Params: `{"text": "a"}`, Result: `a`}}},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -324,6 +337,18 @@ func (misfit) NoTag(*http.Request, *struct{ A int }, *int) error { return nil }
 
 func (misfit) BadOption(*http.Request, *struct {
 	A int `param:"a,maybe"`
+}, *int) error {
+	return nil
+}
+
+func (misfit) OneBound(*http.Request, *struct {
+	A int `param:"a" min:"1"`
+}, *int) error {
+	return nil
+}
+
+func (misfit) BoundsOfAny(*http.Request, *struct {
+	A json.RawMessage `param:"a" min:"1" max:"2"`
 }, *int) error {
 	return nil
 }

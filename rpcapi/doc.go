@@ -27,11 +27,20 @@
 //	      scanner        strict.go    JSON, depth, text
 //	    run, in order    front.go     one call; a panic is one error
 //	      gorilla/rpc    codec.go     name -> method, parameters -> struct
-//	        bind         params.go    one parameter by its type
-//	        admin.*      methods.go   the methods themselves, one small function each
+//	        bind         params.go    parameters by name or position, within bounds
+//	          decode     decode.go    one parameter by its type; ours: types.go
+//	        admin.*      publish.go, clients.go, channels.go, history.go, original.go:
+//	                                  the methods themselves, one small function each
 //	    appendAnswer     answer.go    the envelope, in the dialect of the call
 //
 // Errors of every kind become codes in errors.go, and nowhere else.
+//
+// # One table
+//
+// A method is an entry in a table of [Method] and a Go function. From the two
+// come what callers may send, system.describe (describe.go), the OpenRPC
+// document (schema.go, openrpc.go), and from that docs/api.md. The examples in
+// the table are run by the tests.
 //
 // # Strictness
 //

@@ -80,7 +80,7 @@ func (p *parser) parse() (calls []call, batch bool, err *Error) {
 func (p *parser) batch() (calls []call, err *Error) {
 	err = p.array(func() *Error {
 		if len(calls) == p.maxBatch {
-			return invalidRequest("more than %d calls in a batch", p.maxBatch)
+			return invalidRequest("more than %d calls in a batch (max_batch_calls)", p.maxBatch)
 		}
 		calls = append(calls, call{})
 		return p.call(&calls[len(calls)-1], true)
@@ -193,11 +193,16 @@ func (e *envelope) readParams() *Error {
 
 // param reads one parameter. quoted is its name, nil when positional.
 func (e *envelope) param(quoted []byte) *Error {
-	raw, err := e.value()
+	return e.call.params.add(&e.scanner, quoted)
+}
+
+// add reads one more parameter with s, which stands before its value. quoted
+// is its name, nil when positional.
+func (p *params) add(s *scanner, quoted []byte) *Error {
+	raw, err := s.value()
 	if err != nil {
 		return err
 	}
-	p := &e.call.params
 	p.count++
 	if p.count > maxParams {
 		return nil

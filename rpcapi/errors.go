@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -52,13 +54,26 @@ type Error struct {
 	Message string // one sentence without internals
 }
 
-// errAnswerTooLarge is the error of calls that were not made.
-var errAnswerTooLarge = &Error{
-	Code:    CodeLimitReached,
-	Message: "limit reached: max_answer_bytes; this call of the batch was not made",
+// answerTooLarge is the error of calls that were not made.
+func answerTooLarge(limit int) *Error {
+	return &Error{
+		Code:    CodeLimitReached,
+		Message: fmt.Sprintf("limit reached: max_answer_bytes = %d; this call of the batch was not made", limit),
+	}
 }
 
 func (e *Error) Error() string { return e.Message }
+
+// append appends e's code, message and type as members of a JSON object.
+func (e *Error) append(b []byte) []byte {
+	b = append(b, `{"code":`...)
+	b = strconv.AppendInt(b, int64(e.Code), 10)
+	b = append(b, `,"message":`...)
+	b = appendString(b, e.Message)
+	b = append(b, `,"type":`...)
+	b = appendString(b, e.typeName())
+	return append(b, '}')
+}
 
 func (e *Error) typeName() string {
 	if e.Type != "" {
@@ -88,6 +103,15 @@ func errorFrom(err error) (e *Error, shown bool) {
 	return &Error{Code: CodeInternal, Message: "internal error"}, false
 }
 
+// tell returns what callers are told of err; the log hears what they are not.
+func tell(ctx context.Context, log *slog.Logger, method string, err error) *Error {
+	e, shown := errorFrom(err)
+	if !shown {
+		log.ErrorContext(ctx, "an admin method failed", "method", clip(method), "error", err)
+	}
+	return e
+}
+
 func hubCode(k hub.Kind) (code int, ok bool) {
 	switch k {
 	case hub.Invalid:
@@ -102,6 +126,8 @@ func hubCode(k hub.Kind) (code int, ok bool) {
 		return CodeTooLarge, true
 	case hub.Unavailable:
 		return CodeUnavailable, true
+	case hub.Conflict:
+		return CodePublishIDConflict, true
 	}
 	return 0, false
 }

@@ -3,6 +3,7 @@ package rpcapi
 import (
 	"context"
 	"runtime/debug"
+	"time"
 )
 
 // Handle answers one body, a request or a batch, without HTTP. It returns nil
@@ -23,14 +24,17 @@ func (a *API) Handle(ctx context.Context, body []byte) []byte {
 	if err != nil {
 		return answerAll(err)
 	}
+	by := newCarriage(ctx)
 	var out []byte
 	for i := range calls {
 		c := &calls[i]
+		began := time.Now()
 		if len(out) <= a.opts.MaxAnswer {
-			a.run(ctx, c)
+			a.run(by, c)
 		} else {
-			c.err = errAnswerTooLarge
+			c.err = answerTooLarge(a.opts.MaxAnswer)
 		}
+		a.report(ctx, c, time.Since(began))
 		if c.notification() {
 			continue
 		}
@@ -54,6 +58,21 @@ func (a *API) Handle(ctx context.Context, body []byte) []byte {
 	return append(out, '\n')
 }
 
+// report tells whoever wants to know that c was made.
+func (a *API) report(ctx context.Context, c *call, took time.Duration) {
+	if a.opts.Called == nil {
+		return
+	}
+	name, code := "", 0
+	if m := a.methods[c.method]; m != nil {
+		name = m.Name
+	}
+	if c.err != nil {
+		code = c.err.Code
+	}
+	a.opts.Called(ctx, name, code, took)
+}
+
 // answerAll answers a whole body that holds no calls.
 func answerAll(e *Error) []byte {
 	return append(appendAnswer2(nil, &call{err: e}), '\n')
@@ -61,16 +80,17 @@ func answerAll(e *Error) []byte {
 
 // run runs one call. A method that panics is that call's error and nobody
 // else's.
-func (a *API) run(ctx context.Context, c *call) {
+func (a *API) run(by *carriage, c *call) {
 	if c.fault != nil {
 		c.err = c.fault
 		return
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			a.log.Error("an admin method panicked", "method", clip(c.method), "panic", v, "stack", string(debug.Stack()))
+			a.log.ErrorContext(by.request.Context(), "an admin method panicked", "method", clip(c.method), "panic", v, "stack", string(debug.Stack()))
 			c.result, c.err = nil, errPanicked
 		}
 	}()
-	a.rpc.ServeHTTP(new(sink), request(ctx, c))
+	by.call = c
+	a.rpc.ServeHTTP(by, by.request)
 }

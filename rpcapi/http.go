@@ -89,7 +89,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok 
 }
 
 func tooLargeText(limit int64) string {
-	return fmt.Sprintf("The body must not be larger than %d bytes.", limit)
+	return fmt.Sprintf("The body must not be larger than %d bytes (max_body_bytes).", limit)
 }
 
 // refuse answers a request that is wrong as HTTP.

@@ -1,46 +1,120 @@
 package rpcapi
 
 import (
-	"encoding/json"
+	"errors"
+	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
-
-	"github.com/shaveet/shaveet/server/hub"
 )
 
-// ClientID is a parameter that must be a well-formed client id.
-type ClientID string
+// bounds are what parameters are measured by beside their own.
+type bounds struct {
+	nameBytes int
+	calls     int // in a batch, and elements in a list that stands for one
+}
 
-// ChannelName is a parameter that must be a well-formed channel name.
-type ChannelName string
+func (a *API) bounds() bounds { return bounds{a.hub.Limits().NameBytes, a.opts.MaxBatch} }
 
-// memberships is the parameter of subscribe_many and unsubscribe_many, an
-// object {channel: [client, …], …}, flattened in the order given.
-type memberships []hub.Pair
+// signature is what a method takes, in positional order: the fields of its
+// parameter struct, those of embedded structs among them.
+type signature struct {
+	params []paramSpec
+	list   string // the parameters as an error message lists them
+}
 
-// bind fills args, a pointer to m's parameter struct.
-func (m *method) bind(args any, p *params, limits hub.Limits) *Error {
+// paramSpec is one parameter.
+type paramSpec struct {
+	name     string
+	help     string
+	optional bool
+	def      []byte // what an optional one is when it is left out; may be nil
+	min, max int64  // of a number, or of the bytes of a string; both 0: none
+	typ      reflect.Type
+	index    []int // of the field
+}
+
+// newSignature reads the tags of a parameter struct, see [Service].
+func newSignature(args reflect.Type) (s signature, err error) {
+	if args.Kind() != reflect.Struct {
+		return s, errors.New("the parameters must be a struct")
+	}
+	var names []string
+	for _, field := range reflect.VisibleFields(args) {
+		if field.Anonymous {
+			continue // its fields follow
+		}
+		p, err := newParamSpec(field)
+		if err != nil {
+			return s, err
+		}
+		s.params = append(s.params, p)
+		names = append(names, p.name)
+	}
+	if len(names) > maxParams {
+		return s, fmt.Errorf("there may be %d parameters at most", maxParams)
+	}
+	s.list = strings.Join(names, ", ")
+	return s, nil
+}
+
+func newParamSpec(field reflect.StructField) (p paramSpec, err error) {
+	name, option, _ := strings.Cut(field.Tag.Get("param"), ",")
+	if name == "" || !field.IsExported() || (option != "" && option != "optional") {
+		return p, fmt.Errorf("the parameter field %s must be exported and have a param tag", field.Name)
+	}
+	p = paramSpec{name: name, help: field.Tag.Get("help"), optional: option != "", typ: field.Type, index: field.Index}
+	if def := field.Tag.Get("default"); def != "" {
+		p.def = []byte(def)
+	}
+	if p.min, p.max, err = tagBounds(field.Tag); err != nil || p.max == 0 || p.bounded() {
+		return p, err
+	}
+	return p, fmt.Errorf("the parameter %s can have no min and max", name)
+}
+
+// bounded reports whether p is of a type that bounds are heeded for.
+func (p *paramSpec) bounded() bool {
+	v := reflect.New(p.typ)
+	_, reads := v.Interface().(reader)
+	return p.typ == reflect.TypeFor[string]() || v.Elem().CanInt() && !reads
+}
+
+// tagBounds reads the tags min and max, which come together.
+func tagBounds(tag reflect.StructTag) (low, high int64, err error) {
+	if tag.Get("min") == "" && tag.Get("max") == "" {
+		return 0, 0, nil
+	}
+	low, err1 := strconv.ParseInt(tag.Get("min"), 10, 64)
+	high, err2 := strconv.ParseInt(tag.Get("max"), 10, 64)
+	return low, high, errors.Join(err1, err2)
+}
+
+// bind fills args, a pointer to the parameter struct.
+func (s *signature) bind(args any, p *params, b bounds) *Error {
 	if p.fault != nil {
 		return p.fault
 	}
 	if p.named {
-		if err := m.checkNames(p); err != nil {
+		if err := s.checkNames(p); err != nil {
 			return err
 		}
-	} else if p.count > len(m.params) {
-		return m.tooMany()
+	} else if p.count > len(s.params) {
+		return s.tooMany()
 	}
 	fields := reflect.ValueOf(args).Elem()
-	for i := range m.params {
-		spec := &m.params[i]
+	for i := range s.params {
+		spec := &s.params[i]
 		raw := p.find(i, spec.name)
 		if spec.optional && (raw == nil || string(raw) == "null") {
-			continue
+			if raw = spec.def; raw == nil {
+				continue
+			}
 		}
 		if raw == nil {
 			return invalidParams("missing parameter: %s", spec.name)
 		}
-		if fault := decode(fields.Field(i).Addr().Interface(), raw, limits); fault != "" {
+		if fault := spec.decode(fields.FieldByIndex(spec.index).Addr().Interface(), raw, b); fault != "" {
 			return invalidParams("%s: %s", spec.name, fault)
 		}
 	}
@@ -63,156 +137,30 @@ func (p *params) find(i int, name string) []byte {
 	return nil
 }
 
-func (m *method) checkNames(p *params) *Error {
+func (s *signature) checkNames(p *params) *Error {
 	for i := range p.list {
-		if !m.takes(p.list[i].name) {
+		if !s.takes(p.list[i].name) {
 			return invalidParams("unknown parameter: %s", clip(string(p.list[i].name)))
 		}
 	}
 	if p.count > len(p.list) {
-		return m.tooMany()
+		return s.tooMany()
 	}
 	return nil
 }
 
-func (m *method) takes(name []byte) bool {
-	for i := range m.params {
-		if m.params[i].name == string(name) {
+func (s *signature) takes(name []byte) bool {
+	for i := range s.params {
+		if s.params[i].name == string(name) {
 			return true
 		}
 	}
 	return false
 }
 
-func (m *method) tooMany() *Error {
-	if len(m.params) == 0 {
+func (s *signature) tooMany() *Error {
+	if len(s.params) == 0 {
 		return invalidParams("too many parameters: takes none")
 	}
-	return invalidParams("too many parameters: takes %d (%s)", len(m.params), m.list)
-}
-
-// decode reads one parameter into *target by its type, or says what is wrong
-// with it.
-func decode(target any, raw []byte, limits hub.Limits) (fault string) {
-	switch t := target.(type) {
-	case *ClientID:
-		return decodeName((*string)(t), raw, hub.CheckClientID, limits.NameBytes)
-	case *ChannelName:
-		return decodeName((*string)(t), raw, hub.CheckChannelName, limits.NameBytes)
-	case *string:
-		return decodeString(t, raw)
-	case *bool:
-		*t = string(raw) == "true"
-		if !*t && string(raw) != "false" {
-			return "must be true or false"
-		}
-		return ""
-	case *json.RawMessage:
-		*t = raw
-		return ""
-	case *[]string:
-		return decodeStrings(t, raw)
-	case *memberships:
-		return t.decode(raw, limits)
-	}
-	if json.Unmarshal(raw, target) != nil {
-		return "has the wrong type" // encoding/json's own words name Go types
-	}
-	return ""
-}
-
-func decodeString(target *string, raw []byte) (fault string) {
-	if raw[0] != '"' {
-		return "must be a string"
-	}
-	text, ok := unquote(raw)
-	if !ok {
-		return "must not hold half of a surrogate pair"
-	}
-	*target = string(text)
-	return ""
-}
-
-func decodeName(target *string, raw []byte, check func(string, int) error, limit int) (fault string) {
-	if fault := decodeString(target, raw); fault != "" {
-		return fault
-	}
-	if err := check(*target, limit); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-func decodeStrings(target *[]string, raw []byte) (fault string) {
-	if raw[0] != '[' {
-		return "must be an array of strings"
-	}
-	s := again(raw)
-	*target = []string{}
-	_ = s.array(func() *Error {
-		element, _ := s.value()
-		var text string
-		if f := decodeString(&text, element); f != "" && fault == "" {
-			fault = "each element " + f
-		}
-		*target = append(*target, text)
-		return nil
-	})
-	return fault
-}
-
-func (t *memberships) decode(raw []byte, limits hub.Limits) (fault string) {
-	const shape = "must be an object of arrays of client ids, one for each channel"
-	if raw[0] != '{' {
-		return shape
-	}
-	s := again(raw)
-	seen := make(map[string]bool)
-	_ = s.object(func(quoted []byte) *Error {
-		clients, _ := s.value()
-		var channel string
-		switch f := decodeName(&channel, quoted, hub.CheckChannelName, limits.NameBytes); {
-		case fault != "": // the first fault is told
-		case f != "":
-			fault = about("a channel name", f)
-		case seen[channel]:
-			fault = "duplicate channel: " + clip(channel)
-		case clients[0] != '[':
-			fault = shape
-		default:
-			fault = t.decodeClients(channel, clients, limits)
-		}
-		seen[channel] = true
-		return nil
-	})
-	return fault
-}
-
-func (t *memberships) decodeClients(channel string, raw []byte, limits hub.Limits) (fault string) {
-	s := again(raw)
-	_ = s.array(func() *Error {
-		element, _ := s.value()
-		var client string
-		if f := decodeName(&client, element, hub.CheckClientID, limits.NameBytes); f != "" && fault == "" {
-			fault = "in channel " + clip(channel) + ": " + about("a client id", f)
-		}
-		*t = append(*t, hub.Pair{Client: client, Channel: channel})
-		return nil
-	})
-	return fault
-}
-
-// about makes sure that a fault says what it is about: the hub's faults do, and
-// where those of a whole parameter do not need to, those inside of one do.
-func about(what, fault string) string {
-	if strings.HasPrefix(fault, what) {
-		return fault
-	}
-	return what + " " + fault
-}
-
-// again returns a scanner for a value that has been checked already; it does
-// not fail.
-func again(raw []byte) *scanner {
-	return &scanner{text: raw, maxDepth: len(raw)}
+	return invalidParams("too many parameters: takes %d (%s)", len(s.params), s.list)
 }

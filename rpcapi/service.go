@@ -1,8 +1,10 @@
 package rpcapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -23,6 +25,10 @@ import (
 //		Fold    bool               `param:"fold,optional"`
 //	}
 //
+// The tag help says what the parameter is, default what it is when it is left
+// out, in JSON. The tags min and max, which come together, bound a whole number
+// or the bytes of a string. Fields of an embedded struct are parameters too.
+//
 // A [ClientID] or [ChannelName] is checked for being one. A json.RawMessage
 // takes any value; it is part of the request's body, so copy it before keeping
 // it. Types that are not basic are read by encoding/json, which does not mind
@@ -39,26 +45,30 @@ type Service struct {
 // answered by the Receiver's CreateClient: dots and underscores begin a word.
 type Method struct {
 	Name    string // as callers say it
-	Summary string // one sentence for system.describe
+	Summary string // one sentence
 	Void    bool   // it has no value: answers null in 2.0, 200 in the old dialect
+
+	// What follows is for the OpenRPC document alone.
+	Description string // all that there is to know beside the summary, in Markdown
+	Tag         Tag    // where it belongs; empty: TagServer
+	Errors      []int  // codes of the errors that it may answer, invalid_params not counted
+	Result      string // what the result is, in a few words; empty: its type says it
+	Examples    []Example
+}
+
+// Example is a call and its answer, both in JSON.
+type Example struct {
+	Name   string // a few words
+	Params string // an object: named parameters
+	Result string // "": what calling the method gives when the document is written
 }
 
 // method is a registered method.
 type method struct {
-	name    string
-	summary string
-	void    bool
-	goName  string // as gorilla knows it
-	params  []paramSpec
-	list    string // the parameters as an error message lists them
-	reply   reflect.Type
-}
-
-// paramSpec is one parameter: field i of the parameter struct is params[i].
-type paramSpec struct {
-	name     string
-	optional bool
-	typ      reflect.Type
+	Method
+	signature
+	goName string // as gorilla knows it
+	reply  reflect.Type
 }
 
 func (a *API) register(s Service) {
@@ -73,39 +83,54 @@ func (a *API) register(s Service) {
 		if !a.rpc.HasMethod(goName) {
 			panic(fmt.Sprintf("rpcapi: %s has no method of the right form for %s", goName, m.Name))
 		}
-		a.methods[m.Name] = newMethod(m, goName, reflect.ValueOf(s.Receiver).MethodByName(camel(m.Name)).Type())
+		added := newMethod(m, goName, reflect.ValueOf(s.Receiver).MethodByName(camel(m.Name)).Type())
+		a.methods[m.Name] = added
+		a.table = append(a.table, added)
 	}
 }
 
 func newMethod(m Method, goName string, f reflect.Type) *method {
-	args := f.In(1).Elem()
-	if args.Kind() != reflect.Struct || args.NumField() > maxParams {
-		panic(fmt.Sprintf("rpcapi: the parameters of %s must be a struct of at most %d fields", m.Name, maxParams))
+	takes, err := newSignature(f.In(1).Elem())
+	if err != nil {
+		panic(fmt.Sprintf("rpcapi: %s: %v", m.Name, err))
 	}
-	specs := make([]paramSpec, args.NumField())
-	names := make([]string, len(specs))
-	for i := range specs {
-		field := args.Field(i)
-		name, option, _ := strings.Cut(field.Tag.Get("param"), ",")
-		if name == "" || !field.IsExported() || (option != "" && option != "optional") {
-			panic(fmt.Sprintf("rpcapi: field %s of the parameters of %s must be exported and have a param tag", field.Name, m.Name))
+	if m.Tag == "" {
+		m.Tag = TagServer
+	}
+	for _, code := range m.Errors {
+		if meanings[code] == "" {
+			panic(fmt.Sprintf("rpcapi: %s: the document does not know the error %d", m.Name, code))
 		}
-		specs[i] = paramSpec{name: name, optional: option != "", typ: field.Type}
-		names[i] = name
 	}
-	return &method{
-		name: m.Name, summary: m.Summary, void: m.Void, goName: goName,
-		params: specs, list: strings.Join(names, ", "), reply: f.In(2).Elem(),
+	for _, e := range m.Examples {
+		if fault := takes.misfit(e); fault != "" {
+			panic(fmt.Sprintf("rpcapi: example %q of %s: %s", e.Name, m.Name, fault))
+		}
 	}
+	return &method{Method: m, signature: takes, goName: goName, reply: f.In(2).Elem()}
+}
+
+// misfit says what keeps e from being an example of a method that takes s.
+func (s *signature) misfit(e Example) (fault string) {
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(e.Params), &given); err != nil {
+		return "the parameters are no JSON object"
+	}
+	for name := range given {
+		if !s.takes([]byte(name)) {
+			return "there is no parameter " + name
+		}
+	}
+	if e.Result != "" && !json.Valid([]byte(e.Result)) {
+		return "the result is not JSON"
+	}
+	return ""
 }
 
 // sorted returns all methods by name.
 func (a *API) sorted() []*method {
-	all := make([]*method, 0, len(a.methods))
-	for _, m := range a.methods {
-		all = append(all, m)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].name < all[j].name })
+	all := slices.Clone(a.table)
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return all
 }
 
@@ -113,8 +138,14 @@ func (a *API) sorted() []*method {
 func camel(name string) string {
 	var b strings.Builder
 	for word := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '_' || r == '.' }) {
-		b.WriteString(strings.ToUpper(word[:1]))
-		b.WriteString(word[1:])
+		b.WriteString(upperFirst(word))
 	}
 	return b.String()
+}
+
+func upperFirst(word string) string {
+	if word == "" {
+		return ""
+	}
+	return strings.ToUpper(word[:1]) + word[1:]
 }

@@ -138,7 +138,7 @@ func (s *scanner) array(element func() *Error) *Error {
 func (s *scanner) open() *Error {
 	s.depth++
 	if s.depth > s.maxDepth {
-		return parseError("nested deeper than %d levels", s.maxDepth)
+		return parseError("nested deeper than %d levels (max_json_depth)", s.maxDepth)
 	}
 	s.at++
 	return nil

@@ -41,12 +41,12 @@ func TestParseErrors(t *testing.T) {
 		`{"method":"update","params":[1]/* no */}`:             "unexpected character at byte 31",
 		`{"method":"update","params":[tru]}`:                   "unexpected character at byte 29",
 		`   `:                                                  "unexpected end",
-		strings.Repeat("[", 10_001):                            "nested deeper than 64 levels",
-		strings.Repeat(`{"a":`, 10_001):                        "nested deeper than 64 levels",
-		`{"method":"update","params":[` + nest(63) + `]}`:      "nested deeper than 64 levels",
-		`[{"method":"update","params":[` + nest(62) + `]}]`:    "nested deeper than 64 levels",
-		`{"method":"update","params":{"a":` + nest(63) + `}}`:  "nested deeper than 64 levels",
-		`{"method":"update","x":` + nest(64) + `,"params":[]}`: "nested deeper than 64 levels",
+		strings.Repeat("[", 10_001):                            "nested deeper than 64 levels (max_json_depth)",
+		strings.Repeat(`{"a":`, 10_001):                        "nested deeper than 64 levels (max_json_depth)",
+		`{"method":"update","params":[` + nest(63) + `]}`:      "nested deeper than 64 levels (max_json_depth)",
+		`[{"method":"update","params":[` + nest(62) + `]}]`:    "nested deeper than 64 levels (max_json_depth)",
+		`{"method":"update","params":{"a":` + nest(63) + `}}`:  "nested deeper than 64 levels (max_json_depth)",
+		`{"method":"update","x":` + nest(64) + `,"params":[]}`: "nested deeper than 64 levels (max_json_depth)",
 	} {
 		if code, got := failure(t, handle(a, in)); code != CodeParseError || got != "Parse error: "+message {
 			t.Errorf("%.60q: %d %q, want %q", in, code, got, message)

@@ -26,9 +26,12 @@ missing() {
   php -r 'exit(extension_loaded("curl") ? 0 : 1);' 2>/dev/null || echo php-curl
 }
 
-modules_current() {
-  [ -f client-js/node_modules/.package-lock.json ] &&
-    ! [ client-js/package-lock.json -nt client-js/node_modules/.package-lock.json ]
+# Folders with modules of npm.
+npm_folders=(client-js tests/openrpc)
+
+modules_current() { # FOLDER
+  [ -f "$1/node_modules/.package-lock.json" ] &&
+    ! [ "$1/package-lock.json" -nt "$1/node_modules/.package-lock.json" ]
 }
 
 as_root() {
@@ -45,11 +48,14 @@ check() {
   local need
   need=$(missing)
   [ -z "$need" ] || { echo "deps: missing:" $need >&2; return 1; }
-  modules_current || { echo "deps: client-js/node_modules is missing or old" >&2; return 1; }
+  local folder
+  for folder in "${npm_folders[@]}"; do
+    modules_current "$folder" || { echo "deps: $folder/node_modules is missing or old" >&2; return 1; }
+  done
 }
 
 install() {
-  local tool need
+  local tool need folder
   for tool in go node npm git; do
     command -v "$tool" >/dev/null || { echo "deps: install $tool first, see README.md" >&2; exit 1; }
   done
@@ -61,7 +67,9 @@ install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
       -o DPkg::Lock::Timeout=120 "${need[@]}" fonts-dejavu-core
   fi
-  modules_current || npm --prefix client-js ci --no-audit --no-fund
+  for folder in "${npm_folders[@]}"; do
+    modules_current "$folder" || npm --prefix "$folder" ci --no-audit --no-fund
+  done
   check
 }
 

@@ -167,8 +167,9 @@ func TestSubscribe(t *testing.T) {
 		b.fails(CodeInvalidParams, `channel_name: a channel name must not be empty`, method, `"alice"`, `""`)
 		b.fails(CodeInvalidParams, `channel_name: must be a string`, method, `"alice"`, `7`)
 		b.fails(CodeInvalidParams, `missing parameter: channel_name`, method, `"alice"`)
-		b.fails(CodeInvalidParams, `too many parameters: takes 2 (client_id, channel_name)`, method, `1`, `2`, `3`)
 	}
+	b.fails(CodeInvalidParams, `too many parameters: takes 3 (client_id, channel_name, position)`, "subscribe", `1`, `2`, `3`, `4`)
+	b.fails(CodeInvalidParams, `too many parameters: takes 2 (client_id, channel_name)`, "unsubscribe", `1`, `2`, `3`)
 	b.fails(CodeUnknownClient, `unknown client "ghost"`, "get_client_channels", `"ghost"`)
 }
 
@@ -215,7 +216,7 @@ func TestMembershipsAreStrict(t *testing.T) {
 		`{"x":["a",""]}`:             "channels: in channel x: a client id must not be empty",
 		`{"x":[["a"]],"":["a"]}`:     "channels: in channel x: a client id must be a string",
 		`{"x":["a"]},{"y":["a"]}`:    "too many parameters: takes 1 (channels)",
-		`{"x":["` + long + `"]}`:     "channels: in channel x: a client id must not be longer than 256 bytes",
+		`{"x":["` + long + `"]}`:     "channels: in channel x: a client id must not be longer than 256 bytes (name_bytes)",
 		`{"x":["a_!!_b"],"y":["a"]}`: `channels: in channel x: a client id must not contain "_!!_"`,
 	} {
 		b.fails(CodeInvalidParams, message, "subscribe_many", params)
@@ -340,7 +341,12 @@ func TestInfo(t *testing.T) {
 	b.call("create_client", `"alice"`)
 	b.call("subscribe", `"alice"`, `"room"`)
 	b.call("new_message", `"bob"`, `"hi"`, `"room"`, `false`)
-	var info infoReply
+	var info struct {
+		Version, Epoch, Position string
+		Uptime                   float64
+		Counts                   infoCounts
+		Limits                   infoLimits
+	}
 	if err := json.Unmarshal([]byte(b.call("info")), &info); err != nil {
 		t.Fatal(err)
 	}
@@ -356,8 +362,10 @@ func TestInfo(t *testing.T) {
 
 func TestListMethods(t *testing.T) {
 	b := newBackend(t, Options{})
-	b.want(`[{"name":"create_client"},{"name":"get_channel_clients"},{"name":"get_client_channels"},{"name":"info"},`+
-		`{"name":"kill_client"},{"name":"new_message"},{"name":"subscribe"},{"name":"subscribe_many"},`+
+	b.want(`[{"name":"broadcast"},{"name":"channels"},{"name":"clients"},{"name":"create_client"},{"name":"delete_channel"},`+
+		`{"name":"disconnect"},{"name":"get_channel_clients"},{"name":"get_client_channels"},{"name":"history"},{"name":"info"},`+
+		`{"name":"kill_client"},{"name":"new_message"},{"name":"presence"},{"name":"publish"},{"name":"publish_many"},`+
+		`{"name":"rotate_key"},{"name":"rpc.discover"},{"name":"stats"},{"name":"subscribe"},{"name":"subscribe_many"},`+
 		`{"name":"system.describe"},{"name":"system.list_methods"},{"name":"unsubscribe"},`+
 		`{"name":"unsubscribe_all_channel"},{"name":"unsubscribe_many"}]`, "system.list_methods")
 }
@@ -368,7 +376,7 @@ func TestDescribe(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.call("system.describe")), &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.Version != "1.0" || d.Name != "shaveet" || d.Summary == "" || len(d.Procs) != 13 {
+	if d.Version != "1.0" || d.Name != "shaveet" || d.Summary == "" || len(d.Procs) != 25 {
 		t.Errorf("%+v", d)
 	}
 	got := make(map[string]string)
@@ -383,9 +391,9 @@ func TestDescribe(t *testing.T) {
 		got[p.Name] = strings.Join(params, ", ") + " -> " + p.Return.Type
 	}
 	for name, want := range map[string]string{
-		"create_client":           "client_id str -> str",
+		"create_client":           "client_id str, position bit -> str",
 		"kill_client":             "client_id str -> nil",
-		"subscribe":               "client_id str, channel_name str -> num",
+		"subscribe":               "client_id str, channel_name str, position bit -> num",
 		"unsubscribe":             "client_id str, channel_name str -> num",
 		"subscribe_many":          "channels obj -> nil",
 		"unsubscribe_many":        "channels obj -> nil",
@@ -394,6 +402,9 @@ func TestDescribe(t *testing.T) {
 		"get_channel_clients":     "channel_name str -> arr",
 		"get_client_channels":     "client_id str -> arr",
 		"info":                    " -> obj",
+		"publish":                 "channel str, data any, sender any, publish_id str, exclude arr, ttl_ms num, system bit -> obj",
+		"publish_many":            "messages arr -> arr",
+		"history":                 "channel str, since str, limit num, reverse bit -> obj",
 	} {
 		if got[name] != want {
 			t.Errorf("%s: %s, want %s", name, got[name], want)
