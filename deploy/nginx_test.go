@@ -122,6 +122,13 @@ func TestSite(t *testing.T) {
 		t.Errorf("first poll: %q", body)
 	}
 	hearsAtOnce(t, srv, pollURL)
+	longpollURL := "http://" + s.addr + "/longpoll?cursor=now&client_id=ada_!!_" + key
+	resp, body := get(t, longpollURL)
+	var first struct{ Cursor string }
+	if err := json.Unmarshal([]byte(body), &first); err != nil || resp.StatusCode != 200 || first.Cursor == "" {
+		t.Errorf("/longpoll: status %d, %q", resp.StatusCode, body)
+	}
+	hearsAtOnce(t, srv, strings.Replace(longpollURL, "cursor=now", "cursor="+first.Cursor, 1))
 
 	// Now nginx has something to complain about.
 	srv.Kill()

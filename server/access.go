@@ -20,18 +20,23 @@ import (
 // that proxies add, and a name that was made to point here by the Host.
 type adminAccess struct {
 	next  http.Handler
-	token string
-	hosts map[string]bool
+	live  *atomic.Pointer[live]
 	log   *slog.Logger
-	limit rareLog
+	limit *rareLog // of all that is refused
 }
 
-func newAdminAccess(next http.Handler, cfg Config, log *slog.Logger) *adminAccess {
+// guard lets only the backend through to next.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return &adminAccess{next: next, live: &s.live, log: s.log, limit: &s.refused}
+}
+
+// allowedHosts are the names that requests without a token may use.
+func allowedHosts(cfg Config) map[string]bool {
 	hosts := make(map[string]bool)
 	for _, h := range cfg.AllowedHosts {
 		hosts[strings.ToLower(h)] = true
 	}
-	return &adminAccess{next: next, token: cfg.AdminToken, hosts: hosts, log: log}
+	return hosts
 }
 
 // ServeHTTP answers those who may not call as if there were nothing here; the
@@ -39,7 +44,7 @@ func newAdminAccess(next http.Handler, cfg Config, log *slog.Logger) *adminAcces
 func (a *adminAccess) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if reason := a.refusal(r); reason != "" {
 		if a.limit.allow() {
-			a.log.Warn("admin call refused", "reason", reason, "peer", r.RemoteAddr)
+			a.log.WarnContext(r.Context(), "admin call refused", "reason", reason, "peer", r.RemoteAddr)
 		}
 		notFound(w, r)
 		return
@@ -49,8 +54,9 @@ func (a *adminAccess) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refusal says why r may not call, or nothing.
 func (a *adminAccess) refusal(r *http.Request) string {
-	if a.token != "" {
-		if !sameSecret(bearer(r), a.token) {
+	now := a.live.Load()
+	if token := now.cfg.AdminToken; token != "" {
+		if !sameSecret(bearer(r), token) {
 			return "no admin token, or a wrong one"
 		}
 		return ""
@@ -63,7 +69,7 @@ func (a *adminAccess) refusal(r *http.Request) string {
 			return "the request has the header " + name
 		}
 	}
-	if !a.hostAllowed(r.Host) {
+	if !hostAllowed(r.Host, now.hosts) {
 		return "the host is not listed"
 	}
 	return ""
@@ -81,8 +87,9 @@ func tellsOfBrowserOrProxy(name string) bool {
 }
 
 // hostAllowed reports whether a request may be addressed to host. An address
-// cannot have been made to point here by somebody else; a name can.
-func (a *adminAccess) hostAllowed(host string) bool {
+// cannot have been made to point here by somebody else; a name can, so it must
+// be one of those listed.
+func hostAllowed(host string, listed map[string]bool) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
@@ -93,7 +100,7 @@ func (a *adminAccess) hostAllowed(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Zone() == ""
 	}
-	return host == "" || host == "localhost" || a.hosts[host]
+	return host == "" || host == "localhost" || listed[host]
 }
 
 // localPeer reports whether a peer is on this machine. Those of Unix sockets
@@ -122,10 +129,17 @@ func sameSecret(a, b string) bool {
 
 // A rareLog lets one line a second through, so that a flood of bad requests
 // does not become a flood of lines.
-type rareLog struct{ last atomic.Int64 }
+type rareLog struct {
+	last    atomic.Int64
+	dropped func() // told of each line that was not let through
+}
 
 func (l *rareLog) allow() bool {
 	now := time.Now().Unix()
 	last := l.last.Load()
-	return now != last && l.last.CompareAndSwap(last, now)
+	if now != last && l.last.CompareAndSwap(last, now) {
+		return true
+	}
+	l.dropped()
+	return false
 }

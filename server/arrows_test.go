@@ -30,6 +30,7 @@ var arrows = []struct {
 	// Floor 2: they know the hub, and not each other.
 	{"gc", []string{"server/hub"}},
 	{"rpcapi", []string{"server/hub"}},
+	{"server/metrics", []string{"server/hub"}},
 	{"server/zeromq", []string{"server/hub"}},
 	{"server/*/*test", []string{"..."}}, // brokertest and transporttest
 	{"server/broker/*", []string{"server/hub"}},
@@ -38,7 +39,7 @@ var arrows = []struct {
 
 	// Floor 3: the server joins them. Which log it runs on it is told.
 	{"server", []string{"server/hub", "server/park", "server/wsframe", "client-js", "gc", "rpcapi",
-		"server/zeromq", "server/transport", "server/transport/*"}},
+		"server/metrics", "server/zeromq", "server/transport", "server/transport/*"}},
 
 	// Floor 4: programs. The demo has the chat inside.
 	{"cmd/shaveet", []string{"server", "server/hub", "server/broker/*", "examples/chat/go/chatapp"}},

@@ -15,22 +15,25 @@ import (
 // A Config is all a server can be told. Its fields' names in snake_case are
 // the keys of the configuration file, with SHAVEET_ in front the names of the
 // environment variables, and with dashes the flags. The help tags are the
-// manual; docs/configuration.md is checked against them.
+// manual; docs/configuration.md is checked against them. What has the tag live
+// can be changed while the server runs, see [Server.Reload].
 type Config struct {
 	Listen         string   `help:"address of the main door: admin API and browsers"`
 	PublicListen   string   `help:"address of the public door: browsers only; the one a proxy may be pointed at"`
 	AdminListen    string   `help:"address of a door for the admin API alone, host:port or unix:/path; the main door then has none"`
-	AdminToken     string   `help:"secret that admin calls must show as a bearer token; at least 16 characters" secret:"true"`
-	AdminTokenFile string   `help:"file that holds the admin token"`
-	AllowedHosts   []string `help:"host names that admin calls without a token may use, beside addresses and localhost"`
+	AdminToken     string   `help:"secret that admin calls must show as a bearer token; at least 16 characters" secret:"true" live:"yes"`
+	AdminTokenFile string   `help:"file that holds the admin token" live:"yes"`
+	AllowedHosts   []string `help:"host names that admin calls without a token may use, beside addresses and localhost" live:"yes"`
+	AllowedOrigins []string `help:"origins whose web pages may read: * for all, or scheme://host[:port], where the host may begin with a *; /message_updates answers all" live:"yes"`
 
-	PollTimeout   time.Duration `help:"how long a poll without news is held; shaveet.js gives one up after 40s"`
+	PollTimeout   time.Duration `help:"how long a poll without news is held; shaveet.js gives one up after 40s" live:"yes"`
+	RetryTime     time.Duration `help:"pause asked of browsers that must come again later; each gets a random one up to twice as long" live:"yes"`
 	IdleTime      time.Duration `help:"how long a client may have no poll or connection before it is let go"`
 	MinAge        time.Duration `help:"age below which no client is let go: a page needs time to load"`
 	SweepInterval time.Duration `help:"time between two looks for idle clients"`
 
-	DrainDelay   time.Duration `help:"at SIGTERM: how long to be not ready before the doors close, so that a balancer notices"`
-	DrainTimeout time.Duration `help:"at SIGTERM: how long what is under way may then take to end"`
+	DrainDelay   time.Duration `help:"at SIGTERM: how long to be not ready before the doors close, so that a balancer notices" live:"yes"`
+	DrainTimeout time.Duration `help:"at SIGTERM: how long what is under way may then take to end" live:"yes"`
 
 	HeaderTimeout time.Duration `help:"time a request's header may take to arrive"`
 	BodyTimeout   time.Duration `help:"time a request's body may take to arrive"`
@@ -40,23 +43,31 @@ type Config struct {
 	MaxConnections int   `help:"connections open at once on each door; 0: what the descriptor limit leaves room for"`
 	MaxHeaderBytes int   `help:"bytes of a request's header, its URL included"`
 	MaxBodyBytes   int64 `help:"bytes of an admin request's body"`
+	MaxHelloBytes  int64 `help:"bytes of a browser request's body" live:"yes"`
 	MaxBatchCalls  int   `help:"calls in one admin request"`
 	MaxAnswerBytes int   `help:"bytes of a batch's answer after which no further call of it is made"`
 	MaxJSONDepth   int   `help:"levels of nesting in an admin request"`
-	MaxPollClients int   `help:"clients in one poll"`
+	MaxPollClients int   `help:"clients in one poll" live:"yes"`
 
-	LogLevel  string `help:"debug, info, warn or error"`
+	LogLevel  string `help:"debug, info, warn or error" live:"yes"`
 	LogFormat string `help:"text or json"`
+	AccessLog int    `help:"requests of which one is logged: 1 is every one, 100 one in a hundred, 0 none; server errors are logged in any case" live:"yes"`
 
-	Limits hub.Limits
+	Limits hub.Limits `live:"yes"`
+
+	// Channel has the settings of channels that are to differ from others: in
+	// the file, tables named channel."PATTERN".
+	Channel []hub.ChannelRule `live:"yes"`
 }
 
 // DefaultConfig returns the configuration of a server that was told nothing.
 func DefaultConfig() Config {
 	return Config{
-		Listen: "127.0.0.1:8082",
+		Listen:         "127.0.0.1:8082",
+		AllowedOrigins: []string{"*"},
 
 		PollTimeout:   25 * time.Second,
+		RetryTime:     2 * time.Second,
 		IdleTime:      25 * time.Second,
 		MinAge:        60 * time.Second,
 		SweepInterval: 10 * time.Second,
@@ -71,6 +82,7 @@ func DefaultConfig() Config {
 
 		MaxHeaderBytes: 16 << 10,
 		MaxBodyBytes:   2 << 20,
+		MaxHelloBytes:  64 << 10,
 		MaxBatchCalls:  1000,
 		MaxAnswerBytes: 8 << 20,
 		MaxJSONDepth:   64,
@@ -97,7 +109,7 @@ func (c Config) Validate() error {
 		"admin_listen: %s can be reached from other machines, so an admin token is required", c.AdminListen)
 	check(c.AdminToken == "" || len(c.AdminToken) >= 16, "admin_token: must have at least 16 characters")
 	for name, d := range map[string]time.Duration{
-		"poll_timeout": c.PollTimeout, "idle_time": c.IdleTime, "sweep_interval": c.SweepInterval,
+		"poll_timeout": c.PollTimeout, "retry_time": c.RetryTime, "idle_time": c.IdleTime, "sweep_interval": c.SweepInterval,
 		"drain_timeout": c.DrainTimeout, "header_timeout": c.HeaderTimeout, "body_timeout": c.BodyTimeout,
 		"write_timeout": c.WriteTimeout, "keep_alive": c.KeepAlive, "window": c.Limits.Window,
 		"let_go_age": c.Limits.LetGoAge,
@@ -107,15 +119,22 @@ func (c Config) Validate() error {
 	check(c.MinAge >= 0 && c.DrainDelay >= 0, "min_age, drain_delay: must not be negative")
 	for name, n := range map[string]int64{
 		"max_header_bytes": int64(c.MaxHeaderBytes), "max_body_bytes": c.MaxBodyBytes,
-		"max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
+		"max_hello_bytes": c.MaxHelloBytes, "max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
 		"max_poll_clients": int64(c.MaxPollClients), "max_answer_bytes": int64(c.MaxAnswerBytes),
 	} {
 		check(n > 0, "%s: must be more than 0", name)
 	}
 	check(c.MaxConnections >= 0, "max_connections: must not be negative")
+	check(c.AccessLog >= 0, "access_log: must not be negative")
+	for _, origin := range c.AllowedOrigins {
+		err := checkOrigin(origin)
+		check(err == nil, "allowed_origins: %q %v", origin, err)
+	}
 	check(new(slog.Level).UnmarshalText([]byte(c.LogLevel)) == nil, "log_level: must be debug, info, warn or error")
 	check(c.LogFormat == "text" || c.LogFormat == "json", "log_format: must be text or json")
 	if err := c.Limits.Validate(); err != nil {
+		faults = append(faults, err)
+	} else if err := hub.CheckChannelRules(c.Channel, c.Limits); err != nil {
 		faults = append(faults, err)
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })

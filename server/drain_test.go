@@ -457,7 +457,7 @@ func TestPanicIsSurvived(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.DrainDelay = 0
 	r := prepare(t, cfg)
-	r.srv.poll = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("out of cheese") })
+	r.srv.live.Load().poll = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("out of cheese") })
 	r.serve(Doors{Main: listen(t)})
 	if answer := raw(t, r.main, getRequest(pollPath("a", "secret-key"))); strings.Contains(answer, "200") || strings.Contains(answer, "cheese") {
 		t.Errorf("the request was answered %q", answer)

@@ -3,49 +3,72 @@ package server
 import (
 	"net"
 	"sync"
+
+	"github.com/shaveet/shaveet/server/metrics"
 )
 
 // reserve is how many file descriptors are kept free of connections.
 const reserve = 64
 
-// limitListener returns l, of which at most max connections are open at once;
-// who comes later waits in the kernel's queue. Without such a limit the
-// process runs out of descriptors, and nobody can even ask how it does. A max
-// of 0 means an equal part, one of several doors', of what the limit of
-// descriptors leaves room for.
-func limitListener(l net.Listener, max, doors int) net.Listener {
+// roomAt is how many connections may be open at once at each of several doors
+// when configuration says max: 0 means an equal part of what the limit of
+// descriptors leaves room for. The result 0 means as many as come.
+func roomAt(max, doors int) int {
 	if n := descriptors(); max == 0 && n > 0 {
-		max = roomFor(n, doors)
+		return roomFor(n, doors)
 	}
-	if max == 0 {
-		return l
-	}
-	return &limitedListener{Listener: l, room: make(chan struct{}, max), closed: make(chan struct{})}
+	return max
 }
 
 // roomFor is how many connections each of the doors may have when the process
 // may have n descriptors.
 func roomFor(n, doors int) int { return max((n-2*reserve)/doors, n/(2*doors), 1) }
 
+// limitListener returns l, of which at most max connections are open at once;
+// who comes later waits in the kernel's queue. Without such a limit, which a
+// max of 0 means, the process runs out of descriptors, and nobody can even ask
+// how it does.
+func limitListener(l net.Listener, max int, counts *metrics.Door) net.Listener {
+	limited := &limitedListener{Listener: l, counts: counts, closed: make(chan struct{})}
+	if max > 0 {
+		limited.room = make(chan struct{}, max)
+	}
+	return limited
+}
+
 type limitedListener struct {
 	net.Listener
-	room   chan struct{} // has a token for every open connection
+	counts *metrics.Door
+	room   chan struct{} // has a token for every open connection; nil: no limit
 	once   sync.Once
 	closed chan struct{}
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
-	select {
-	case l.room <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
+	if l.room != nil {
+		select {
+		case l.room <- struct{}{}:
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
-		<-l.room
+		l.leave()
 		return nil, err
 	}
-	return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { <-l.room })}, nil
+	l.counts.Opened()
+	return &limitedConn{Conn: c, leave: sync.OnceFunc(func() {
+		l.counts.Closed()
+		l.leave()
+	})}, nil
+}
+
+// leave gives back the room of one connection.
+func (l *limitedListener) leave() {
+	if l.room != nil {
+		<-l.room
+	}
 }
 
 func (l *limitedListener) Close() error {

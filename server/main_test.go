@@ -44,6 +44,9 @@ type running struct {
 	stop context.CancelFunc
 	done chan struct{}
 	err  error // of Serve; read after done
+
+	level  slog.LevelVar          // that the server sets; the log has every line
+	reload func() (Config, error) // what Reload reads
 }
 
 // start runs a server whose configuration change has changed. Its drain has no
@@ -66,7 +69,7 @@ func prepare(t testing.TB, cfg Config) *running {
 	r := &running{t: t, log: new(logBuffer), done: make(chan struct{})}
 	logger := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if r.srv, err = New(cfg, memory.New(), Options{Logger: logger}); err != nil {
+	if r.srv, err = New(cfg, memory.New(), Options{Logger: logger, LogLevel: &r.level, Reload: func() (Config, error) { return r.reload() }}); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -121,7 +124,7 @@ func (r *running) call(method string, params ...any) json.RawMessage {
 func (r *running) try(method string, params ...any) (result json.RawMessage, fault string) {
 	r.t.Helper()
 	req, _ := http.NewRequest(http.MethodPost, "http://"+r.adm+"/", strings.NewReader(rpcBody(method, params...)))
-	if token := r.srv.cfg.AdminToken; token != "" {
+	if token := r.srv.Config().AdminToken; token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	status, body := do(r.t, req)

@@ -1,49 +1,67 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // routes has every URL of the program: what each door leads to. A path matches
 // as a whole or not at all; there is no other spelling of any.
 func (s *Server) routes() (main, public, admin http.Handler) {
 	static := newStatic()
+	health := routes{
+		"/healthz": noBody(http.HandlerFunc(s.healthz)),
+		"/readyz":  noBody(http.HandlerFunc(s.readyz)),
+	}
 	browser := routes{
-		"/message_updates":    noBody(s.poll),
+		"/message_updates":    noBody(s.current(func(l *live) http.Handler { return l.poll })),
+		"/longpoll":           s.patient(s.shared(s.current(func(l *live) http.Handler { return l.longpoll }))),
 		"/static/shaveet.js":  noBody(static),
 		"/static/shaveet.mjs": noBody(static),
-		"/healthz":            noBody(http.HandlerFunc(s.healthz)),
-		"/readyz":             noBody(http.HandlerFunc(s.readyz)),
 	}
-	access := s.patient(newAdminAccess(s.admin, s.cfg, s.log))
 	backend := routes{
-		"/":        access,
-		"/rpc":     access,
-		"/healthz": browser["/healthz"],
-		"/readyz":  browser["/readyz"],
+		"/":        s.patient(s.admin),
+		"/rpc":     s.patient(s.admin),
+		"/metrics": onlyGET(s.metrics.Handler()),
 	}
-	both := routes{}
-	for _, r := range []routes{browser, backend} {
-		for path, h := range r {
-			both[path] = h
+	maps.Copy(backend, s.profiling())
+	for _, part := range []routes{health, browser} {
+		for path, h := range part {
+			part[path] = s.watch(path, h)
 		}
 	}
-	if s.cfg.AdminListen != "" {
-		return browser, browser, backend
+	for path, h := range backend {
+		name := path
+		if strings.HasPrefix(path, profilesAt) { // not worth a name each
+			name = profilesAt
+		}
+		backend[path] = tracing(s.watch(name, s.guard(h)))
 	}
-	return both, browser, backend
+	unknown := s.watch("other", http.HandlerFunc(notFound))
+	if s.cfg.AdminListen != "" {
+		return door(unknown, health, browser), door(unknown, health, browser), door(unknown, health, backend)
+	}
+	return door(unknown, health, browser, backend), door(unknown, health, browser), door(unknown, health, backend)
 }
 
-// routes finds the handler for a path.
+// routes are handlers by path.
 type routes map[string]http.Handler
 
-func (r routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	h, ok := r[req.URL.EscapedPath()] // as it was written: %72pc is not rpc
-	if !ok {
-		h = http.HandlerFunc(notFound)
+// door finds the handler for a path; unknown is the one for all others.
+func door(unknown http.Handler, parts ...routes) http.Handler {
+	all := make(routes)
+	for _, part := range parts {
+		maps.Copy(all, part)
 	}
-	h.ServeHTTP(w, req)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, ok := all[r.URL.EscapedPath()] // as it was written: %72pc is not rpc
+		if !ok {
+			h = unknown
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // notFound is the one answer to whatever is not here, or not for the asker. A
@@ -78,4 +96,24 @@ func noBody(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// onlyGET is for what is read by tools of the operator's.
+func onlyGET(next http.Handler) http.Handler {
+	return noBody(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-cache, no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet {
+			h.Set("Allow", http.MethodGet)
+			text(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
+// tracing is for requests that may be part of a trace.
+func tracing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, withTrace(r)) })
 }

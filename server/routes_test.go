@@ -41,6 +41,8 @@ var urls = []struct {
 }{
 	{"/message_updates", 400, 400, 400, 404}, // there, but without parameters
 	{"/message_updates?callback=cb&client_id=nobody_!!_key", 404, 404, 404, 404},
+	{"/longpoll", 400, 400, 400, 404},
+	{"/longpoll?client_id=nobody_!!_key", 404, 404, 404, 404},
 	{"/static/shaveet.js", 200, 200, 200, 404},
 	{"/static/shaveet.mjs", 200, 200, 200, 404},
 	{"/static/shaveet.js?disableCORS=1", 200, 200, 200, 404},
@@ -49,6 +51,11 @@ var urls = []struct {
 	{"/readyz?x=1", 200, 200, 200, 200},
 	{"/", 405, 404, 404, 405}, // POST only
 	{"/rpc", 405, 404, 404, 405},
+	{"/metrics", 200, 404, 404, 200},
+	{"/debug/pprof/", 200, 404, 404, 200},
+	{"/debug/pprof/heap", 200, 404, 404, 200},
+	{"/debug/pprof/goroutine?debug=2", 200, 404, 404, 200},
+	{"/debug/pprof/trace?seconds=0", 400, 404, 404, 400},
 
 	// Nothing else is there.
 	{"/message_updates/", 404, 404, 404, 404},
@@ -66,6 +73,11 @@ var urls = []struct {
 	{"/index.html", 404, 404, 404, 404},
 	{"/admin", 404, 404, 404, 404},
 	{"/debug/vars", 404, 404, 404, 404},
+	{"/debug/pprof", 404, 404, 404, 404},
+	{"/debug/pprof/cmdline", 404, 404, 404, 404},
+	{"/debug/pprof/nothing", 404, 404, 404, 404},
+	{"/metrics/", 404, 404, 404, 404},
+	{"/longpoll/", 404, 404, 404, 404},
 	{"/.git/config", 404, 404, 404, 404},
 }
 
@@ -104,6 +116,9 @@ func TestMethods(t *testing.T) {
 		{poll, "GET, HEAD", 0},
 		{"/", "POST", 200},
 		{"/rpc", "POST", 200},
+		{"/longpoll?client_id=nobody_!!_key", "GET, POST", 404},
+		{"/metrics", "GET", 200},
+		{"/debug/pprof/heap", "GET", 200},
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			req, _ := http.NewRequest(method, "http://"+r.main+tt.path, nil)

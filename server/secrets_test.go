@@ -14,6 +14,7 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 	r := start(t, func(c *Config) {
 		c.AdminToken = rightToken
 		c.PollTimeout = 50 * time.Millisecond
+		c.AccessLog = 1
 	})
 	alice, bob := r.client("alice", "room"), r.client("bob", "room")
 	secrets := []string{alice, bob, rightToken, wrongToken}
@@ -51,6 +52,19 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 				ask(method, addr, path, "")
 			}
 			ask("GET", addr, path, alice)
+			ask("GET", addr, strings.Replace(path, "/message_updates", "/longpoll", 1), "")
+		}
+		for _, header := range []string{"Authorization", "Traceparent", "Origin", "Host", "X-Request-Id"} {
+			ask("GET", addr, "/longpoll", "", header, "Shaveet alice_!!_"+alice)
+			ask("GET", addr, "/longpoll?cursor="+bob, "", header, "Shaveet alice_!!_"+alice+", bob_!!_"+alice)
+			ask("POST", addr, "/", "", header, rightToken)
+		}
+		for _, body := range []string{
+			`{"clients":[{"id":"alice","key":"` + alice + `"}]}`, `{"clients":[{"id":"alice","key":"` + bob + `"}]}`,
+			`{"clients":[{"id":"alice","key":"` + alice, `{"clients":"` + alice + `"}`, `{"session":"` + alice + ` "}`,
+		} {
+			ask("POST", addr, "/longpoll", body)
+			ask("PUT", addr, "/longpoll", body)
 		}
 		// Tokens: right, wrong, and where they do not belong.
 		ask("POST", addr, "/", rpcBody("get_channel_clients", "room"), auth, "Bearer "+rightToken)
@@ -71,7 +85,7 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 	<-r.done
 
 	log := r.log.String()
-	if !strings.Contains(log, "refused") {
+	if !strings.Contains(log, "refused") || !strings.Contains(log, `"route":"/longpoll"`) {
 		t.Error("the log is empty, so this test proves nothing")
 	}
 	for i, secret := range secrets {
@@ -86,8 +100,10 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(told) {
-		// A page may choose any callback, a name that looks like its key too.
-		if strings.Contains(strings.ReplaceAll(line, "/**/"+alice+"(", ""), alice) || strings.Contains(line, bob) {
+		// A page may choose any callback and any id, those that look like its key too.
+		line = strings.ReplaceAll(line, "/**/"+alice+"(", "")
+		line = strings.ReplaceAll(line, `"client":"`+alice+`"`, "")
+		if strings.Contains(line, alice) || strings.Contains(line, bob) {
 			t.Errorf("an answer has a key: %.200q", line)
 		}
 	}

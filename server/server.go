@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,8 +26,8 @@ import (
 	"github.com/shaveet/shaveet/gc"
 	"github.com/shaveet/shaveet/rpcapi"
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/metrics"
 	"github.com/shaveet/shaveet/server/transport"
-	"github.com/shaveet/shaveet/server/transport/longpoll"
 )
 
 // Options are what a server needs beside its configuration. Zero fields mean
@@ -36,16 +35,33 @@ import (
 type Options struct {
 	Logger  *slog.Logger // default slog.Default()
 	Version string       // told by the admin API; default "dev"
+
+	// LogLevel is the level of Logger. It is set to what the configuration
+	// says, now and at every reload. nil: the level is none of our business,
+	// and a change of log_level waits for a restart.
+	LogLevel *slog.LevelVar
+
+	// Reload reads the configuration again, for [Server.Reload] and the admin
+	// API's method reload. nil: it cannot be read again.
+	Reload func() (Config, error)
 }
 
 // A Server is one push server. New makes it, Serve runs it, once.
 type Server struct {
-	cfg   Config
-	log   *slog.Logger
-	hub   *hub.Hub
-	admin http.Handler
-	poll  http.Handler
-	sweep *gc.Sweeper
+	cfg     Config // what the server began with; s.live has what may have changed
+	log     *slog.Logger
+	hub     *hub.Hub
+	admin   http.Handler
+	sweep   *gc.Sweeper
+	metrics *metrics.Metrics
+
+	live      atomic.Pointer[live]
+	reloading sync.Mutex // held for a whole reload
+	reload    func() (Config, error)
+	level     *slog.LevelVar
+
+	requests atomic.Uint64 // all that the access log could have had
+	refused  rareLog
 
 	drain    context.Context // ends when held requests must be answered
 	endDrain context.CancelFunc
@@ -62,25 +78,20 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	s := &Server{cfg: cfg, log: log}
+	log = slog.New(traceHandler{log.Handler()})
+	s := &Server{cfg: cfg, log: log, reload: opts.Reload, level: opts.LogLevel}
+	s.setLevel(cfg)
 	s.drain, s.endDrain = context.WithCancel(context.Background())
 	s.hub = hub.New(hub.Config{NewKey: newKey, Limits: cfg.Limits}, broker)
-	s.poll = longpoll.New(s.hub, longpoll.Options{
-		Timeout:      cfg.PollTimeout,
-		WriteTimeout: cfg.WriteTimeout,
-		MaxClients:   cfg.MaxPollClients,
-		Logger:       log,
-		Drain:        s.drain,
-	})
-	s.admin = rpcapi.New(s.hub, rpcapi.Options{
-		MaxBody:   cfg.MaxBodyBytes,
-		MaxBatch:  cfg.MaxBatchCalls,
-		MaxDepth:  cfg.MaxJSONDepth,
-		MaxAnswer: cfg.MaxAnswerBytes,
-		Version:   cmp.Or(opts.Version, "dev"),
-		Logger:    log,
-	})
-	s.sweep = gc.New(s.hub, gc.Options{
+	if err := s.hub.Configure(cfg.Limits, cfg.Channel); err != nil {
+		return nil, err
+	}
+	version := cmp.Or(opts.Version, "dev")
+	s.metrics = metrics.New(s.hub, metrics.Options{Version: version, Ready: s.ready, Logger: log})
+	s.refused.dropped = s.metrics.LogDropped
+	s.live.Store(s.newLive(cfg))
+	s.admin = rpcapi.New(s.hub, s.adminOptions(version))
+	s.sweep = gc.New(&sweeping{Hub: s.hub, metrics: s.metrics}, gc.Options{
 		Interval: cfg.SweepInterval,
 		IdleTime: cfg.IdleTime,
 		MinAge:   cfg.MinAge,
@@ -89,6 +100,25 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		},
 	})
 	return s, nil
+}
+
+func (s *Server) adminOptions(version string) rpcapi.Options {
+	opts := rpcapi.Options{
+		MaxBody:   s.cfg.MaxBodyBytes,
+		MaxBatch:  s.cfg.MaxBatchCalls,
+		MaxDepth:  s.cfg.MaxJSONDepth,
+		MaxAnswer: s.cfg.MaxAnswerBytes,
+		Version:   version,
+		Logger:    s.log,
+		Called:    s.called,
+		EncodeMessage: func(b []byte, m *hub.Message) []byte { // as readers get it, from the same bytes
+			return append(b, transport.Modern(m)...)
+		},
+	}
+	if s.reload != nil {
+		opts.Services = []rpcapi.Service{{Name: "Config", Receiver: &configService{s}, Methods: reloadMethods}}
+	}
+	return opts
 }
 
 // newKey returns a client's secret: 122 random bits as 32 hex digits.
@@ -174,7 +204,8 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		}
 		srv := s.httpServer(d.handler)
 		servers = append(servers, srv)
-		listener := limitListener(d.listener, s.cfg.MaxConnections, doors.count())
+		room := roomAt(s.cfg.MaxConnections, doors.count())
+		listener := limitListener(d.listener, room, s.metrics.Door(d.name, room))
 		run(func(ctx context.Context) error {
 			if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				return err
@@ -190,7 +221,7 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 func (s *Server) httpServer(h http.Handler) *http.Server {
 	var waiting newcomers
 	srv := &http.Server{
-		Handler:           s.survive(h),
+		Handler:           h,
 		ConnState:         waiting.follow,
 		ConnContext:       transport.WithConn,
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
@@ -206,36 +237,19 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 	return srv
 }
 
-// survive makes a handler's panic the end of one connection, and an error in
-// the log: net/http would tell it where we log what clients do wrong.
-func (s *Server) survive(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if v != http.ErrAbortHandler {
-				s.log.Error("a handler panicked", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
-			}
-			panic(http.ErrAbortHandler)
-		}()
-		next.ServeHTTP(w, r)
-	})
-}
-
 // close lets go of the callers. Held polls are answered only after the doors
 // are shut: their pages poll again within a millisecond, and would otherwise
 // come back to us.
 func (s *Server) close(servers []*http.Server, inner context.Context) error {
 	s.draining.Store(true)
-	s.log.Info("draining", "delay", s.cfg.DrainDelay, "timeout", s.cfg.DrainTimeout)
+	cfg := s.Config()
+	s.log.Info("draining", "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
 	select {
-	case <-time.After(s.cfg.DrainDelay):
+	case <-time.After(cfg.DrainDelay):
 	case <-inner.Done(): // a part has failed: there is nothing to hand over
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.DrainTimeout)
 	defer cancel()
 	var shut sync.WaitGroup
 	var late atomic.Bool
@@ -256,7 +270,7 @@ func (s *Server) close(servers []*http.Server, inner context.Context) error {
 	}
 	shut.Wait()
 	if late.Load() {
-		return fmt.Errorf("some requests had not ended after drain_timeout = %v and were cut off", s.cfg.DrainTimeout)
+		return fmt.Errorf("some requests had not ended after drain_timeout = %v and were cut off", cfg.DrainTimeout)
 	}
 	return nil
 }
@@ -266,15 +280,22 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { text(w, http.
 
 // readyz tells whether new callers should be sent here.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	select {
-	case <-s.hub.Ready():
-		if !s.draining.Load() {
-			text(w, http.StatusOK, "ready")
-			return
-		}
+	switch {
+	case s.ready():
+		text(w, http.StatusOK, "ready")
+	case s.draining.Load():
 		text(w, http.StatusServiceUnavailable, "draining")
 	default:
 		text(w, http.StatusServiceUnavailable, "waiting for the log")
+	}
+}
+
+func (s *Server) ready() bool {
+	select {
+	case <-s.hub.Ready():
+		return !s.draining.Load()
+	default:
+		return false
 	}
 }
 

@@ -28,6 +28,10 @@ func TestHelp(t *testing.T) {
 		{"help call", 0, "METHOD"},
 		{"help config", 0, "Prints the configuration"},
 		{"help healthcheck", 0, "Exits with 0"},
+		{"help publish", 0, "--batch"},
+		{"help listen", 0, "--since"},
+		{"help doctor", 0, "--admin-url"},
+		{"help completion", 0, "bash|zsh|fish"},
 		{"help nonsense", 2, "no such command"},
 		{"version", 0, "shaveet "},
 		{"--help", 0, "!--poll-timeout"},
@@ -46,6 +50,18 @@ func TestHelp(t *testing.T) {
 		}
 		if got.code != tt.code || !strings.Contains(where, text) {
 			t.Errorf("shaveet %s: exit status %d, %q and %q; want %d and %q", tt.args, got.code, got.stdout, got.stderr, tt.code, tt.stdout)
+		}
+	}
+}
+
+// The usage has a line for every command, and every command has its own help.
+func TestUsage(t *testing.T) {
+	for _, c := range commands() {
+		if !strings.Contains(usage(), "\n  "+c.name+" ") {
+			t.Errorf("the usage has no %s", c.name)
+		}
+		if c.name != "version" && c.name != "help" && synopsis[c.name] == "" {
+			t.Errorf("%s has no synopsis", c.name)
 		}
 	}
 }

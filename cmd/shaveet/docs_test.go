@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shaveet/shaveet/server"
+	"github.com/shaveet/shaveet/server/hub"
 )
 
 var update = flag.Bool("update", false, "write docs/configuration.md")
@@ -36,13 +37,17 @@ func TestConfigurationManual(t *testing.T) {
 // chapters divide the settings, in their order: each begins with a key.
 var chapters = []struct{ key, title, text string }{
 	{"listen", "Doors", "Where the server is reached, and who may call the admin API. Point proxies and the world at the public door only:\n" +
-		"behind a proxy on the same machine, every visitor of the main door looks like your backend."},
+		"behind a proxy on the same machine, every visitor of the main door looks like your backend.\n\n" +
+		"An origin is written as browsers do: `https://app.example.org`, `http://localhost:3000`, without a path; of\n" +
+		"`https://*.example.org` the `*` stands for anything. With an empty list no web page may use `/longpoll` but by\n" +
+		"JSONP, which has no origin. An origin is no credential, and programs can send any: it is the key that lets readers in."},
 	{"poll_timeout", "Polls and idle clients", ""},
 	{"drain_delay", "Shutdown", "Together, the two times should be less than what a supervisor waits before it kills: unless told otherwise, Docker\n" +
 		"waits 10 s, Kubernetes 30 s and systemd 90 s."},
 	{"header_timeout", "Slow peers", ""},
 	{"max_connections", "Size of requests", "What is larger is refused; connections beyond their number wait."},
-	{"log_level", "Log", "The log goes to standard error. It never has a key or a token in it."},
+	{"log_level", "Log", "The log goes to standard error. It never has a key, a token or a query string in it. [operations.md](operations.md)\n" +
+		"says what its lines mean."},
 	{"window", "What channels keep", "A message is kept until one of these is reached."},
 	{"channels", "How much there may be", ""},
 	{"batch_messages", "Batches", "How much of what is waiting a reader is given in one piece."},
@@ -75,6 +80,10 @@ or flag that does not exist, and a value that makes no sense, are errors: the se
 Durations are written ` + "`90s`, `5m` or `1h30m`" + `, sizes as a number of bytes, lists in variables and flags with commas. Every
 limit can be changed, but none can be switched off, except where 0 is said to do so.
 
+What has a yes under *Live* can be changed while the server runs: on SIGHUP or at the admin API's ` + "`reload()`" + ` all four places
+are read again. If all is well, what is live is in force at once, and the log names what else has changed and waits for
+a restart; if anything is wrong, nothing changes, and the log says what. What a file no longer says has its default again.
+
 Beside the settings there are ` + "`-p PORT`, short for `--listen 127.0.0.1:PORT`, and `-d`" + `, which explains how to run Shaveet as
 a service. Secrets are best given as a file (` + "`admin_token_file`" + `): other users of the machine can see flags. The variables that
 Kubernetes sets beside a service called shaveet (` + "`SHAVEET_SERVICE_HOST`, `SHAVEET_PORT=tcp://…`" + `) are passed over.
@@ -94,14 +103,66 @@ func manual() (string, error) {
 			if c.text != "" {
 				fmt.Fprintf(&b, "%s\n\n", c.text)
 			}
-			b.WriteString("| Key | Default | Meaning | Variable | Flag |\n| --- | --- | --- | --- | --- |\n")
+			b.WriteString("| Key | Default | Meaning | Live | Variable | Flag |\n| --- | --- | --- | --- | --- | --- |\n")
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | `--%s` |\n", s.name, inTable(s), s.help, s.env(), s.flag())
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | `%s` | `--%s` |\n", s.name, inTable(s), s.help, yes(s.live), s.env(), s.flag())
 	}
 	if next < len(chapters) {
 		return "", fmt.Errorf("there is no key %s for a chapter to begin with", chapters[next].key)
 	}
+	b.WriteString(channelChapter)
+	all := hub.DefaultChannelSettings()
+	for _, s := range channelSettings(&all) {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, inChannelTable(s), s.help)
+	}
 	return b.String(), nil
+}
+
+const channelChapter = `
+## Channels that differ
+
+In a file, a table gives settings of their own to the channels whose names match a pattern. In it ` + "`*`" + ` stands for any
+characters, also none, and ` + "`\\`" + ` makes the next one plain. Of several patterns that match, the one with the most plain
+characters counts, and no other: what its table leaves out is as for all channels.
+
+` + "```" + `toml
+[channel."ticker.*"]
+messages = 1                           # only the last price
+notices  = false
+
+[channel."chat.*"]
+window         = "1h"
+notice_members = 200
+
+[channel."chat.vip"]                   # nothing of chat.* holds here
+members = 50
+` + "```" + `
+
+There may be 100 tables. They are live: a reload also changes channels that exist. Variables and flags cannot set them.
+
+| Key | Default | Meaning |
+| --- | --- | --- |
+`
+
+// inChannelTable writes what holds if a table does not say.
+func inChannelTable(s setting) string {
+	limits := map[string]string{
+		"window": "window", "messages": "channel_messages", "bytes": "channel_bytes", "notice_members": "notice_members",
+	}
+	switch limit := limits[s.name]; {
+	case limit != "":
+		return "the setting `" + limit + "`"
+	case s.value.CanInt():
+		return fmt.Sprintf("`%d`", s.value.Int())
+	}
+	return "`" + s.String() + "`"
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
 }
 
 // inTable writes a default for people.

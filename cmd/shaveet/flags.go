@@ -57,7 +57,7 @@ func (p *program) configure(command string, base server.Config, args []string, m
 
 func (p *program) apply(cfg *server.Config, all []setting, path string, given map[string]string, port int) error {
 	if path != "" {
-		if err := applyFile(all, path); err != nil {
+		if err := applyFile(cfg, path); err != nil {
 			return err
 		}
 	}
@@ -103,6 +103,10 @@ var synopsis = map[string]string{
 	"demo":        "demo [--open] [FLAGS]\n\nRuns the server and a chat page to try it with.",
 	"config":      "config [FLAGS]\n\nPrints the configuration that serve would use with the same flags.",
 	"call":        "call [FLAGS] METHOD [JSON …]\n\nCalls a method of the admin API and prints its result. A parameter that is not\nJSON is taken as a string.",
+	"publish":     "publish [FLAGS] CHANNEL [DATA]\n\nSays DATA in a channel: as JSON if it is JSON, else as a string. Without DATA, or\nwith -, each line of standard input is a message; blank lines are passed over.",
+	"listen":      "listen [FLAGS] CHANNEL …\n\nPrints what is said in channels until it is interrupted. For this it makes a\nclient of its own, which it removes at the end.",
+	"doctor":      "doctor [FLAGS] [URL]\n\nChecks a running installation from outside. URL is the address that browsers use.\nExits with 1 if something FAILs.",
+	"completion":  "completion bash|zsh|fish\n\nPrints a script that makes a shell complete commands, flags and methods:\n\n  source <(shaveet completion bash)     in ~/.bashrc\n  source <(shaveet completion zsh)      in ~/.zshrc, after compinit\n  shaveet completion fish | source      in ~/.config/fish/config.fish",
 	"healthcheck": "healthcheck [FLAGS] [URL]\n\nExits with 0 if the server at URL is healthy, else with 1. Without a URL it asks\nthe one that serve would run with the same flags.",
 }
 
@@ -129,6 +133,10 @@ func printFlags(fs *flag.FlagSet) {
 
 // parse reads the flags. The flag package has told the user what is wrong.
 func (p *program) parse(fs *flag.FlagSet, args []string) error {
+	if p.onFlags != nil {
+		p.onFlags(fs)
+		return flag.ErrHelp
+	}
 	err := fs.Parse(args)
 	if err != nil && err != flag.ErrHelp {
 		return errUsage

@@ -18,25 +18,17 @@ import (
 // version is set by the linker when a release is built.
 var version = ""
 
-const usage = `Shaveet pushes messages from your backend to browsers.
-
-Usage: shaveet [COMMAND] [FLAGS]
-
-  serve        run the server (also without a command)
-  demo         run the server and a chat page to try it with; --open opens two windows
-  call         call a method of the admin API: shaveet call METHOD [JSON …]
-  config       print the configuration in force
-  healthcheck  exit with 0 if a server is healthy: shaveet healthcheck [URL]
-  version      print the version
-  help         print this; help COMMAND prints the flags of a command
-`
-
 // A program is one run of the command: what it is given, and where it writes.
 type program struct {
 	args   []string // without the program's name
 	env    []string // as os.Environ
+	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	// onFlags, if not nil, is given a command's flags in place of their being
+	// parsed, and the command ends there. Completion asks so.
+	onFlags func(*flag.FlagSet)
 }
 
 func main() {
@@ -45,7 +37,7 @@ func main() {
 	// A second signal ends the program at once: whoever sends it has waited
 	// long enough.
 	context.AfterFunc(ctx, stop)
-	p := program{args: os.Args[1:], env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}
+	p := program{args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.run(ctx))
 }
 
@@ -56,30 +48,16 @@ var errUsage = errors.New("usage")
 // run does what the arguments say and returns the exit status: 0, 1 for a
 // failure, 2 for arguments that make no sense.
 func (p *program) run(ctx context.Context) int {
-	command, args := "serve", p.args
+	name, args := "serve", p.args
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		command, args = args[0], args[1:]
+		name, args = args[0], args[1:]
 	}
-	var err error
-	switch command {
-	case "serve":
-		err = p.serve(ctx, args)
-	case "demo":
-		err = p.demo(ctx, args)
-	case "call":
-		err = p.call(ctx, args)
-	case "config":
-		err = p.printConfig(args)
-	case "healthcheck":
-		err = p.healthcheck(ctx, args)
-	case "version":
-		fmt.Fprintln(p.stdout, "shaveet", versionString())
-	case "help":
-		err = p.help(ctx, args)
-	default:
-		fmt.Fprintf(p.stderr, "shaveet: no such command: %s\n\n%s", command, usage)
+	c, known := findCommand(name)
+	if !known {
+		fmt.Fprintf(p.stderr, "shaveet: no such command: %s\n\n%s", name, usage())
 		return 2
 	}
+	err := c.run(p, ctx, args)
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
@@ -93,7 +71,7 @@ func (p *program) run(ctx context.Context) int {
 // help prints what a command can be told, which every command prints itself.
 func (p *program) help(ctx context.Context, args []string) error {
 	if len(args) == 0 || args[0] == "help" || args[0] == "version" {
-		fmt.Fprint(p.stdout, usage)
+		fmt.Fprint(p.stdout, usage())
 		return nil
 	}
 	again := *p
@@ -102,6 +80,12 @@ func (p *program) help(ctx context.Context, args []string) error {
 	if again.run(ctx) != 0 {
 		return errUsage
 	}
+	return nil
+}
+
+// version prints the version.
+func (p *program) version(context.Context, []string) error {
+	fmt.Fprintln(p.stdout, "shaveet", versionString())
 	return nil
 }
 

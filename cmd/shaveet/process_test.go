@@ -30,7 +30,7 @@ func rpc(t *testing.T, base, method string, params ...any) json.RawMessage {
 		}
 		args[i] = string(text)
 	}
-	result, err := callMethod(t.Context(), base+"/", "", method, args)
+	result, err := newAdminAPI(base+"/", "").call(t.Context(), method, jsonOrStrings(args))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/shaveet/shaveet/server"
 	"github.com/shaveet/shaveet/server/broker/memory"
@@ -21,14 +24,21 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err := noArguments("serve", rest); err != nil {
 		return err
 	}
-	log, err := p.logger(cfg)
+	level := new(slog.LevelVar)
+	log := p.loggerAt(level, cfg.LogFormat)
+	srv, err := server.New(cfg, memory.New(), server.Options{
+		Logger:   log,
+		LogLevel: level,
+		Version:  versionString(),
+		Reload: func() (server.Config, error) {
+			cfg, _, err := p.configure("serve", server.DefaultConfig(), args, nil)
+			return cfg, err
+		},
+	})
 	if err != nil {
 		return err
 	}
-	srv, err := server.New(cfg, memory.New(), server.Options{Logger: log, Version: versionString()})
-	if err != nil {
-		return err
-	}
+	defer onHangup(func() { srv.Reload(ctx) })() // which logs how it went
 	doors, err := openDoors(cfg)
 	if err != nil {
 		return err
@@ -67,11 +77,33 @@ func (p *program) logger(cfg server.Config) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
 		return nil, fmt.Errorf("log_level: must be debug, info, warn or error")
 	}
+	return p.loggerAt(level, cfg.LogFormat), nil
+}
+
+func (p *program) loggerAt(level slog.Leveler, format string) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(p.stderr, opts)), nil
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(p.stderr, opts))
 	}
-	return slog.New(slog.NewTextHandler(p.stderr, opts)), nil
+	return slog.New(slog.NewTextHandler(p.stderr, opts))
+}
+
+// onHangup calls f at every SIGHUP, one call at a time, until stop is called.
+// Signals that come during a call are one more.
+func onHangup(f func()) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var loop sync.WaitGroup
+	loop.Go(func() {
+		for range hangups {
+			f()
+		}
+	})
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		loop.Wait()
+	}
 }
 
 // openDoors listens where cfg says; with an error nothing is left open.

@@ -3,13 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/BurntSushi/toml"
 
@@ -22,6 +22,7 @@ type setting struct {
 	name   string
 	help   string
 	secret bool
+	live   bool // can be changed while the server runs
 	value  reflect.Value
 }
 
@@ -30,38 +31,11 @@ func (s setting) flag() string { return strings.ReplaceAll(s.name, "_", "-") }
 
 // settings lists the fields of cfg, those of structs inside it as if they were
 // its own.
-func settings(cfg *server.Config) []setting { return appendSettings(nil, reflect.ValueOf(cfg).Elem()) }
-
-func appendSettings(all []setting, v reflect.Value) []setting {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Type.Kind() == reflect.Struct {
-			all = appendSettings(all, v.Field(i))
-			continue
-		}
-		all = append(all, setting{
-			name:   snake(f.Name),
-			help:   f.Tag.Get("help"),
-			secret: f.Tag.Get("secret") != "",
-			value:  v.Field(i),
-		})
+func settings(cfg *server.Config) (all []setting) {
+	for _, s := range cfg.Settings() {
+		all = append(all, setting{name: s.Key, help: s.Help, secret: s.Secret, live: s.Live, value: s.Value})
 	}
 	return all
-}
-
-// snake turns a field's name into a key: MaxJSONDepth into max_json_depth.
-func snake(name string) string {
-	var b strings.Builder
-	runes := []rune(name)
-	for i, r := range runes {
-		startsWord := i > 0 && unicode.IsUpper(r) &&
-			(!unicode.IsUpper(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1]))
-		if startsWord {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
 }
 
 // setText sets s from the environment or a flag.
@@ -98,6 +72,11 @@ func (s setting) setTOML(v any) error {
 		if s.value.CanInt() && !s.isDuration() {
 			return s.setText(strconv.FormatInt(v, 10))
 		}
+	case bool:
+		if s.value.Kind() == reflect.Bool {
+			s.value.SetBool(v)
+			return nil
+		}
 	case []any:
 		if list, ok := texts(v); ok && s.value.Kind() == reflect.Slice {
 			s.value.Set(reflect.ValueOf(list))
@@ -118,6 +97,8 @@ func (s setting) kind() string {
 		return "a whole number"
 	case s.value.Kind() == reflect.Slice:
 		return "a list of strings"
+	case s.value.Kind() == reflect.Bool:
+		return "true or false"
 	}
 	return "a string"
 }
@@ -168,23 +149,39 @@ func short(d time.Duration) string {
 
 // applyFile sets what the TOML file says. A key it does not know is an error:
 // a misspelt limit must not go unnoticed.
-func applyFile(all []setting, path string) error {
+func applyFile(cfg *server.Config, path string) error {
 	var values map[string]any
 	if _, err := toml.DecodeFile(path, &values); err != nil {
 		return fmt.Errorf("configuration file: %w", err)
 	}
-	var faults []error
-	for key, v := range values {
-		i := slices.IndexFunc(all, func(s setting) bool { return s.name == key })
-		if i < 0 {
-			faults = append(faults, fmt.Errorf("%s: unknown key %q", path, key))
-			continue
-		}
-		if err := all[i].setTOML(v); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %s: %w", path, key, err))
-		}
+	tables, hasTables := values[tablesKey]
+	delete(values, tablesKey)
+	faults := applyTable(settings(cfg), values)
+	if hasTables {
+		rules, wrong := channelRules(tables)
+		cfg.Channel = rules
+		faults = append(faults, wrong...)
+	}
+	for i, err := range faults {
+		faults[i] = fmt.Errorf("%s: %w", path, err)
 	}
 	return errors.Join(faults...)
+}
+
+// applyTable sets what one table of a file says, and returns all that is wrong
+// with it.
+func applyTable(all []setting, values map[string]any) (faults []error) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		i := slices.IndexFunc(all, func(s setting) bool { return s.name == key })
+		if i < 0 {
+			faults = append(faults, fmt.Errorf("unknown key %q", key))
+			continue
+		}
+		if err := all[i].setTOML(values[key]); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	return faults
 }
 
 // applyEnv sets what the environment says. Unknown SHAVEET_ variables are

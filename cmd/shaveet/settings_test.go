@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shaveet/shaveet/server"
+	"github.com/shaveet/shaveet/server/hub"
 )
 
 // configured is the configuration that serve would use.
@@ -85,14 +86,18 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		case s.value.Kind() == reflect.Slice:
 			inFile = `["other"]`
 		}
-		for source, set := range map[string]func(all []setting) error{
-			"the file":        func(all []setting) error { return applyFile(all, file(t, "a.toml", s.name+" = "+inFile)) },
-			"the environment": func(all []setting) error { return applyEnv(all, []string{s.env() + "=" + text}) },
-			"a flag":          func(all []setting) error { return all[i].setText(text) },
+		for source, set := range map[string]func(cfg *server.Config, all []setting) error{
+			"the file": func(cfg *server.Config, _ []setting) error {
+				return applyFile(cfg, file(t, "a.toml", s.name+" = "+inFile))
+			},
+			"the environment": func(_ *server.Config, all []setting) error {
+				return applyEnv(all, []string{s.env() + "=" + text})
+			},
+			"a flag": func(_ *server.Config, all []setting) error { return all[i].setText(text) },
 		} {
 			var cfg server.Config
 			all := settings(&cfg)
-			err := set(all)
+			err := set(&cfg, all)
 			want := inFile
 			if s.secret {
 				want = `"(secret)"`
@@ -128,6 +133,17 @@ func TestBadSettings(t *testing.T) {
 		{"file", `nope = 1` + "\n" + `clients = "5"`, []string{"nope", "clients"}},
 		{"file", `log_format = "xml"`, []string{"log_format"}},
 		{"file", `channel_bytes = 1`, []string{"channel_bytes"}},
+		{"file", `allowed_origins = ["example.org"]`, []string{"allowed_origins", "example.org"}},
+		{"file", `channel = 5`, []string{"channel", "tables"}},
+		{"file", `channel.x = 5`, []string{`channel."x"`, "table"}},
+		{"file", "[[channel]]\npattern = \"x\"", []string{"channel", "tables"}},
+		{"file", "[channel.\"a.*\"]\nwindw = \"5s\"", []string{"shaveet.toml", `channel."a.*"`, `unknown key "windw"`}},
+		{"file", "[channel.\"a.*\"]\nwindow = 5", []string{`channel."a.*"`, "window", "duration"}},
+		{"file", "[channel.\"a.*\"]\nmessages = \"5\"", []string{`channel."a.*"`, "messages", "whole number"}},
+		{"file", "[channel.\"a.*\"]\nnotices = \"no\"", []string{`channel."a.*"`, "notices", "true or false"}},
+		{"file", "[channel.\"a.*\"]\nmessages = -5", []string{`a.*`, "negative"}},
+		{"file", "[channel.\"a.*\".more]\nmessages = 5", []string{`channel."a.*"`, "more"}},
+		{"file", "[channel.\"a\"]\n[channel.\"a\"]", []string{"configuration file"}},
 		{"SHAVEET_POLL_TIMOUT", "25s", []string{"SHAVEET_POLL_TIMOUT"}},
 		{"SHAVEET_POLL_TIMEOUT", "25", []string{"SHAVEET_POLL_TIMEOUT", "duration"}},
 		{"SHAVEET_CLIENTS", "many", []string{"SHAVEET_CLIENTS", "whole number"}},
@@ -179,6 +195,41 @@ func TestBadFileKeepsTheToken(t *testing.T) {
 		if got.code != 1 || strings.Contains(got.stderr, secret) {
 			t.Errorf("%q: %d %s", content, got.code, got.stderr)
 		}
+	}
+}
+
+// A table for channels begins with what all channels have; what it says
+// counts, for it alone.
+func TestTablesForChannels(t *testing.T) {
+	cfg, err := configured(nil, "--config", file(t, "shaveet.toml", `
+poll_timeout = "20s"
+
+[channel."chat.*"]
+window = "10m"
+notices = false
+members = 50
+
+[channel.empty]
+
+[channel.'back\*slash']
+presence = false
+bytes = 1048576
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(pattern string, change func(*hub.ChannelRule)) hub.ChannelRule {
+		r := hub.ChannelRule{Pattern: pattern, ChannelSettings: hub.DefaultChannelSettings()}
+		change(&r)
+		return r
+	}
+	want := []hub.ChannelRule{
+		rule(`back\*slash`, func(r *hub.ChannelRule) { r.Presence, r.Bytes = false, 1<<20 }),
+		rule("chat.*", func(r *hub.ChannelRule) { r.Window, r.Notices, r.Members = 10*time.Minute, false, 50 }),
+		rule("empty", func(*hub.ChannelRule) {}),
+	}
+	if !reflect.DeepEqual(cfg.Channel, want) {
+		t.Errorf("%+v, want %+v", cfg.Channel, want)
 	}
 }
 
@@ -237,11 +288,14 @@ func TestTokenFile(t *testing.T) {
 // What config prints is a file that makes the same configuration.
 func TestConfigPrintsWhatItReads(t *testing.T) {
 	token := file(t, "token", "0123456789abcdef0123")
+	tables := file(t, "tables.toml", "[channel.\"a.*\"]\nwindow = \"90s\"\nnotices = false\n[channel.'back\\\\slash \"quoted\"']\nbytes = 1000000\n")
 	for _, args := range [][]string{
 		nil,
 		{"--poll-timeout", "1h", "--allowed-hosts", `a.test,b.test`, "--max-body-bytes", "12345", "--channel-messages", "7"},
 		{"--public-listen", "127.0.0.1:8083", "--admin-listen", `unix:/tmp/a "quoted" path\x`, "--log-format", "json"},
 		{"--admin-token-file", token},
+		{"--config", tables},
+		{"--allowed-origins", "", "--access-log", "7"},
 		{"--admin-token", "0123456789abcdef0123"},
 	} {
 		first := run(t, nil, append([]string{"config"}, args...)...)
@@ -264,6 +318,9 @@ func TestConfigPrintsWhatItReads(t *testing.T) {
 		if len(got.AllowedHosts) == 0 {
 			got.AllowedHosts = nil
 		}
+		if len(want.AllowedOrigins) == 0 && len(got.AllowedOrigins) == 0 { // none is none
+			want.AllowedOrigins = got.AllowedOrigins
+		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("config %v printed\n%s\nwhich is read as %+v, want %+v", args, first.stdout, got, want)
 		}
@@ -279,12 +336,13 @@ func TestNamesOfSettings(t *testing.T) {
 	for field, want := range map[string]string{
 		"Listen": "listen", "PollTimeout": "poll_timeout", "MaxJSONDepth": "max_json_depth",
 		"SubscriptionsPerClient": "subscriptions_per_client", "ID": "id", "UserID": "user_id",
+		"PublishIDs": "publish_ids", "PublishIDAge": "publish_id_age", "IDsPerCall": "ids_per_call", "ASub": "a_sub",
 	} {
-		if got := snake(field); got != want {
+		if got := server.Key(field); got != want {
 			t.Errorf("%s is called %s, want %s", field, got, want)
 		}
 	}
-	seen := map[string]bool{"config": true, "p": true, "port": true, "d": true, "daemon": true, "open": true, "page_listen": true}
+	seen := map[string]bool{"config": true, "p": true, "port": true, "d": true, "daemon": true, "open": true, "page_listen": true, tablesKey: true}
 	for _, s := range settings(new(server.Config)) {
 		if seen[s.name] {
 			t.Errorf("%s is the name of two things", s.name)

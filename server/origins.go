@@ -1,0 +1,75 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/rs/cors"
+)
+
+// preflightAge is how long a browser may remember that it may ask. None
+// remembers for longer.
+const preflightAge = 2 * time.Hour
+
+// newCORS returns what tells browsers which pages may read our answers. The key
+// is what lets a reader in, so no page gets at credentials of the browser's.
+func newCORS(origins []string) *cors.Cors {
+	opts := cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders: []string{"Authorization", "Content-Type"},
+		ExposedHeaders: []string{"Retry-After"},
+		MaxAge:         int(preflightAge.Seconds()),
+	}
+	if len(origins) == 0 { // to rs/cors that would be all
+		opts.AllowOriginFunc = func(string) bool { return false }
+	}
+	return cors.New(opts)
+}
+
+// shared is for what web pages of other origins may use, as far as they are
+// allowed to. A browser lets a page that is not allowed send its request and
+// only keeps the answer from it, so such requests end here.
+func (s *Server) shared(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := s.live.Load().cors
+		if r.Header.Get("Origin") != "" && !c.OriginAllowed(r) {
+			if r.ContentLength != 0 {
+				w.Header().Set("Connection", "close")
+			}
+			text(w, http.StatusForbidden, "Forbidden")
+			return
+		}
+		c.Handler(next).ServeHTTP(w, r)
+	})
+}
+
+// checkOrigin says what is wrong with an entry of allowed_origins. Browsers
+// write an origin in one way only; what is written in another never matches.
+func checkOrigin(origin string) error {
+	if origin == "*" {
+		return nil
+	}
+	origin = strings.ToLower(origin)
+	scheme, host, _ := strings.Cut(origin, "://")
+	plain := scheme + "://" + strings.Replace(host, "*", "x", 1) // a * is no letter of hosts
+	u, err := url.Parse(plain)
+	switch {
+	case err != nil || u.Scheme == "" || u.Hostname() == "" || u.Scheme+"://"+u.Host != plain || strings.HasSuffix(host, ":"):
+		return errors.New("must be * or scheme://host[:port]")
+	case strings.ContainsFunc(origin, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return errors.New("must be in ASCII; browsers write other names in Punycode, xn--…")
+	case u.Scheme == "http" && u.Port() == "80", u.Scheme == "https" && u.Port() == "443":
+		return errors.New("must be written without the port that goes without saying, as browsers do")
+	}
+	if i := strings.IndexByte(host, '*'); i >= 0 {
+		first, rest, _ := strings.Cut(host, ".")
+		if i >= len(first) || rest == "" || strings.Contains(host[i+1:], "*") {
+			return errors.New("may have one * only, and that before the host's first dot")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package server
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+const page = "https://app.example.org"
+
+// asking is a request for /longpoll with some headers.
+func asking(method, query string, header ...string) *http.Request {
+	r := httptest.NewRequest(method, "/longpoll?client_id=nobody_!!_key"+query, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+func TestCrossOrigin(t *testing.T) {
+	preflight := func(origin, method, headers string) *http.Request {
+		r := asking("OPTIONS", "", "Origin", origin, "Access-Control-Request-Method", method)
+		if headers != "" {
+			r.Header.Set("Access-Control-Request-Headers", headers)
+		}
+		return r
+	}
+	listed := []string{page, "https://*.test", "http://localhost:3000"}
+	for _, tt := range []struct {
+		name    string
+		origins []string
+		ask     *http.Request
+		status  int
+		allowed string // Access-Control-Allow-Origin
+	}{
+		{"simple, all allowed", []string{"*"}, asking("GET", "", "Origin", page), 404, "*"},
+		{"POST, all allowed", []string{"*"}, asking("POST", "", "Origin", page, "Content-Type", "text/plain"), 404, "*"},
+		{"a sandboxed page, all allowed", []string{"*"}, asking("GET", "", "Origin", "null"), 404, "*"},
+		{"JSONP has no origin", []string{"*"}, asking("GET", "&callback=cb"), 200, ""},
+		{"preflight, all allowed", []string{"*"}, preflight(page, "GET", "authorization"), 204, "*"},
+		{"preflight of a POST", []string{"*"}, preflight(page, "POST", "authorization,content-type"), 204, "*"},
+		{"preflight of a DELETE", []string{"*"}, preflight(page, "DELETE", ""), 204, ""},
+		{"preflight with another header", []string{"*"}, preflight(page, "GET", "x-other"), 204, ""},
+		{"OPTIONS that is no preflight", []string{"*"}, asking("OPTIONS", "", "Origin", page), 405, "*"},
+
+		{"simple, listed", listed, asking("GET", "", "Origin", page), 404, page},
+		{"POST, listed", listed, asking("POST", "", "Origin", page), 404, page},
+		{"listed with a port", listed, asking("GET", "", "Origin", "http://localhost:3000"), 404, "http://localhost:3000"},
+		{"by the *", listed, asking("GET", "", "Origin", "https://a.b.test"), 404, "https://a.b.test"},
+		{"preflight, listed", listed, preflight(page, "POST", "authorization"), 204, page},
+		{"no origin", listed, asking("GET", ""), 404, ""},
+		{"JSONP, whatever is listed", listed, asking("GET", "&callback=cb"), 200, ""},
+
+		{"another origin", listed, asking("GET", "", "Origin", "https://evil.example.org"), 403, ""},
+		{"another origin's POST", listed, asking("POST", "", "Origin", "https://evil.example.org"), 403, ""},
+		{"another origin's preflight", listed, preflight("https://evil.example.org", "GET", ""), 403, ""},
+		{"another origin's JSONP", listed, asking("GET", "&callback=cb", "Origin", "https://evil.example.org"), 403, ""},
+		{"another scheme", listed, asking("GET", "", "Origin", "http://app.example.org"), 403, ""},
+		{"another port", listed, asking("GET", "", "Origin", page+":8443"), 403, ""},
+		{"a longer name", listed, asking("GET", "", "Origin", page+".evil.net"), 403, ""},
+		{"the * for nothing", listed, asking("GET", "", "Origin", "https://.test"), 404, "https://.test"}, // no browser has it
+		{"beside the *", listed, asking("GET", "", "Origin", "https://atest"), 403, ""},
+		{"a sandboxed page", listed, asking("GET", "", "Origin", "null"), 403, ""},
+		{"nobody listed", nil, asking("GET", "", "Origin", page), 403, ""},
+		{"nobody listed, no origin", nil, asking("GET", ""), 404, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, public, _, _ := doors(t, func(c *Config) { c.AllowedOrigins = tt.origins })
+			w := answerOf(public, tt.ask)
+			h := w.Header()
+			if w.Code != tt.status || h.Get("Access-Control-Allow-Origin") != tt.allowed {
+				t.Errorf("%d, allowed %q; want %d, %q", w.Code, h.Get("Access-Control-Allow-Origin"), tt.status, tt.allowed)
+			}
+			if h.Get("Access-Control-Allow-Credentials") != "" {
+				t.Error("pages are given the browser's credentials")
+			}
+			if tt.status == 403 && (w.Body.String() != "Forbidden\r\n" || len(h.Values("Access-Control-Allow-Methods")) > 0) {
+				t.Errorf("a page that may not ask learns %q, %v", w.Body, h)
+			}
+			if tt.status != 403 && !strings.Contains(strings.Join(h.Values("Vary"), ","), "Origin") {
+				t.Error("a cache could give one page's answer to another")
+			}
+			if tt.status == 204 && tt.allowed != "" && h.Get("Access-Control-Max-Age") != "7200" {
+				t.Errorf("Access-Control-Max-Age: %q", h.Get("Access-Control-Max-Age"))
+			}
+			if tt.ask.Method == "GET" && tt.allowed != "" && h.Get("Access-Control-Expose-Headers") != "Retry-After" {
+				t.Errorf("Access-Control-Expose-Headers: %q", h.Get("Access-Control-Expose-Headers"))
+			}
+		})
+	}
+}
+
+// Nothing else answers preflights.
+func TestPreflightsElsewhere(t *testing.T) {
+	main, _, _, _ := doors(t, func(*Config) {})
+	for path, want := range map[string]int{
+		"/message_updates": 405, "/static/shaveet.js": 405, "/": 404, "/rpc": 404, "/metrics": 404, "/nothing": 404,
+	} {
+		r := plainCall()
+		r.Method, r.URL.Path = "OPTIONS", path
+		r.Body, r.ContentLength = http.NoBody, 0
+		r.Header.Set("Origin", page)
+		r.Header.Set("Access-Control-Request-Method", "POST")
+		if w := answerOf(main, r); w.Code != want || w.Header().Get("Access-Control-Allow-Methods") != "" {
+			t.Errorf("%s: %d %v, want %d", path, w.Code, w.Header(), want)
+		}
+	}
+}
+
+func TestCheckOrigin(t *testing.T) {
+	for origin, good := range map[string]bool{
+		"*": true, page: true, "http://localhost:3000": true, "http://127.0.0.1:8080": true, "http://[::1]:8080": true,
+		"https://*.example.org": true, "https://app-*.example.org": true, "http://*.localhost:3000": true,
+		"capacitor://localhost": true, "chrome-extension://abcdef": true, "HTTPS://App.Example.org": true,
+
+		"": false, "example.org": false, "//example.org": false, "https://": false, "https://example.org/": false,
+		"https://example.org/path": false, "https://example.org?x": false, "https://example.org#x": false,
+		"https://user@example.org": false, "https://example.org:443": false, "http://example.org:80": false,
+		"https://example.org:": false, "https://example.org:http": false, "https://*": false, "*://example.org": false,
+		"https://app.*.org": false, "https://*.*.org": false, "https://**.org": false, "https://*:8080": false,
+		"https://example.org:*": false, "https://bücher.example": false, "null": false, " https://example.org": false,
+		"https://example.org https://example.net": false, "https://a\n.org": false,
+	} {
+		if err := checkOrigin(origin); (err == nil) != good {
+			t.Errorf("%q: %v, want it to be good: %v", origin, err, good)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/rs/cors"
+
+	"github.com/shaveet/shaveet/rpcapi"
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport/longpoll"
+	"github.com/shaveet/shaveet/server/transport/original"
+)
+
+// live is what can be changed while the server runs: the configuration in
+// force and what is made from it. It is replaced as a whole.
+type live struct {
+	cfg      Config
+	hosts    map[string]bool // of admin calls without a token
+	cors     *cors.Cors
+	poll     http.Handler
+	longpoll http.Handler
+}
+
+func (s *Server) newLive(cfg Config) *live {
+	return &live{
+		cfg:   cfg,
+		hosts: allowedHosts(cfg),
+		cors:  newCORS(cfg.AllowedOrigins),
+		poll: original.New(s.hub, original.Options{
+			Timeout:      cfg.PollTimeout,
+			WriteTimeout: cfg.WriteTimeout,
+			MaxClients:   cfg.MaxPollClients,
+			Logger:       s.log,
+			Drain:        s.drain,
+		}),
+		longpoll: longpoll.New(s.hub, longpoll.Options{
+			Settings: func() longpoll.Settings {
+				return longpoll.Settings{Timeout: cfg.PollTimeout, Retry: cfg.RetryTime}
+			},
+			WriteTimeout: cfg.WriteTimeout,
+			MaxClients:   cfg.MaxPollClients,
+			MaxBody:      cfg.MaxHelloBytes,
+			Logger:       s.log,
+			Drain:        s.drain,
+		}),
+	}
+}
+
+// current is a handler that is made anew with each configuration. A request
+// keeps the one it began with.
+func (s *Server) current(of func(*live) http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { of(s.live.Load()).ServeHTTP(w, r) })
+}
+
+// Config returns the configuration in force.
+func (s *Server) Config() Config { return s.live.Load().cfg }
+
+// Reloaded says what a reload has done, by keys.
+type Reloaded struct {
+	Changed []string `json:"changed"` // have their new values
+	Restart []string `json:"restart"` // will have them after a restart
+}
+
+// ErrNoReload is the error of Reload in a server that was not told how.
+var ErrNoReload = errors.New("this server cannot read its configuration again")
+
+// Reload reads the configuration again, by Options.Reload, and puts into force
+// what can be changed while the server runs. With an error, which says all that
+// is wrong, nothing has changed.
+func (s *Server) Reload(ctx context.Context) (Reloaded, error) {
+	if s.reload == nil {
+		return Reloaded{}, ErrNoReload
+	}
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	done, err := s.reloadLocked()
+	s.metrics.Reloaded(err == nil)
+	if err != nil {
+		s.log.ErrorContext(ctx, "the configuration was not reloaded: nothing has changed", "error", oneLine(err))
+		return Reloaded{}, err
+	}
+	s.log.InfoContext(ctx, "reloaded the configuration", "changed", done.Changed, "restart", done.Restart)
+	return done, nil
+}
+
+func (s *Server) reloadLocked() (Reloaded, error) {
+	wanted, err := s.reload()
+	if err != nil {
+		return Reloaded{}, err
+	}
+	if err := wanted.Validate(); err != nil {
+		return Reloaded{}, err
+	}
+	old := s.live.Load().cfg
+	next, done := s.merge(old, wanted)
+	// Fine as a whole does not mean fine beside what needs a restart: an admin
+	// door stays where it is, and must not lose the token it needs there.
+	if err := next.Validate(); err != nil {
+		return Reloaded{}, fmt.Errorf("%w; this needs a restart, because of what has changed beside it: %s", err, strings.Join(done.Restart, ", "))
+	}
+	if err := s.hub.Configure(next.Limits, next.Channel); err != nil {
+		return Reloaded{}, err
+	}
+	s.live.Store(s.newLive(next))
+	s.setLevel(next)
+	return done, nil
+}
+
+// merge returns old with all of wanted that can be changed now.
+func (s *Server) merge(old, wanted Config) (Config, Reloaded) {
+	next := old
+	done := Reloaded{Changed: []string{}, Restart: []string{}}
+	was, is, will := old.Settings(), wanted.Settings(), next.Settings()
+	for i := range is {
+		switch {
+		case is[i].sameAs(was[i]):
+		case is[i].Live && (is[i].Key != "log_level" || s.level != nil):
+			will[i].Value.Set(is[i].Value)
+			done.Changed = append(done.Changed, is[i].Key)
+		default:
+			done.Restart = append(done.Restart, is[i].Key)
+		}
+	}
+	next.Channel = slices.Clone(wanted.Channel)
+	done.Changed = append(done.Changed, changedRules(old.Channel, next.Channel)...)
+	return next, done
+}
+
+// changedRules names the tables that are not the same in a and b.
+func changedRules(a, b []hub.ChannelRule) (names []string) {
+	for _, r := range append(slices.Clone(a), b...) {
+		name := fmt.Sprintf("channel.%q", r.Pattern)
+		if !(slices.Contains(a, r) && slices.Contains(b, r)) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// setLevel tells the logger how much to log, if it can be told.
+func (s *Server) setLevel(cfg Config) {
+	var level slog.Level
+	if s.level != nil && level.UnmarshalText([]byte(cfg.LogLevel)) == nil {
+		s.level.Set(level)
+	}
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// reloadMethods let the backend do what SIGHUP does.
+var reloadMethods = []rpcapi.Method{{
+	Name:    "reload",
+	Summary: "Reads the configuration again, and puts into force what can be changed while the server runs.",
+	Description: "The result names the keys that have changed, and those that have new values but need a restart. " +
+		"A configuration with anything wrong changes nothing: the error, of type invalid_configuration, says all that is wrong.",
+	Errors:   []int{rpcapi.CodeInternal},
+	Examples: []rpcapi.Example{{Name: "reload", Params: `{}`, Result: `{"changed": ["log_level"], "restart": ["listen"]}`}},
+}}
+
+// configService answers reloadMethods.
+type configService struct{ server *Server }
+
+// Reload is reload().
+func (c *configService) Reload(r *http.Request, _ *struct{}, reply *Reloaded) (err error) {
+	*reply, err = c.server.Reload(r.Context())
+	if err != nil {
+		return &rpcapi.Error{Code: rpcapi.CodeInternal, Type: "invalid_configuration", Message: oneLine(err)}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/shaveet/shaveet/server/metrics"
+)
+
+// A watch stands before the handler of one URL, and sees how each request ends:
+// it counts all, and logs those that config or their failure asks for.
+type watch struct {
+	server *Server
+	route  string
+	counts *metrics.Route
+	next   http.Handler
+	failed rareLog
+}
+
+// watch returns next under a watch. route is what the log and the metrics call
+// it.
+func (s *Server) watch(route string, next http.Handler) http.Handler {
+	return &watch{server: s, route: route, counts: s.metrics.Route(route), next: next, failed: rareLog{dropped: s.metrics.LogDropped}}
+}
+
+// ServeHTTP makes a handler's panic the end of one connection, and an error in
+// the log: net/http would tell it where we log what clients do wrong.
+func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	seen := &seenWriter{ResponseWriter: w}
+	h.counts.Begin()
+	defer func() {
+		v := recover()
+		if v != nil && v != http.ErrAbortHandler {
+			seen.status = http.StatusInternalServerError
+			h.server.log.ErrorContext(r.Context(), "a handler panicked", "route", h.route, "panic", v, "stack", string(debug.Stack()))
+		}
+		if v == nil && seen.status == 0 && r.Context().Err() == nil {
+			seen.status = http.StatusOK // net/http says it for who says nothing
+		}
+		h.counts.End(seen.status)
+		h.tell(seen, r, time.Since(began))
+		if v != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	h.next.ServeHTTP(seen, r)
+}
+
+// tell logs the request if there is a reason to.
+func (h *watch) tell(seen *seenWriter, r *http.Request, took time.Duration) {
+	level, line := slog.LevelInfo, "request"
+	switch {
+	case seen.status >= 500:
+		if !h.failed.allow() {
+			return
+		}
+		level, line = slog.LevelWarn, "request failed"
+	case !h.server.sampled():
+		return
+	}
+	// Neither the URL, which may have keys in its query and anything in its
+	// path, nor any header.
+	h.server.log.LogAttrs(context.WithoutCancel(r.Context()), level, line,
+		slog.String("method", knownMethod(r.Method)), slog.String("route", h.route), slog.Int("status", seen.status),
+		slog.Int64("bytes", seen.bytes), slog.Duration("took", took), slog.String("peer", r.RemoteAddr))
+}
+
+// sampled reports whether it is this request's turn to be logged.
+func (s *Server) sampled() bool {
+	n := s.live.Load().cfg.AccessLog
+	return n > 0 && s.requests.Add(1)%uint64(n) == 0
+}
+
+// knownMethod keeps inventions of callers out of the log.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// A seenWriter remembers what was answered.
+type seenWriter struct {
+	http.ResponseWriter
+	status int // 0 until there is one
+	bytes  int64
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *seenWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 { // those below announce another
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *seenWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
