@@ -13,8 +13,10 @@ func TestFilesEvaluateNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(text, []byte("/message_updates")) {
-			t.Errorf("%s does not poll: is it the client?", name)
+		for _, path := range []string{"/message_updates", "/longpoll"} {
+			if !bytes.Contains(text, []byte(path)) {
+				t.Errorf("%s does not poll %s: is it the client?", name, path)
+			}
 		}
 		for _, word := range []string{"eval(", "Function(", "innerHTML", "document.write"} {
 			if bytes.Contains(text, []byte(word)) {

@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 /** What the script may cost a page, gzipped. */
-const BUDGET = 3500;
+const BUDGET = 5000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
@@ -39,7 +39,7 @@ async function files() {
   ]);
 }
 
-/** All that is public is declared in one file, so its declarations stand alone. */
+/** All that is public is declared in two files; without what joins them, they are one that stands alone. */
 function declarations() {
   const temporary = mkdtempSync(join(tmpdir(), 'shaveet-'));
   try {
@@ -47,7 +47,8 @@ function declarations() {
     execFileSync(process.execPath, [tsc, '-p', root, '--declaration', '--emitDeclarationOnly', '--outDir', temporary], {
       stdio: 'inherit',
     });
-    return readFileSync(join(temporary, 'shaveet.d.ts'), 'utf8');
+    const [entry, types] = ['shaveet', 'types'].map((name) => readFileSync(join(temporary, `${name}.d.ts`), 'utf8'));
+    return entry.replace(/^import .*\n/m, '').replace(/^export type \* from .*\n/m, types);
   } finally {
     rmSync(temporary, { recursive: true });
   }

@@ -3,7 +3,7 @@
  * the shape is checked, and nothing is ever evaluated.
  */
 
-import type { Message } from './shaveet';
+import type { Message } from './types';
 
 /** News by channel, in the order of the answer. Channels without news are absent. */
 export type News = ReadonlyMap<string, readonly Message[]>;
@@ -74,6 +74,6 @@ function message(channelName: string, [id, payload_raw, client_id]: Row): Messag
   return { id, client_id, payload, payload_raw, channelName };
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }

@@ -1,32 +1,19 @@
-import { createEmitter } from './emitter';
+import { createConnection } from './connection';
+import { ANY, createEmitter } from './emitter';
 import type { Environment } from './environment';
-import { locate } from './locate';
+import { guard } from './guard';
+import { find } from './locate';
 import { createPoller } from './poller';
-import type { Message, Shaveet } from './shaveet';
+import type { Message, Page } from './types';
 import { byFetch, byScript } from './transports';
-
-/** Listeners for channels that have none. */
-const ANY = '*';
 
 /**
  * Joins the parts to what a page holds. The way of an answer: `poller` decides
  * when to ask, one of `transports` asks, `answer` makes sense of what came back,
  * `emitter` hands it to the page's listeners.
  */
-export function createClient(env: Environment): Shaveet {
-  /**
-   * A listener that throws disturbs no other, and not the loop. It is told on
-   * the console and not thrown again later: the original swallowed it, and a
-   * page may take what reaches window.onerror for its own end.
-   */
-  function call<T>(listener: (value: T) => void, value: T): void {
-    try {
-      listener(value);
-    } catch (error) {
-      env.report(error);
-    }
-  }
-
+export function createClient(env: Environment): Page {
+  const call = guard(env);
   const channels = createEmitter<readonly Message[]>();
   const gone = createEmitter<string>();
 
@@ -43,14 +30,13 @@ export function createClient(env: Environment): Shaveet {
     },
   });
 
-  const client: Shaveet = {
+  const client: Page = {
     base: undefined,
     jsonp: undefined,
 
     init(client_id, key) {
       if (client.base === undefined) {
-        const place = locate(env.scripts());
-        if (!place) throw new Error('Shaveet.base is not set, and no script from /static/shaveet.js is on the page');
+        const place = find(env.scripts(), 'Shaveet.base');
         client.base = place.base;
         if (client.jsonp === undefined) client.jsonp = place.jsonp;
       }
@@ -65,6 +51,7 @@ export function createClient(env: Environment): Shaveet {
     stopListening: (channel) => channels.off(channel),
     onGone: (listener) => gone.on(ANY, (id) => call(listener, id)),
     stop: () => poller.stop(),
+    connect: (options) => createConnection(env, options),
   };
   return client;
 }

@@ -1,4 +1,7 @@
-import type { Undo } from './shaveet';
+import type { Undo } from './types';
+
+/** The name for those that have no listeners of their own, and for what has no name. */
+export const ANY = '*';
 
 /** Gets a value, and a way to ask whether it is still wanted. */
 export type Listener<T> = (value: T, listening: () => boolean) => void;

@@ -12,14 +12,23 @@ export interface Environment {
   random(): number;
   /** False if the browser knows that it has no network. */
   online(): boolean;
-  /** Calls `task` whenever the network comes back. */
-  whenOnline(task: () => void): void;
+  /** Calls `task` whenever the network comes back; the result takes that back, as it does below. */
+  whenOnline(task: () => void): () => void;
+  /** Calls `task` when the page is left, be it for good or to be put away as it is. */
+  whenHidden(task: () => void): () => void;
+  /** Calls `task` when the page is back as it was. */
+  whenShown(task: () => void): () => void;
   /** Tells the developer what went wrong in a listener. */
   report(...what: unknown[]): void;
 
-  fetch(url: string, signal: AbortSignal): Promise<Response>;
+  /** By POST if there is a body. */
+  fetch(url: string, signal: AbortSignal, body?: string): Promise<Response>;
   /** Whether a fetch can be aborted here. */
   canAbort(): boolean;
+
+  /** What is kept for this tab, also when its page is loaded again. May throw. */
+  recall(key: string): string | null;
+  keep(key: string, text: string): void;
 
   /** Addresses of the script tags of the page, in order. */
   scripts(): string[];
@@ -50,11 +59,17 @@ export function browser(): Environment {
     now: () => Date.now(),
     random: () => Math.random(),
     online: () => navigator.onLine !== false,
-    whenOnline: (task) => addEventListener('online', task),
+    whenOnline: (task) => listen('online', task),
+    whenHidden: (task) => listen('pagehide', task),
+    whenShown: (task) => listen('pageshow', (event) => (event as PageTransitionEvent).persisted && task()),
     report: (...what) => console.error(...what),
 
-    fetch: (url, signal) => fetch(url, { signal }),
-    canAbort: () => typeof AbortController === 'function',
+    // A body that is a string is text/plain to the browser, which needs no preflight.
+    fetch: (url, signal, body) => fetch(url, body ? { signal, body, method: 'POST' } : { signal }),
+    canAbort: () => typeof AbortController === 'function' && typeof fetch === 'function',
+
+    recall: (key) => sessionStorage.getItem(key),
+    keep: (key, text) => sessionStorage.setItem(key, text),
 
     scripts() {
       const sources = Array.from(document.scripts, (script) => script.src);
@@ -84,4 +99,9 @@ export function browser(): Environment {
       return window as unknown as Record<string, unknown>;
     },
   };
+}
+
+function listen(name: string, task: (event: Event) => void): () => void {
+  addEventListener(name, task);
+  return () => removeEventListener(name, task);
 }

@@ -8,8 +8,8 @@
 
 import { createClient } from './client';
 import { browser } from './environment';
-import type { Shaveet } from './shaveet';
+import type { Page } from './types';
 
-const page = window as unknown as { Shaveet?: Partial<Shaveet> };
+const page = window as unknown as { Shaveet?: Partial<Page> };
 
 if (!page.Shaveet || !page.Shaveet.init) page.Shaveet = createClient(browser());

@@ -21,3 +21,10 @@ export function locate(scripts: readonly string[]): Place | undefined {
   }
   return undefined;
 }
+
+/** The same where it must be found, for lack of `setting`. */
+export function find(scripts: readonly string[], setting: string): Place {
+  const place = locate(scripts);
+  if (!place) throw new Error(`${setting} is not set, and no script from ${PATH} is on the page`);
+  return place;
+}

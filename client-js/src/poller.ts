@@ -9,7 +9,7 @@
 import type { Answer, News } from './answer';
 import { backoff, LONGEST } from './backoff';
 import type { Environment } from './environment';
-import type { Transport } from './transports';
+import { token, type Transport } from './transports';
 
 /** Every state knows how to leave it; `become` is the only way to another. */
 type State =
@@ -137,7 +137,7 @@ export function createPoller({ env, base, transport, onNews, onGone }: PollerOpt
 
   return {
     add(id, key) {
-      clients.set(id, `${encodeURIComponent(id)}_!!_${encodeURIComponent(key)}`);
+      clients.set(id, token(id, key));
       if (!watching) {
         watching = true;
         env.whenOnline(hurry);

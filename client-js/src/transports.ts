@@ -26,23 +26,33 @@ export const byFetch = (env: Environment): Transport => (url, sink) => {
   return () => abort.abort();
 };
 
-let polls = 0;
+/** Polls by JSONP. */
+export const byScript = (env: Environment): Transport => (url, sink) =>
+  jsonp(env, (name) => `${named(url, name)}&jsonp=1`, (value) => sink(read(value)));
+
+let names = 0;
+
+/** A name that nobody else on the page has, nor a copy of the page. */
+export const unique = (env: Environment) => `shaveet_${env.random().toString(36).slice(2)}_${++names}`;
 
 /**
- * Polls by JSONP: the answer is a script that calls a function of the page. A
- * script under way cannot be stopped, so the function stays until the script
- * has run or failed, and goes then in any case.
+ * Loads a script that calls a function of the page, and hands on what it is
+ * called with, or undefined. A script under way cannot be stopped, so the
+ * function stays until the script has run or failed, and goes then in any case.
  */
-export const byScript = (env: Environment): Transport => (url, sink) => {
-  const name = `shaveet_${env.random().toString(36).slice(2)}_${++polls}`;
-  let answer = failed();
+export function jsonp(env: Environment, url: (name: string) => string, ended: (value: unknown) => void): () => void {
+  const name = unique(env);
+  let answer: unknown;
   env.globals[name] = (value: unknown) => {
-    answer = read(value);
+    answer = value;
   };
-  return env.script(`${named(url, name)}&jsonp=1`, () => {
+  return env.script(url(name), () => {
     delete env.globals[name];
-    sink(answer);
+    ended(answer);
   });
-};
+}
+
+/** A client and its key, as an address has them. */
+export const token = (id: string, key: string) => `${encodeURIComponent(id)}_!!_${encodeURIComponent(key)}`;
 
 const named = (url: string, callback: string) => url.replace('callback=?', `callback=${callback}`);

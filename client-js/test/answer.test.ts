@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Answer, failed, read, readText } from '../src/answer';
-import type { Message } from '../src/shaveet';
+import type { Message } from '../src/types';
 
 const text = (body: string, ok = true, retryAfter: string | null = null) => readText(body, ok, retryAfter);
 

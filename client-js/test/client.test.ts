@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { createClient } from '../src/client';
-import type { Message, Shaveet } from '../src/shaveet';
+import type { Message, Page } from '../src/types';
 import { FakeBrowser, settled } from './fakes';
 
 let env: FakeBrowser;
-let shaveet: Shaveet;
+let shaveet: Page;
 
 beforeEach(() => {
   env = new FakeBrowser();

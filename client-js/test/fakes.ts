@@ -47,6 +47,7 @@ export class Fetch {
   constructor(
     readonly url: string,
     readonly signal: AbortSignal,
+    readonly body?: string,
   ) {
     this.response = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
     signal.addEventListener('abort', () => this.settle.reject(new Error('aborted')));
@@ -105,19 +106,25 @@ export class FakeBrowser implements Environment {
   isOnline = true;
   aborts = true;
   dice = 1;
-  private onlineTasks: (() => void)[] = [];
+  /** What is kept for the tab. Without it, whoever asks is in for an exception. */
+  storage: Map<string, string> | undefined = new Map();
+  private readonly listeners = { online: new Set<() => void>(), hidden: new Set<() => void>(), shown: new Set<() => void>() };
 
   later = (ms: number, task: () => void) => this.clock.later(ms, task);
   now = () => this.clock.now;
   random = () => this.dice;
   online = () => this.isOnline;
-  whenOnline = (task: () => void) => void this.onlineTasks.push(task);
+  whenOnline = (task: () => void) => this.when('online', task);
+  whenHidden = (task: () => void) => this.when('hidden', task);
+  whenShown = (task: () => void) => this.when('shown', task);
+  recall = (key: string) => this.storage!.get(key) ?? null;
+  keep = (key: string, text: string) => void this.storage!.set(key, text);
   report = (...what: unknown[]) => void this.reports.push(what);
   canAbort = () => this.aborts;
   scripts = () => this.sources;
 
-  fetch = (url: string, signal: AbortSignal) => {
-    const fetch = new Fetch(url, signal);
+  fetch = (url: string, signal: AbortSignal, body?: string) => {
+    const fetch = new Fetch(url, signal, body);
     this.fetches.push(fetch);
     return fetch.response;
   };
@@ -130,7 +137,22 @@ export class FakeBrowser implements Environment {
 
   comeOnline(): void {
     this.isOnline = true;
-    for (const task of this.onlineTasks) task();
+    this.happen('online');
+  }
+
+  /** Tells all that wait for it. */
+  happen(what: 'online' | 'hidden' | 'shown'): void {
+    for (const task of [...this.listeners[what]]) task();
+  }
+
+  /** How many wait for something to happen. */
+  get waiting(): number {
+    return Object.values(this.listeners).reduce((sum, tasks) => sum + tasks.size, 0);
+  }
+
+  private when(what: 'online' | 'hidden' | 'shown', task: () => void): () => void {
+    this.listeners[what].add(task);
+    return () => void this.listeners[what].delete(task);
   }
 
   /** The latest poll by fetch. */

@@ -11,8 +11,9 @@ export const SCRIPT = dist('shaveet.js');
 export const MODULE = dist('shaveet.mjs');
 
 /** Starts Chromium. The caller closes it. */
-export function launch() {
+export function launch(options = {}) {
   return chromium.launch({
+    ...options,
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: [
       '--no-sandbox',
