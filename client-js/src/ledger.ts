@@ -52,6 +52,15 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
       audience.gap({ channel, from: after, to, reason });
     const numbers = new Map<string, number[]>();
     const came = (name: string, id: number) => numbers.set(name, [...(numbers.get(name) || []), id]);
+    /** Channels with a hole that was told: it may reach beyond the last number that has come. */
+    const open = new Set<string>();
+
+    function lose(name: string): Known {
+      const of = channel(name);
+      delete of.id;
+      open.add(name);
+      return of;
+    }
 
     /** Keeps a number that a signal names, and reports whether it is new. */
     function note(name: string, id: number): unknown {
@@ -89,8 +98,7 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
           break;
         case 'gap': {
           const { channel: name, to, reason } = signal;
-          const of = channel(name);
-          delete of.id;
+          const of = lose(name);
           // The server tells it again as long as we have not come past it.
           if (!isPosition(to) || !after(to, of.told)) break;
           of.told = to;
@@ -102,7 +110,7 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
           break;
         case 'presence':
           // The lost ones had numbers.
-          if (signal.resync) delete channel(signal.channel).id;
+          if (signal.resync) lose(signal.channel);
           if (!signal.id || note(signal.channel, signal.id)) audience.presence(signal);
       }
     }
@@ -130,7 +138,8 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
       cursor = message.pos;
       audience.message(message);
     }
-    for (const [name, ids] of numbers) channel(name).id = ids[ids.length - 1]!;
+    // On a first visit nothing is told of what the server keeps no more.
+    for (const [name, ids] of numbers) if (from && !open.has(name)) channel(name).id = ids[ids.length - 1]!;
     if (batch.cursor && after(batch.cursor, cursor)) ({ cursor } = batch);
     return cursor !== before && batch.signals.length + messages.length > 0;
   }

@@ -61,7 +61,7 @@ const hole = (reason: string, from: string | undefined, to: string | undefined, 
 
 /** A ledger at position 10 that has had number 5 of channel c, of which it is a member since 1. */
 function running() {
-  begin();
+  begin(p(9));
   take(p(10), [channels({ c: [p(1), 0] })], message(10, 5));
 }
 
@@ -184,7 +184,19 @@ describe('numbers', () => {
     begin();
     expect(take(p(10), [channels({ c: [p(1), 0], d: [p(2), 0] })], message(10, 5))).toEqual(['c 5']);
     expect(take(p(12), [], message(12, 9, 'd'))).toEqual(['d 9']);
-    expect(take(p(14), [], message(14, 7))).toEqual([hole('ids', p(12), p(14)), 'c 7']);
+    // Of a lost notice between 5 and 7, before position 10, nobody has told.
+    expect(take(p(14), [], message(14, 7))).toEqual(['c 7']);
+    expect(take(p(16), [], message(16, 9))).toEqual([hole('ids', p(14), p(16)), 'c 9']);
+  });
+
+  test.each<[string, object]>([
+    ['a gap', gap(10, 20)],
+    ['lost notices', { type: 'presence', channel: 'c', resync: true, to: p(20) }],
+  ])('%s may reach beyond the last number that comes with it', (_, signal) => {
+    running();
+    take(p(25), [signal], message(11, 6));
+    expect(take(p(26), [], message(26, 9))).toEqual(['c 9']);
+    expect(take(p(28), [], message(28, 11))).toEqual([hole('ids', p(26), p(28)), 'c 11']);
   });
 
   test('of who begins now too', () => {
