@@ -38,6 +38,12 @@ type Options struct {
 	// the request's. It may be called by many goroutines at once.
 	Called func(ctx context.Context, method string, code int, took time.Duration)
 
+	// Reload, if not nil, is what the method reload calls: it reads the
+	// configuration again and returns the keys that have changed, and those
+	// that need a restart. Its error is shown to the caller. nil: there is no
+	// such method.
+	Reload func(ctx context.Context) (changed, restart []string, err error)
+
 	// Services are further methods beside the built-in ones, which are
 	// registered in the same way. See [Service].
 	Services []Service
@@ -81,6 +87,9 @@ func New(h *hub.Hub, opts Options) *API {
 	a.register(Service{Name: "Admin", Receiver: &admin{a.hub, a.opts}, Methods: adminMethods})
 	a.register(Service{Name: "Server", Receiver: &serverInfo{a}, Methods: serverMethods})
 	a.register(Service{Name: "System", Receiver: &system{a}, Methods: systemMethods})
+	if opts.Reload != nil {
+		a.register(Service{Name: "Reload", Receiver: &reloader{a.opts}, Methods: reloadMethods})
+	}
 	for _, s := range opts.Services {
 		a.register(s)
 	}

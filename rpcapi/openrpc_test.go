@@ -32,7 +32,10 @@ var reading = hub.Start{Session: "tab-1", Transport: "sse"} // alice does
 func onStage(t *testing.T) *API {
 	t.Helper()
 	h := newHub(t, hub.Limits{})
-	a := New(h, Options{Version: "1.0.0", Logger: quiet})
+	reload := func(context.Context) (changed, restart []string, err error) {
+		return []string{"log_level"}, []string{"listen"}, nil
+	}
+	a := New(h, Options{Version: "1.0.0", Logger: quiet, Reload: reload})
 	for _, body := range stage {
 		if answer := handle(a, body); answer != "" {
 			t.Fatalf("%s: %s", body, answer)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/rs/cors"
 
-	"github.com/shaveet/shaveet/rpcapi"
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 	"github.com/shaveet/shaveet/server/transport/original"
@@ -63,8 +62,8 @@ func (s *Server) Config() Config { return s.live.Load().cfg }
 
 // Reloaded says what a reload has done, by keys.
 type Reloaded struct {
-	Changed []string `json:"changed"` // have their new values
-	Restart []string `json:"restart"` // will have them after a restart
+	Changed []string // have their new values
+	Restart []string // will have them after a restart
 }
 
 // ErrNoReload is the error of Reload in a server that was not told how.
@@ -153,25 +152,3 @@ func (s *Server) setLevel(cfg Config) {
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
-
-// reloadMethods let the backend do what SIGHUP does.
-var reloadMethods = []rpcapi.Method{{
-	Name:    "reload",
-	Summary: "Reads the configuration again, and puts into force what can be changed while the server runs.",
-	Description: "The result names the keys that have changed, and those that have new values but need a restart. " +
-		"A configuration with anything wrong changes nothing: the error, of type invalid_configuration, says all that is wrong.",
-	Errors:   []int{rpcapi.CodeInternal},
-	Examples: []rpcapi.Example{{Name: "reload", Params: `{}`, Result: `{"changed": ["log_level"], "restart": ["listen"]}`}},
-}}
-
-// configService answers reloadMethods.
-type configService struct{ server *Server }
-
-// Reload is reload().
-func (c *configService) Reload(r *http.Request, _ *struct{}, reply *Reloaded) (err error) {
-	*reply, err = c.server.Reload(r.Context())
-	if err != nil {
-		return &rpcapi.Error{Code: rpcapi.CodeInternal, Type: "invalid_configuration", Message: oneLine(err)}
-	}
-	return nil
-}

@@ -116,7 +116,10 @@ func (s *Server) adminOptions(version string) rpcapi.Options {
 		},
 	}
 	if s.reload != nil {
-		opts.Services = []rpcapi.Service{{Name: "Config", Receiver: &configService{s}, Methods: reloadMethods}}
+		opts.Reload = func(ctx context.Context) (changed, restart []string, err error) {
+			done, err := s.Reload(ctx)
+			return done.Changed, done.Restart, err
+		}
 	}
 	return opts
 }
