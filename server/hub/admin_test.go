@@ -329,3 +329,18 @@ func TestLists(t *testing.T) {
 		}
 	})
 }
+
+// Who reads on for another client of the same name is told that it is on no
+// channel any more.
+func TestAnotherClientOfTheSameName(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	create(t, h, "a", "room")
+	at := publish(t, h, "room", "x").Position
+	if err := h.KillClient(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	b := attach(t, h, hub.Start{At: at}, create(t, h, "a")).Collect()
+	if len(b.Signals) != 1 || b.Signals[0].Type != hub.SignalChannels || len(b.Signals[0].Channels) != 0 {
+		t.Errorf("%+v; want that there are no channels", b)
+	}
+}

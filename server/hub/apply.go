@@ -30,7 +30,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 		}
 		h.remember(e.Retry, e.Messages...)
 	case OpCreate:
-		h.createClient(e.Client, e.Key)
+		h.createClient(e.Client, e.Key, seq)
 	case OpSubscribe:
 		h.eachPair(e, seq, h.join)
 	case OpUnsubscribe:
@@ -159,8 +159,10 @@ func (h fold) createChannel(name string, seq uint64) {
 	admin.mu.Unlock()
 }
 
-func (h fold) createClient(id, key string) {
-	c := &client{id: id}
+// createClient begins a client. It is on no channel, which whoever reads on
+// from an earlier position, for another one of this name, has to be told.
+func (h fold) createClient(id, key string, seq uint64) {
+	c := &client{id: id, changed: seq}
 	c.key.Store(&key)
 	h.clients.put(id, c)
 	h.begin(c)
