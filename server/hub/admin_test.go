@@ -1,8 +1,10 @@
 package hub_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,5 +344,122 @@ func TestAnotherClientOfTheSameName(t *testing.T) {
 	b := attach(t, h, hub.Start{At: at}, create(t, h, "a")).Collect()
 	if len(b.Signals) != 1 || b.Signals[0].Type != hub.SignalChannels || len(b.Signals[0].Channels) != 0 {
 		t.Errorf("%+v; want that there are no channels", b)
+	}
+}
+
+// A reader that waits is told at once.
+func TestDeletingWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{})
+		s := attach(t, h, hub.Start{Now: true}, create(t, h, "a", "room"))
+		time.AfterFunc(7*time.Second, func() { h.DeleteChannel(t.Context(), "room") })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		if b, err := s.Next(ctx); err != nil || len(b.Signals) != 1 || time.Since(began) != 7*time.Second {
+			t.Errorf("after %v: %+v, %v", time.Since(began), b, err)
+		}
+	})
+}
+
+// The key is looked at again in the step that attaches.
+func TestRotateBetweenTheKeyAndTheAttach(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	old := create(t, h, "a", "room")
+	h.SetStep(func() {
+		h.SetStep(nil)
+		if _, _, err := h.RotateKey(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := h.Attach(t.Context(), []hub.Credentials{old}, hub.Start{}); !errors.Is(err, hub.ErrBadCredentials) {
+		t.Errorf("the old key opens: %v", err)
+	}
+	if _, err := h.AttachPoll(t.Context(), []hub.Credentials{old}); !errors.Is(err, hub.ErrBadCredentials) {
+		t.Errorf("the old key opens for a poll: %v", err)
+	}
+	if s := h.Stats(); s.BadKeys != 2 || s.Sessions != 0 {
+		t.Errorf("%d wrong keys counted, %d sessions; want 2, 0", s.BadKeys, s.Sessions)
+	}
+}
+
+// What a client was on once, and who read for it, is not kept.
+func TestNothingIsKeptOfWhatIsOver(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	cr := create(t, h, "a")
+	for i := range 50 {
+		room := fmt.Sprint("room ", i)
+		create(t, h, fmt.Sprint("guest ", i), room)
+		subscribe(t, h, "a", room)
+		s := attach(t, h, hub.Start{}, cr)
+		if _, err := h.DeleteChannel(t.Context(), room); err != nil {
+			t.Fatal(err)
+		}
+		key, _, err := h.RotateKey(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cr.Key = key
+		s.Close()
+		for h.Deleted() > 0 { // until the dispatcher has been there
+			if err := h.Tidy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			runtime.Gosched()
+		}
+	}
+	if subs, members, revoked := h.Leftovers("a"); subs > 1 || members > 0 || revoked > 0 {
+		t.Errorf("%d memberships, %d members of deleted channels, %d readers are left", subs, members, revoked)
+	}
+}
+
+// Of two readers under one session id the one that came later stays, in
+// whatever order they get there.
+func TestTheNewerReaderTakesOver(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	cr := create(t, h, "a", "room")
+	var newer *hub.Session
+	h.SetStep(func() {
+		h.SetStep(nil)
+		newer = attach(t, h, hub.Start{Session: "tab"}, cr)
+	})
+	older := attach(t, h, hub.Start{Session: "tab"}, cr)
+	superseded := func(s *hub.Session) bool {
+		b := s.Collect()
+		return len(b.Signals) == 1 && b.Signals[0].Type == hub.SignalSuperseded
+	}
+	if !superseded(older) || superseded(newer) {
+		t.Error("the older must go, and the newer stay")
+	}
+}
+
+func TestConcurrentTakeOver(t *testing.T) {
+	h := newHub(t, hub.Limits{SessionsPerClient: 100})
+	cr := create(t, h, "a", "room")
+	for range 300 {
+		sessions := make(chan *hub.Session, 3)
+		for range cap(sessions) {
+			go func() {
+				s, err := h.Attach(t.Context(), []hub.Credentials{cr}, hub.Start{Session: "tab"})
+				if err != nil {
+					t.Error(err)
+				}
+				sessions <- s
+			}()
+		}
+		stay := 0
+		var all []*hub.Session
+		for range cap(sessions) {
+			all = append(all, <-sessions)
+		}
+		for _, s := range all {
+			if b := s.Collect(); len(b.Signals) == 0 || b.Signals[0].Type != hub.SignalSuperseded {
+				stay++
+			}
+			s.Close()
+		}
+		if stay != 1 {
+			t.Fatalf("%d of %d stay, want 1", stay, cap(sessions))
+		}
 	}
 }

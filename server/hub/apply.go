@@ -15,6 +15,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 		return 0
 	}
 	h.stamp.mono, h.stamp.wall = int64(e.Time.Sub(h.begun)), e.Time.UnixMilli()
+	held := h.bytes.Load()
 	seq := e.First
 	for _, name := range e.Creates {
 		h.createChannel(name, seq)
@@ -66,7 +67,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 		}
 	}
 	h.visible.Store(e.Last)
-	h.makeRoom()
+	h.makeRoom(h.bytes.Load() - held)
 	h.wakeReaders()
 	return id
 }
@@ -277,6 +278,9 @@ func (h fold) bury(id string) {
 	was, subs := c.state, c.subs
 	c.state, c.subs = dead, nil
 	for _, m := range subs {
+		if m.channel.gone() {
+			continue
+		}
 		m.channel.mu.Lock()
 		m.channel.absent--
 		h.mayGo(m.channel)

@@ -47,6 +47,17 @@ type channel struct {
 // one in name only.
 func (ch *channel) gone() bool { return ch.deleted.Load() != 0 }
 
+// memberCount returns how many live members ch has; a channel that does not
+// exist has none.
+func (ch *channel) memberCount() int {
+	if ch == nil {
+		return 0
+	}
+	ch.mu.RLock()
+	defer ch.mu.RUnlock()
+	return ch.size()
+}
+
 // size returns the number of members. ch.mu is held.
 func (ch *channel) size() int { return len(ch.members) - len(ch.holes) }
 
@@ -176,8 +187,9 @@ func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 	}
 }
 
-// empty drops all that a channel holds which is there no more.
-func (ch *channel) empty() {
+// empty drops all that a deleted channel holds, and reports whether that was
+// possible: not while its members have still to be told.
+func (ch *channel) empty() bool {
 	for _, r := range []*ring{&ch.messages, &ch.notices} {
 		for more := true; more; {
 			ch.mu.Lock()
@@ -190,6 +202,13 @@ func (ch *channel) empty() {
 			ch.mu.Unlock()
 		}
 	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.waiting.Load() || ch.walks > 0 {
+		return false
+	}
+	ch.members, ch.holes = nil, nil
+	return true
 }
 
 // evict drops r's oldest message. ch.mu is held.

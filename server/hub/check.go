@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -120,8 +121,8 @@ func (h fold) checkCreate(cmd *Command, top Result) (Result, error) {
 }
 
 func (h fold) roomForClient() error {
-	if h.nClients.Load() >= int64(h.limits().Clients) {
-		return limitReached("clients", h.limits().Clients)
+	if limit := h.limits().Clients; h.nClients.Load() >= int64(limit) {
+		return limitReached("clients", limit)
 	}
 	return nil
 }
@@ -265,7 +266,7 @@ func (h fold) mustCount(name string) bool {
 	}
 	ch.mu.RLock()
 	defer ch.mu.RUnlock()
-	return ch.uncounted
+	return ch.uncounted && ch.settings().Presence
 }
 
 // A draft collects what a command will do, so that it is checked as a whole
@@ -278,7 +279,7 @@ type draft struct {
 	seen    map[Pair]struct{}
 	named   map[string]struct{} // creates
 	added   map[string]int      // pairs by client
-	joining map[string]int      // pairs by channel
+	room    map[string]int      // members that channels with a limit still have room for
 }
 
 // create makes sure that the channel exists: if it must begin, there must be
@@ -291,11 +292,12 @@ func (d *draft) create(name string) error {
 	if len(d.creates) == 0 && name != AdminChannel && h.channels.get(AdminChannel) == nil {
 		d.begin(AdminChannel)
 	}
-	if h.nChannels.Load()+int64(len(d.creates)) >= int64(h.limits().Channels) {
-		return limitReached("channels", h.limits().Channels)
+	l := h.limits()
+	if h.nChannels.Load()+int64(len(d.creates)) >= int64(l.Channels) {
+		return limitReached("channels", l.Channels)
 	}
-	if h.bytes.Load() > h.limits().TotalBytes/8*7 {
-		return limitReached("total_bytes", int(h.limits().TotalBytes))
+	if h.bytes.Load() > l.TotalBytes/8*7 {
+		return limitReached("total_bytes", int(l.TotalBytes))
 	}
 	d.begin(name)
 	return nil
@@ -337,21 +339,55 @@ func (d *draft) subscribe(p Pair) error {
 		return nil
 	}
 	if d.added == nil {
-		d.added, d.joining = make(map[string]int), make(map[string]int)
+		d.added = make(map[string]int)
 	}
 	d.added[p.Client]++
 	if limit := h.limits().SubscriptionsPerClient; d.added[p.Client] > limit-c.subscriptions() {
 		return limitReached("subscriptions_per_client", limit)
 	}
-	d.joining[p.Channel]++
-	if limit := h.conf.Load().find(p.Channel).Members; limit > 0 && d.joining[p.Channel] > limit-h.memberCount(p.Channel) {
-		return limitReached("members", limit)
+	if err := d.roomForMember(p.Channel); err != nil {
+		return err
 	}
 	if err := d.create(p.Channel); err != nil {
 		return err
 	}
 	d.pairs = append(d.pairs, p)
 	return nil
+}
+
+// roomForMember takes up room for one more member of the channel.
+func (d *draft) roomForMember(name string) error {
+	c := d.hub.conf.Load()
+	if !c.capped {
+		return nil
+	}
+	room, known := d.room[name]
+	if !known {
+		room = d.hub.roomIn(name)
+	}
+	if room == 0 {
+		return limitReached("members", c.find(name).Members)
+	}
+	if d.room == nil {
+		d.room = make(map[string]int)
+	}
+	d.room[name] = room - 1
+	return nil
+}
+
+// roomIn returns how many members more the channel may have, should it exist.
+func (h *Hub) roomIn(name string) int {
+	ch := h.channels.get(name)
+	var set *settings
+	if ch != nil {
+		set = ch.settings()
+	} else {
+		set = h.conf.Load().find(name)
+	}
+	if set.Members == 0 {
+		return math.MaxInt
+	}
+	return max(0, set.Members-ch.memberCount())
 }
 
 func (d *draft) unsubscribe(c *client, p Pair) {

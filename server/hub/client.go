@@ -70,13 +70,6 @@ func (c *client) subLocked(ch *channel) *member {
 	return nil
 }
 
-// isOn reports whether c is a member of ch.
-func (c *client) isOn(ch *channel) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.subLocked(ch) != nil
-}
-
 // subscriptions returns how many channels c is on. c.mu or the log's lock is held.
 func (c *client) subscriptions() (n int) {
 	for _, m := range c.subs {
@@ -114,10 +107,13 @@ func (c *client) attach(r *reader, key string, limit int, now int64) (ok bool, e
 }
 
 // usurp has r take over from the sessions of c that have its session id, and
-// appends them to dst.
+// appends them to dst. Should a newer one have come already, it is r that goes.
 func (c *client) usurp(r *reader, dst []*reader) []*reader {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if slices.ContainsFunc(c.sessions, func(o *reader) bool { return o.replaces(r) }) {
+		dst = append(dst, r)
+	}
 	c.sessions = slices.DeleteFunc(c.sessions, func(o *reader) bool {
 		if r.replaces(o) {
 			dst = append(dst, o)

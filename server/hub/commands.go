@@ -55,8 +55,8 @@ func (h *Hub) Unsubscribe(ctx context.Context, pairs []Pair) (Position, error) {
 }
 
 func (h *Hub) checkPairs(pairs []Pair) error {
-	if len(pairs) > h.limits().PairsPerCall {
-		return h.refuse(limitReached("pairs_per_call", h.limits().PairsPerCall))
+	if limit := h.limits().PairsPerCall; len(pairs) > limit {
+		return h.refuse(limitReached("pairs_per_call", limit))
 	}
 	return nil
 }
@@ -97,10 +97,14 @@ func (h *Hub) append(ctx context.Context, cmd Command) (Result, error) {
 	return r, h.refuse(err)
 }
 
-// refuse counts an error that tells of a limit, and returns it.
+// refuse counts an error that tells of a limit or of a wrong key, and returns
+// it.
 func (h *Hub) refuse(err error) error {
-	if errors.Is(err, ErrLimitReached) || errors.Is(err, ErrTooLarge) {
+	switch {
+	case errors.Is(err, ErrLimitReached), errors.Is(err, ErrTooLarge):
 		h.totals.refused.Add(1)
+	case errors.Is(err, ErrBadCredentials):
+		h.totals.badKeys.Add(1)
 	}
 	return err
 }
@@ -140,17 +144,6 @@ func (h *Hub) ClientChannels(id string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// memberCount returns how many live members the channel has.
-func (h *Hub) memberCount(name string) int {
-	ch := h.channels.get(name)
-	if ch == nil {
-		return 0
-	}
-	ch.mu.RLock()
-	defer ch.mu.RUnlock()
-	return ch.size()
 }
 
 // RotateKey gives the client a new key. Its old one is void, and sessions that

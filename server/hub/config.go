@@ -38,13 +38,13 @@ type Limits struct {
 	PairsPerCall           int           `help:"(client, channel) pairs in one subscribe or unsubscribe"`
 	ChannelsPerCall        int           `help:"channels in one broadcast"`
 	ExcludePerMessage      int           `help:"clients excluded from one message"`
-	PublishIDs             int           `help:"publish ids remembered; when there are as many, publishes with an id are refused"`
+	PublishIDs             int           `help:"publish ids remembered, a broadcast's once for each channel; when there are as many, publishes with a new id are refused"`
 	PublishIDAge           time.Duration `help:"how long a publish id is remembered, and a retry under it is harmless"`
 	LetGoClients           int           `help:"clients let go that wait to be revived"`
 	LetGoAge               time.Duration `help:"how long a client let go waits to be revived"`
 
 	BatchMessages int `help:"messages in one batch"`
-	BatchBytes    int `help:"bytes of data in one batch; one message may be larger"`
+	BatchBytes    int `help:"bytes in one batch, each message charged its length + 256; one message may be larger"`
 }
 
 // DefaultLimits returns the limits a hub has when nothing else is said.
@@ -110,7 +110,7 @@ func orDefault[T comparable](field *T, value T) {
 }
 
 // Validate says all that is wrong with l, each limit named as configuration
-// names it. All but channel_messages must be more than 0.
+// names it. All must be more than 0, but for channel_messages, which may be 0.
 func (l Limits) Validate() error {
 	var faults []error
 	for name, n := range map[string]int64{
@@ -126,6 +126,14 @@ func (l Limits) Validate() error {
 		if n <= 0 {
 			faults = append(faults, fmt.Errorf("%s: must be more than 0", name))
 		}
+	}
+	for name, d := range map[string]time.Duration{"window": l.Window, "let_go_age": l.LetGoAge, "publish_id_age": l.PublishIDAge} {
+		if d <= 0 {
+			faults = append(faults, fmt.Errorf("%s: must be more than 0, as in \"25s\"", name))
+		}
+	}
+	if l.ChannelMessages < 0 {
+		faults = append(faults, errors.New("channel_messages: must not be negative"))
 	}
 	if l.MessageBytes+overhead > l.ChannelBytes {
 		faults = append(faults, fmt.Errorf("channel_bytes: must hold a message of message_bytes = %d and %d more", l.MessageBytes, overhead))

@@ -132,7 +132,7 @@ func (w *world) channel() string { return rapid.SampledFrom(channelNames).Draw(w
 
 // interrupt is called between the steps of reading.
 func (w *world) interrupt() {
-	if w.depth > 0 || w.ending {
+	if w.depth > 0 || w.ending || w.reader.connecting {
 		return
 	}
 	w.depth++

@@ -23,3 +23,24 @@ func (h *Hub) Slots(channel string) int {
 	defer ch.mu.Unlock()
 	return len(ch.members)
 }
+
+// Deleted returns how many deleted channels still hold something.
+func (h *Hub) Deleted() int {
+	h.idle.mu.Lock()
+	defer h.idle.mu.Unlock()
+	return len(h.idle.deleted)
+}
+
+// Leftovers returns how many memberships the client keeps, members their
+// deleted channels, and readers with a void key the client.
+func (h *Hub) Leftovers(client string) (subs, members, revoked int) {
+	c := h.clients.get(client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.subs {
+		if m.channel.gone() {
+			members += len(m.channel.members)
+		}
+	}
+	return len(c.subs), members, len(c.revoked)
+}

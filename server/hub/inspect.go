@@ -20,7 +20,7 @@ type HistoryQuery struct {
 type History struct {
 	Messages []*Message
 	Position Position // the log's top when it was read: what is missing comes later
-	LastID   uint64   // the channel's last id then, notices counted
+	LastID   uint64   // the channel's last id then, or a moment later; notices counted
 	More     bool     // others were left out because of the limit
 	Lost     *Lost    // what was asked for and is kept no more
 	Reset    bool     // Since is of another life of the log, and was not heeded
@@ -53,12 +53,13 @@ func (h *Hub) History(q HistoryQuery) (History, error) {
 	if since > 0 && r.evicted > since {
 		a.Lost = &Lost{From: h.position(since), To: h.position(r.evicted), Reason: r.reason}
 	}
-	for i := range r.n {
+	first, end := r.after(since), r.after(top)
+	for i := range end - first {
+		m := r.at(first + i)
 		if q.Reverse {
-			i = r.n - 1 - i
+			m = r.at(end - 1 - i)
 		}
-		m := r.at(i)
-		if m.Seq <= since || m.Seq > top || m.late(now) {
+		if m.late(now) {
 			continue
 		}
 		if a.More = len(a.Messages) == q.Limit; a.More {
@@ -111,7 +112,9 @@ func (h *Hub) Presence(q PresenceQuery) (Presence, error) {
 		}
 	})
 	members, more := first.take()
-	p := Presence{Count: h.memberCount(q.Channel), More: more}
+	// Who leaves and comes back during the walk may be met twice.
+	members = slices.CompactFunc(members, func(a, b *member) bool { return a.client.id == b.client.id })
+	p := Presence{Count: ch.memberCount(), More: more}
 	for _, m := range members {
 		p.Members = append(p.Members, m.describe())
 	}
@@ -213,11 +216,6 @@ type firsts[T any] struct {
 	found []named[T]
 	last  string // what comes after it is not among them
 	full  bool   // last is set
-}
-
-type named[T any] struct {
-	name  string
-	value T
 }
 
 func (f *firsts[T]) add(name string, v T) {

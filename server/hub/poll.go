@@ -36,6 +36,7 @@ func (h *Hub) AttachPoll(ctx context.Context, creds []Credentials) (*Poll, error
 	// One order for all, so that of two polls for the same clients one gets
 	// all of them.
 	slices.SortFunc(r.clients, func(a, b *client) int { return strings.Compare(a.id, b.id) })
+	r.poll = true
 	return &Poll{reader: r}, nil
 }
 
@@ -62,14 +63,8 @@ func (p *Poll) Done(taken bool) {
 		return
 	}
 	p.leased = false
-	for _, c := range p.clients {
-		c.mu.Lock()
-		if taken {
-			c.given = max(c.given, p.end)
-		}
-		c.mu.Unlock()
-	}
 	if taken {
+		p.taken()
 		p.hub.totals.batches.Add(1)
 		p.hub.totals.delivered.Add(uint64(p.handed))
 	}
@@ -92,41 +87,56 @@ func (p *Poll) take() ([]*Message, error) {
 	if !p.lease() {
 		return nil, nil
 	}
-	top := p.hub.visible.Load()
+	for {
+		top := p.hub.visible.Load()
+		if !p.readMemberships() {
+			p.release(p.clients, true)
+			return nil, ErrGone
+		}
+		batch, cut := p.gather(top, nil)
+		if len(batch) == 0 {
+			p.release(p.clients, false)
+			return nil, nil
+		}
+		p.end = top
+		if cut {
+			p.end = batch[len(batch)-1].Seq
+		}
+		batch = p.withhold(batch, nil)
+		p.handed = len(batch)
+		if len(batch) > 0 {
+			p.leased = true
+			return batch, nil
+		}
+		p.taken() // what is not for these clients is over without an answer
+	}
+}
+
+// readMemberships makes the sources of what the clients are members of, and
+// reports whether all of them may still read.
+func (p *Poll) readMemberships() (open bool) {
 	p.sources = p.sources[:0]
-	gone := false
+	open = true
 	for _, c := range p.clients {
 		c.mu.Lock()
-		gone = gone || !c.openTo(p.reader)
+		open = open && c.openTo(p.reader)
 		for _, m := range c.subs {
 			if !m.channel.gone() {
-				p.source(m.channel, max(c.given, m.since))
+				p.source(m, max(c.given, m.since))
 			}
 		}
 		c.mu.Unlock()
 	}
-	if gone {
-		p.release(p.clients, true)
-		return nil, ErrGone
+	return open
+}
+
+// taken moves the clients to the end of the answer.
+func (p *Poll) taken() {
+	for _, c := range p.clients {
+		c.mu.Lock()
+		c.given = max(c.given, p.end)
+		c.mu.Unlock()
 	}
-	batch, cut := p.gather(top, nil)
-	p.end = top
-	if cut {
-		p.end = batch[len(batch)-1].Seq
-	}
-	any := len(batch) > 0
-	batch = p.withhold(batch, nil)
-	p.leased, p.handed = true, len(batch)
-	if len(batch) > 0 {
-		return batch, nil
-	}
-	if !any {
-		p.leased = false
-		p.release(p.clients, false)
-		return nil, nil
-	}
-	p.Done(true) // what is not for these clients is over without an answer
-	return p.take()
 }
 
 // lease takes the lease of all clients, or of none.

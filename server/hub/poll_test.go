@@ -151,7 +151,7 @@ func (p *pages) notTaken(pg *page) (events []*event) {
 // withheld reports whether e is not for any of the page's clients.
 func (p *pages) withheld(pg *page, e *event) bool {
 	return e.late() || !slices.ContainsFunc(pg.ids, func(id string) bool {
-		return e.owed[p.world.model.clients[id].life] && !slices.Contains(e.exclude, id)
+		return e.owed[p.world.model.clients[id].life] && e.seq > p.given[id] && !slices.Contains(e.exclude, id)
 	})
 }
 

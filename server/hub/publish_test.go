@@ -244,3 +244,136 @@ func TestTimeToLive(t *testing.T) {
 		}
 	})
 }
+
+// Who reads for several clients does not hear for one what only another one,
+// who was not there yet, could have heard.
+func TestExcludeAndALaterMember(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	a, b := create(t, h, "a", "room"), create(t, h, "b")
+	p := publication("room", "secret")
+	p.Exclude = []string{"a"}
+	if _, err := h.Publish(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	subscribe(t, h, "b", "room")
+	want(t, "a session", said(attach(t, h, hub.Start{}, a, b).Collect().Messages), nil)
+	poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer poll.Close()
+	got, err := poll.Next(t.Context())
+	want(t, fmt.Sprint("a poll ", err), said(got), nil)
+}
+
+// The caller's list stays as it is, and what the hub keeps of it is charged.
+func TestExcludeIsCopiedAndCharged(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	p := publication("room", "x")
+	publish(t, h, "room", "x")
+	before := h.Stats().Bytes
+	if _, err := h.Publish(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	plain := h.Stats().Bytes - before
+	p.Exclude = []string{"zoe", "alice"}
+	if _, err := h.Publish(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Exclude[0] != "zoe" {
+		t.Error("the caller's list has been put in order")
+	}
+	if got, want := h.Stats().Bytes-before-plain, plain+int64(len("zoealice")+2*16); got != want {
+		t.Errorf("charged %d, want %d", got, want)
+	}
+}
+
+// A broadcast takes as much room among the publish ids as it has channels.
+func TestPublishIDsOfBroadcasts(t *testing.T) {
+	h := newHub(t, hub.Limits{PublishIDs: 5})
+	p := publication("", "x")
+	p.PublishID = "1"
+	if _, err := h.Broadcast(t.Context(), []string{"a", "b", "c"}, p); err != nil || h.Stats().PublishIDs != 3 {
+		t.Fatalf("%d places, %v", h.Stats().PublishIDs, err)
+	}
+	p.PublishID = "2"
+	if _, err := h.Broadcast(t.Context(), []string{"a", "b", "c"}, p); !isLimit(err, "publish_ids") {
+		t.Errorf("no room for three: %v", err)
+	}
+	if _, err := h.Broadcast(t.Context(), []string{"a", "b"}, p); err != nil {
+		t.Errorf("room for two: %v", err)
+	}
+}
+
+// Counts tell what was handed over, once.
+func TestCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{ChannelMessages: 2, Clients: 2})
+		a, b := create(t, h, "a", "room"), create(t, h, "b", "room")
+		at := h.Position()
+		s := attach(t, h, hub.Start{At: at}, a, b)
+		for range 3 {
+			publish(t, h, "room", "x")
+		}
+		s.Collect()
+		s.Commit()
+		key, _, err := h.RotateKey(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Collect() // gone
+		s.Commit()
+		if st := h.Stats(); st.Delivered != 2 || st.Gaps != 1 || st.Batches != 2 || st.Resets != 0 {
+			t.Errorf("%+v", st)
+		}
+		foreign := attach(t, h, hub.Start{At: hub.Position{Epoch: at.Epoch + 1, Seq: 1}}, b)
+		foreign.Collect()
+		foreign.Commit()
+		if st := h.Stats(); st.Resets != 1 {
+			t.Errorf("%d resets", st.Resets)
+		}
+
+		before := h.Stats()
+		p := publication("room", "x")
+		p.Exclude = []string{"a"}
+		if _, err := h.Publish(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{{ID: "a", Key: key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := poll.Next(t.Context()); len(got) == 0 {
+			t.Fatal("nothing of what was before")
+		}
+		poll.Done(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := h.Publish(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := poll.Next(ctx); len(got) != 0 {
+			t.Fatalf("%d messages for others", len(got))
+		}
+		if st := h.Stats(); st.Batches != before.Batches+1 || st.Delivered <= before.Delivered {
+			t.Errorf("%+v", st)
+		}
+		poll.Close()
+
+		s.Close()
+		foreign.Close()
+		time.Sleep(2 * time.Minute)
+		if n, _, err := h.Expire(t.Context(), idle, 10); n != 2 {
+			t.Fatalf("%d let go, %v", n, err)
+		}
+		create(t, h, "c")
+		create(t, h, "d")
+		before = h.Stats()
+		if _, err := h.Attach(t.Context(), []hub.Credentials{b}, hub.Start{}); !isLimit(err, "clients") {
+			t.Fatal(err)
+		}
+		if st := h.Stats(); st.Refused != before.Refused+1 {
+			t.Errorf("%d refused, want 1", st.Refused-before.Refused)
+		}
+	})
+}

@@ -21,9 +21,10 @@ type Digest [16]byte
 // publishIDs remembers what was published under ids. It is written and read in
 // the step that numbers an entry, so that of two retries at once one is first.
 type publishIDs struct {
-	mu    sync.Mutex // guards all; no other lock is taken under it
-	seen  map[publishID]*earlier
-	queue []*earlier // the oldest first
+	mu     sync.Mutex // guards all; no other lock is taken under it
+	seen   map[publishID]*earlier
+	queue  []*earlier // the oldest first
+	places int        // of all: what it costs to remember them
 }
 
 type publishID struct{ scope, id string }
@@ -55,6 +56,7 @@ func (p *publishIDs) expireLocked(before int64, max int) (more bool) {
 		if p.seen[e.id] == e {
 			delete(p.seen, e.id)
 		}
+		p.places -= len(e.to)
 		p.queue[0] = nil
 		p.queue = p.queue[1:]
 	}
@@ -64,13 +66,14 @@ func (p *publishIDs) expireLocked(before int64, max int) (more bool) {
 func (p *publishIDs) len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.queue)
+	return p.places
 }
 
-// check answers a publish whose id has been used since before, with an error
-// if that was for something else. When the table is full the publish is
-// refused: to forget an id early would make its retry a second message.
-func (p *publishIDs) check(key *PublishKey, before int64, limit int) (to []Published, err error) {
+// check answers a publish to so many places whose id has been used since
+// before, with an error if that was for something else. When the table is full
+// the publish is refused: to forget an id early would make its retry a second
+// message.
+func (p *publishIDs) check(key *PublishKey, places int, before int64, limit int) (to []Published, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Whoever adds one makes room for two, so the table does not stay full.
@@ -81,7 +84,7 @@ func (p *publishIDs) check(key *PublishKey, before int64, limit int) (to []Publi
 		return e.to, nil
 	case e != nil && e.at >= before:
 		return nil, &Error{Kind: Conflict, Name: key.ID, Text: "the publish id has been used for another message"}
-	case len(p.queue) >= limit:
+	case p.places+places > limit:
 		return nil, limitReached("publish_ids", limit)
 	}
 	return nil, nil
@@ -92,6 +95,7 @@ func (p *publishIDs) add(e *earlier) {
 	defer p.mu.Unlock()
 	p.seen[e.id] = e
 	p.queue = append(p.queue, e)
+	p.places += len(e.to)
 }
 
 // checkRetry turns a publish that has been made before into nothing, and
@@ -101,7 +105,7 @@ func (h fold) checkRetry(cmd *Command) (to []Published, err error) {
 		return nil, nil
 	}
 	l := h.limits()
-	to, err = h.retries.check(cmd.Retry, h.now()-int64(l.PublishIDAge), l.PublishIDs)
+	to, err = h.retries.check(cmd.Retry, max(1, len(cmd.Messages)), h.now()-int64(l.PublishIDAge), l.PublishIDs)
 	if to != nil {
 		*cmd = Command{}
 		h.totals.repeated.Add(1)

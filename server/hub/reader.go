@@ -15,12 +15,14 @@ type Credentials struct{ ID, Key string }
 type reader struct {
 	hub     *Hub
 	clients []*client
+	number  uint64        // of two readers, the one that came later has the higher one
 	sources []source      // scratch of gather
 	batch   []*Message    // scratch of gather
 	news    chan struct{} // holds a token when notify was called
 	notify  func()        // told once when something becomes pending
 	pending atomic.Bool   // notify has been called since the last look
 	session string        // the session id, "" if it has none
+	poll    bool          // it is a page's of 2010
 	usurped atomic.Bool   // a newer session of the same id has taken over
 	closed  bool
 
@@ -44,7 +46,9 @@ func (r *reader) signal() {
 }
 
 // replaces reports whether r is the newer self of o.
-func (r *reader) replaces(o *reader) bool { return r.session != "" && r.session == o.session && r != o }
+func (r *reader) replaces(o *reader) bool {
+	return r.session != "" && r.session == o.session && r.number > o.number
+}
 
 // await waits until r is woken or ctx ends.
 func (r *reader) await(ctx context.Context) error {
@@ -75,18 +79,19 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 		}
 	}
 	if !right {
-		h.totals.badKeys.Add(1)
-		return nil, ErrBadCredentials
+		return nil, h.refuse(ErrBadCredentials)
 	}
-	r := &reader{hub: h, clients: clients, session: start.Session, notify: start.Ready, transport: start.Transport, began: time.Now()}
+	r := &reader{hub: h, number: h.totals.readers.Add(1), clients: clients, session: start.Session,
+		notify: start.Ready, transport: start.Transport, began: time.Now()}
 	if r.notify == nil {
 		r.news = make(chan struct{}, 1)
 		r.notify = r.signal
 	}
+	h.yield()
 	for i, c := range clients {
 		if err := h.attach(ctx, c, keys[i], r); err != nil {
 			r.detach(clients[:i])
-			return nil, h.refuse(err)
+			return nil, err
 		}
 	}
 	h.sessions.Add(1)
@@ -116,10 +121,10 @@ func (h *Hub) attach(ctx context.Context, c *client, key string, r *reader) erro
 	for range 3 {
 		ok, err := c.attach(r, key, h.limits().SessionsPerClient, h.now())
 		if ok || err != nil {
-			return err
+			return h.refuse(err)
 		}
 		if c.stateNow() == dead {
-			return ErrBadCredentials
+			return h.refuse(ErrBadCredentials)
 		}
 		if _, err := h.append(ctx, Command{Op: OpRevive, Client: c.id, Key: key}); err != nil {
 			return err
@@ -145,24 +150,28 @@ func (r *reader) close() {
 	r.hub.sessions.Add(-1)
 }
 
-// A source is a channel and where to read it from.
+// A source is a channel, where to read it from, and the membership by which.
 type source struct {
 	channel *channel
 	from    uint64
+	member  *member
 }
 
-// source adds a channel to the sources. Where several clients of one reader
-// are members, the one that starts lowest counts.
-func (r *reader) source(ch *channel, from uint64) {
+// source adds m's channel to the sources. Where several clients of one reader
+// are members, the lowest start and the oldest membership count.
+func (r *reader) source(m *member, from uint64) {
 	if len(r.clients) > 1 {
 		for i := range r.sources {
-			if s := &r.sources[i]; s.channel == ch {
+			if s := &r.sources[i]; s.channel == m.channel {
 				s.from = min(s.from, from)
+				if m.since < s.member.since {
+					s.member = m
+				}
 				return
 			}
 		}
 	}
-	r.sources = append(r.sources, source{ch, from})
+	r.sources = append(r.sources, source{m.channel, from, m})
 }
 
 // gather reads what the sources hold up to seq top, merged by seq and cut at
@@ -239,9 +248,18 @@ func (r *reader) excluded(m *Message) bool {
 		return false
 	}
 	for _, c := range r.clients {
-		if _, found := slices.BinarySearch(m.Terms.Exclude, c.id); !found && (len(r.clients) == 1 || c.isOn(m.channel)) {
+		if _, found := slices.BinarySearch(m.Terms.Exclude, c.id); !found && (len(r.clients) == 1 || r.owes(c, m)) {
 			return false
 		}
 	}
 	return true
+}
+
+// owes reports whether r owes m to c: c was a member already when it was said,
+// and, of a poll, has not taken it yet.
+func (r *reader) owes(c *client, m *Message) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	member := c.subLocked(m.channel)
+	return member != nil && m.Seq > member.since && !(r.poll && m.Seq <= c.given)
 }

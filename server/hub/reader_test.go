@@ -21,6 +21,7 @@ type reader struct {
 	object             *modelClient // the client the session is attached to
 	at                 hub.Position // what it would show as its cursor
 	gone               bool         // its client does not exist
+	connecting         bool         // nothing else happens while it attaches
 	revoked, dismissed bool         // its session must hear that it is
 
 	// What it knows, of this epoch and this life of its client.
@@ -83,6 +84,8 @@ func (r *reader) connect() bool {
 	w := r.world
 	c := w.model.clients[r.client]
 	start := hub.Start{At: r.at}
+	r.connecting = true
+	defer func() { r.connecting = false }()
 	s, err := w.hub.Attach(context.Background(), []hub.Credentials{{ID: r.client, Key: w.keys[r.client]}}, start)
 	if c == nil {
 		if !errors.Is(err, hub.ErrBadCredentials) {

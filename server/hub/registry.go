@@ -2,6 +2,7 @@ package hub
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 )
 
@@ -53,15 +54,24 @@ func (r *registry[T]) delete(name string) {
 	delete(s.m, name)
 }
 
-// each calls f with everything there is, in no order; f must be quick and not
-// use the registry.
+// each calls f with everything there is, in no order and without a lock.
 func (r *registry[T]) each(f func(name string, v *T)) {
+	var part []named[*T]
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.RLock()
+		part = slices.Grow(part[:0], len(s.m))
 		for name, v := range s.m {
-			f(name, v)
+			part = append(part, named[*T]{name, v})
 		}
 		s.mu.RUnlock()
+		for _, n := range part {
+			f(n.name, n.value)
+		}
 	}
+}
+
+type named[T any] struct {
+	name  string
+	value T
 }

@@ -51,9 +51,14 @@ func (r *ring) pop(why Reason) *Message {
 	return m
 }
 
+// after returns where the first message beyond seq stands; r.n if there is none.
+func (r *ring) after(seq uint64) int {
+	return sort.Search(r.n, func(i int) bool { return r.at(i).Seq > seq })
+}
+
 // between appends to dst the messages with from < seq <= to, limit at most.
 func (r *ring) between(dst []*Message, from, to uint64, limit int) []*Message {
-	first := sort.Search(r.n, func(i int) bool { return r.at(i).Seq > from })
+	first := r.after(from)
 	for i := first; i < r.n && i-first < limit; i++ {
 		m := r.at(i)
 		if m.Seq > to {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 // ChannelSettings are what channels may differ in. A number that is 0 means
 // what the hub's limits say for all channels.
 type ChannelSettings struct {
-	Window        time.Duration `help:"how long a message is kept; what is kept already stays as long as it was going to"`
+	Window        time.Duration `help:"how long a message is kept; a shorter one holds for older messages when the first newer one goes"`
 	Messages      int           `help:"messages kept"`
 	Bytes         int           `help:"bytes kept, each message charged its length + 256"`
 	Members       int           `help:"members at most; 0: as many as there are clients"`
@@ -74,8 +75,9 @@ func (r ChannelRule) faults(l Limits) (faults []string) {
 // conf is what can be changed while the hub runs. It is replaced as a whole.
 type conf struct {
 	limits   Limits
-	rules    []ChannelRule
-	settings []settings // for each rule, and last for channels without one
+	rules    []ChannelRule // the one that counts first
+	settings []settings    // for each rule, and last for channels without one
+	capped   bool          // there is a rule that limits members
 }
 
 // settings are a channel's, with the hub's limits in the place of zeros.
@@ -85,6 +87,10 @@ type settings struct {
 }
 
 func newConf(l Limits, rules []ChannelRule) *conf {
+	rules = slices.Clone(rules)
+	slices.SortFunc(rules, func(a, b ChannelRule) int {
+		return cmp.Or(plain(b.Pattern)-plain(a.Pattern), strings.Compare(a.Pattern, b.Pattern))
+	})
 	c := &conf{limits: l, rules: rules}
 	for _, r := range append(rules[:len(rules):len(rules)], ChannelRule{ChannelSettings: DefaultChannelSettings()}) {
 		s := r.ChannelSettings
@@ -93,19 +99,19 @@ func newConf(l Limits, rules []ChannelRule) *conf {
 		s.Bytes = cmp.Or(s.Bytes, l.ChannelBytes)
 		s.NoticeMembers = cmp.Or(s.NoticeMembers, l.NoticeMembers)
 		c.settings = append(c.settings, settings{s, c})
+		c.capped = c.capped || s.Members > 0
 	}
 	return c
 }
 
 // find returns the settings for the channel of this name.
 func (c *conf) find(name string) *settings {
-	best, most := len(c.rules), -1
 	for i, r := range c.rules {
-		if n := plain(r.Pattern); Match(r.Pattern, name) && (n > most || n == most && r.Pattern < c.rules[best].Pattern) {
-			best, most = i, n
+		if Match(r.Pattern, name) {
+			return &c.settings[i]
 		}
 	}
-	return &c.settings[best]
+	return &c.settings[len(c.rules)]
 }
 
 // settings returns what holds for ch now.
@@ -125,8 +131,10 @@ func (h *Hub) limits() *Limits { return &h.conf.Load().limits }
 func (h *Hub) Limits() Limits { return *h.limits() }
 
 // Configure replaces the limits and the channel rules; zero limits mean their
-// defaults. What is over a smaller limit already stays until it goes by
-// itself. With an error, which says all that is wrong, nothing has changed.
+// defaults. What is over a smaller limit goes bit by bit: clients, channels and
+// memberships when they end by themselves, messages with the next ones of their
+// channel, or of the hub. With an error, which says all that is wrong, nothing
+// has changed.
 func (h *Hub) Configure(l Limits, rules []ChannelRule) error {
 	l = l.withDefaults()
 	if err := errors.Join(l.Validate(), CheckChannelRules(rules, l)); err != nil {

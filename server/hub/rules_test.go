@@ -264,3 +264,58 @@ func TestMembersAtMost(t *testing.T) {
 		t.Errorf("in the place of one who left: %v", err)
 	}
 }
+
+// Of patterns with as many plain characters the first by name counts, in
+// whatever order they are given.
+func TestRulesOfTheSameLength(t *testing.T) {
+	a := rule("a*c", func(s *hub.ChannelSettings) { s.Messages = 2 })
+	b := rule("ab*", func(s *hub.ChannelSettings) { s.Messages = 3 })
+	for _, rules := range [][]hub.ChannelRule{{a, b}, {b, a}} {
+		h := newHub(t, hub.Limits{})
+		configure(t, h, hub.Limits{}, rules...)
+		for range 9 {
+			publish(t, h, "abc", "x")
+		}
+		if got := keeps(t, h, "abc"); got != 2 {
+			t.Errorf("keeps %d, want 2", got)
+		}
+	}
+}
+
+func TestValidateNamesEverything(t *testing.T) {
+	for name, l := range map[string]hub.Limits{
+		"window": {Window: -1}, "let_go_age": {LetGoAge: -1}, "publish_id_age": {PublishIDAge: -1},
+		"channel_messages": {ChannelMessages: -1}, "publish_ids": {PublishIDs: -1},
+	} {
+		h := newHub(t, hub.Limits{})
+		if err := h.Configure(l, nil); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A smaller total goes into force bit by bit, and not with one publish.
+func TestSmallerTotal(t *testing.T) {
+	l := hub.Limits{TotalBytes: 20 << 20, ChannelBytes: 20 << 20, MessageBytes: 1000}
+	h := newHub(t, l)
+	for range 20_000 {
+		publish(t, h, "room", "x")
+	}
+	l.TotalBytes, l.ChannelBytes = 1<<20, 1<<20
+	before := h.Stats()
+	if err := h.Configure(l, []hub.ChannelRule{rule("other", func(s *hub.ChannelSettings) {})}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Subscribe(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	create(t, h, "a")
+	if gone := before.Messages - h.Stats().Messages; gone < 100 || gone > 1000 {
+		t.Errorf("%d messages went with one entry", gone)
+	}
+	for h.EvictAged(100) {
+	}
+	if got := h.Stats().Bytes; got > l.TotalBytes || got < l.TotalBytes/2 {
+		t.Errorf("%d bytes are kept, want almost %d", got, l.TotalBytes)
+	}
+}

@@ -35,6 +35,7 @@ type Session struct {
 	announced []*client // clients the last batch called gone
 	handed    int       // messages in the last batch
 	gaps      int       // gaps in it
+	resets    int       // resets in it
 	told      bool      // the last batch said that the session ends
 	ended     bool      // and has been handed over
 }
@@ -77,8 +78,8 @@ func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Se
 // Close ends the session. It may be called again.
 func (s *Session) Close() { s.close() }
 
-// Ended reports whether the session has nobody left to read for, or has been
-// taken over: the last batch that was committed said so.
+// Ended reports whether the session has nobody left to read for, has been taken
+// over or disconnected: the last batch that was committed said so.
 func (s *Session) Ended() bool { return len(s.clients) == 0 || s.ended }
 
 // Next returns what is pending, waiting for it if need be. When ctx ends
@@ -106,7 +107,9 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 func (s *Session) Collect() Batch {
 	h := s.hub
 	s.pending.Store(false)
-	switch s.told = true; {
+	s.handed, s.gaps, s.resets = 0, 0, 0
+	s.told = true
+	switch {
 	case s.usurped.Load():
 		return s.lastBatch(SignalSuperseded)
 	case s.dismissed.Load():
@@ -123,7 +126,6 @@ func (s *Session) Collect() Batch {
 	}
 	h.yield()
 	var cut bool
-	s.gaps = 0
 	b.Messages, cut = s.gather(top, func(src source) { s.lost(src, &b) })
 	if cut {
 		top = b.Messages[len(b.Messages)-1].Seq
@@ -190,7 +192,6 @@ func (s *Session) readMemberships(b *Batch) {
 	s.sources = s.sources[:0]
 	s.announced = s.announced[:0]
 	changed := s.introduce
-	var members []*member
 	for _, c := range s.clients {
 		c.mu.Lock()
 		if !c.openTo(s.reader) {
@@ -202,33 +203,28 @@ func (s *Session) readMemberships(b *Batch) {
 				changed = changed || at > s.cursor
 				continue
 			}
-			s.source(m.channel, max(s.cursor, m.since))
-		}
-		if changed || len(s.clients) > 1 {
-			members = append(members, c.subs...)
+			s.source(m, max(s.cursor, m.since))
 		}
 		c.mu.Unlock()
 	}
+	if len(s.announced) > 0 {
+		return // that is all they will be told
+	}
 	if s.reset {
+		s.resets++
 		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: s.hub.position(0)})
 	}
 	if changed {
 		// Of the same look: what is not named here has no messages below.
-		b.Signals = append(b.Signals, Signal{Type: SignalChannels, Channels: s.memberships(members)})
+		b.Signals = append(b.Signals, Signal{Type: SignalChannels, Channels: s.memberships()})
 	}
 }
 
-// memberships says where each channel begins for the session; where several of
-// its clients are members of one, the oldest membership counts.
-func (s *Session) memberships(members []*member) map[string]Membership {
-	all := make(map[string]Membership, len(members))
-	for _, m := range members {
-		if m.channel.gone() {
-			continue
-		}
-		if old, ok := all[m.channel.name]; !ok || m.since < old.Since.Seq {
-			all[m.channel.name] = Membership{s.hub.position(m.since), m.sinceID}
-		}
+// memberships says where each channel begins for the session.
+func (s *Session) memberships() map[string]Membership {
+	all := make(map[string]Membership, len(s.sources))
+	for _, src := range s.sources {
+		all[src.channel.name] = Membership{s.hub.position(src.member.since), src.member.sinceID}
 	}
 	return all
 }
@@ -239,9 +235,7 @@ func (s *Session) count() {
 	t.batches.Add(1)
 	t.delivered.Add(uint64(s.handed))
 	t.gaps.Add(uint64(s.gaps))
-	if s.reset {
-		t.resets.Add(1)
-	}
+	t.resets.Add(uint64(s.resets))
 }
 
 // lost tells what the source's channel no longer has, or tells only as a
@@ -249,7 +243,7 @@ func (s *Session) count() {
 // the reader would not have come to it yet. The channel's lock is held.
 func (s *Session) lost(src source, b *Batch) {
 	ch := src.channel
-	if ch.counted > src.from {
+	if ch.counted > src.from && ch.settings().Presence {
 		b.Signals = append(b.Signals, Signal{Type: SignalCount, Channel: ch.name, Count: ch.size()})
 	}
 	if s.fresh {

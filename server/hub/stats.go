@@ -10,7 +10,7 @@ type Stats struct {
 	Sessions     int    // readers attached
 	Messages     int    // messages and notices kept
 	Bytes        int64  // charged for them and their encodings
-	PublishIDs   int    // publish ids remembered
+	PublishIDs   int    // publish ids remembered, a broadcast's once for each channel
 	TopSeq       uint64 // the log's highest seq
 
 	Published uint64                   // messages published, each copy of a broadcast counted
@@ -30,7 +30,7 @@ type Stats struct {
 // totals are the counts since the hub began.
 type totals struct {
 	published, repeated, delivered, batches, attached, badKeys,
-	gaps, resets, letGo, revived, refused atomic.Uint64
+	gaps, resets, letGo, revived, refused, readers atomic.Uint64
 	evicted [ReasonMemory + 1]atomic.Uint64
 }
 

@@ -69,26 +69,48 @@ func (i *idleChannels) putBack(op Op, names []string) {
 // none are not kept; messages evict others.
 func (h *Hub) full(n int) bool { return h.bytes.Load()+int64(n) > h.limits().TotalBytes }
 
-// makeRoom evicts the oldest messages of all while the hub holds too much. The
+// roomStep is how many messages are evicted to make room, at least, with one
+// entry of the log.
+const roomStep = 128
+
+// makeRoom evicts the oldest messages of all while the hub holds too much: as
+// many as have to go for what has come with the last entry, and some more. The
 // log's lock is held.
-func (h *Hub) makeRoom() {
-	for h.bytes.Load() > h.limits().TotalBytes {
-		m := h.ages.front()
-		if m == nil || m.Seq >= h.visible.Load() {
+func (h *Hub) makeRoom(came int64) {
+	before := h.bytes.Load()
+	for n := 0; n < roomStep || before-h.bytes.Load() < 2*came; n++ {
+		if !h.evictOldest() {
 			return
 		}
-		m.channel.evictThrough(m, ReasonMemory)
 	}
 }
 
-// EvictAged drops messages that have become older than their window, at most max
-// of them, and reports whether there are more.
+// evictOldest drops the oldest message of all if the hub holds too much, and
+// reports whether it has. The newest one stays.
+func (h *Hub) evictOldest() bool {
+	if h.bytes.Load() <= h.limits().TotalBytes {
+		return false
+	}
+	m := h.ages.front()
+	if m == nil || m.Seq >= h.visible.Load() {
+		return false
+	}
+	m.channel.evictThrough(m, ReasonMemory)
+	return true
+}
+
+// EvictAged drops messages that have become older than their window, and the
+// oldest if the hub holds more than it may since that has become less; at most
+// max of them. It reports whether there are more.
 func (h *Hub) EvictAged(max int) (more bool) {
 	now := h.now()
 	for range max {
 		m := h.ages.aged(now)
-		if m == nil {
+		if m == nil && !h.evictOldest() {
 			return false
+		}
+		if m == nil {
+			continue
 		}
 		m.channel.evictThrough(m, ReasonAge)
 	}
@@ -173,7 +195,9 @@ func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int,
 // once a second, by one goroutine.
 func (h *Hub) Tidy(ctx context.Context) error {
 	for _, ch := range h.idle.takeDeleted() {
-		ch.empty()
+		if !ch.empty() {
+			h.idle.addDeleted(ch)
+		}
 	}
 	l := h.limits()
 	for h.retries.expire(h.now()-int64(l.PublishIDAge), expireStep) {
