@@ -39,9 +39,8 @@ func (s *Server) newLive(cfg Config) *live {
 			Drain:        s.drain,
 		}),
 		longpoll: longpoll.New(s.hub, longpoll.Options{
-			Settings: func() longpoll.Settings {
-				return longpoll.Settings{Timeout: cfg.PollTimeout, Retry: cfg.RetryTime}
-			},
+			Timeout:      cfg.PollTimeout,
+			Retry:        cfg.RetryTime,
 			WriteTimeout: cfg.WriteTimeout,
 			MaxClients:   cfg.MaxPollClients,
 			MaxBody:      cfg.MaxHelloBytes,

@@ -17,8 +17,7 @@ import (
 
 func TestHeldForItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		settings := longpoll.DefaultSettings()
-		p := newPlace(t, longpoll.Options{Settings: func() longpoll.Settings { return settings }}, hub.Limits{})
+		p := newPlace(t, longpoll.Options{}, hub.Limits{})
 		p.client("a", "ch")
 		held := func(wait string, want time.Duration) {
 			t.Helper()
@@ -37,7 +36,8 @@ func TestHeldForItsTime(t *testing.T) {
 		held("&wait=3000", 3*time.Second)
 		held("&wait=25001", 25*time.Second)
 		held("&wait=100000000000000000000", 25*time.Second)
-		settings.Timeout = time.Minute // as a reload does
+		p = newPlace(t, longpoll.Options{Timeout: time.Minute}, hub.Limits{})
+		p.client("a", "ch")
 		held("", time.Minute)
 		held("&wait=25001", 25001*time.Millisecond)
 	})
@@ -230,6 +230,26 @@ func TestConcurrentDrain(t *testing.T) {
 			body := p.get(p.query("a")).Body.String()
 			if message := <-said; !strings.Contains(body, message) {
 				t.Fatalf("got %s without %s", body, message)
+			}
+		})
+	}
+}
+
+// TestConcurrentDrainAndDisconnect: the reader is told once to come back.
+func TestConcurrentDrainAndDisconnect(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			drain, end := context.WithCancel(t.Context())
+			p := newPlace(t, longpoll.Options{Drain: drain}, hub.Limits{})
+			p.client("a", "ch")
+			go func() {
+				time.Sleep(time.Second)
+				_, err := p.hub.Disconnect(t.Context(), "a", "")
+				p.must(err)
+				end()
+			}()
+			if body := p.get(p.query("a")).Body.String(); strings.Count(body, "drain") != 1 {
+				t.Fatalf("got %s", body)
 			}
 		})
 	}

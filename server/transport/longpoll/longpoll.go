@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,22 +18,14 @@ import (
 	"github.com/shaveet/shaveet/server/transport"
 )
 
-// Settings are what may change while a [Handler] is in use.
-type Settings struct {
-	Timeout time.Duration // how long a poll is held at most
-	Retry   time.Duration // who is sent away comes again after once to twice this
-}
-
-// DefaultSettings returns what a handler does that was told nothing.
-func DefaultSettings() Settings { return Settings{Timeout: 25 * time.Second, Retry: 2 * time.Second} }
-
 // Options are what a [Handler] can be told. Zero fields mean the defaults.
 type Options struct {
-	Settings     func() Settings // asked by every poll; default [DefaultSettings]
-	WriteTimeout time.Duration   // how long an answer may take to be written; default 10 s
-	MaxClients   int             // clients in one poll; default 16
-	MaxBody      int64           // bytes of a POST's body; default 64 KiB
-	Logger       *slog.Logger    // default slog.Default()
+	Timeout      time.Duration // how long a poll is held at most; default 25 s
+	Retry        time.Duration // who is sent away comes again after once to twice this; default 2 s
+	WriteTimeout time.Duration // how long an answer may take to be written; default 10 s
+	MaxClients   int           // clients in one poll; default 16
+	MaxBody      int64         // bytes of a POST's body; default 64 KiB
+	Logger       *slog.Logger  // default slog.Default()
 
 	// Jitter spreads the times after which readers come again; default
 	// [transport.Jitter].
@@ -44,8 +37,11 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Settings == nil {
-		o.Settings = DefaultSettings
+	if o.Timeout == 0 {
+		o.Timeout = 25 * time.Second
+	}
+	if o.Retry == 0 {
+		o.Retry = 2 * time.Second
 	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
@@ -77,15 +73,9 @@ type Handler struct {
 // New returns a handler that reads from h.
 func New(h *hub.Hub, opts Options) *Handler { return &Handler{h, opts.withDefaults()} }
 
-// Why a poll is answered before it has something to say.
-var (
-	errTimeout = errors.New("poll time is up")
-	errDrain   = errors.New("server is going away")
-)
-
 // ServeHTTP answers one poll.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p := poll{Handler: h, w: w, r: r, settings: h.opts.Settings()}
+	p := poll{Handler: h, w: w, r: r}
 	hello, err := p.read()
 	if err != nil {
 		// What is left of a body would be taken for the next request.
@@ -132,7 +122,6 @@ type poll struct {
 	*Handler
 	w        http.ResponseWriter
 	r        *http.Request
-	settings Settings
 	callback string // that the answer calls, "" if it is plain JSON
 }
 
@@ -164,25 +153,30 @@ func invalid(message string) error {
 // await waits for news, but not longer than the reader wants and a poll may
 // take.
 func (p *poll) await(s *hub.Session, wait time.Duration) hub.Batch {
-	if wait == transport.NoWait || wait > p.settings.Timeout {
-		wait = p.settings.Timeout
+	if wait == transport.NoWait || wait > p.opts.Timeout {
+		wait = p.opts.Timeout
 	}
 	// The request has come whole. Were the deadline for that to pass while it
 	// is held, net/http would take it for the peer hanging up.
 	http.NewResponseController(p.w).SetReadDeadline(time.Time{})
 
-	ctx, cancel := context.WithCancelCause(p.r.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(p.opts.Drain, func() { cancel(errDrain) })()
-	timer := time.AfterFunc(wait, func() { cancel(errTimeout) })
-	defer timer.Stop()
+	ctx, end := transport.Hold(p.r.Context(), wait, p.opts.Drain)
+	defer end()
 	b, _ := s.Next(ctx)
-	if p.opts.Drain.Err() != nil {
-		p.w.Header().Set("Connection", "close")
-		b = s.Collect() // something may have come in the same instant
+	if p.opts.Drain.Err() == nil {
+		return b
+	}
+	p.w.Header().Set("Connection", "close")
+	b = s.Collect() // something may have come in the same instant
+	if !slices.ContainsFunc(b.Signals, endsSession) {
 		b.Signals = append(b.Signals, hub.Signal{Type: hub.SignalDrain})
 	}
 	return b
+}
+
+// endsSession reports whether s is told by the session itself to who has to go.
+func endsSession(s hub.Signal) bool {
+	return s.Type == hub.SignalDrain || s.Type == hub.SignalSuperseded
 }
 
 // tell answers with a batch.
@@ -208,24 +202,20 @@ func (p *poll) refuse(err error) {
 	p.answer(refusal.Status, append(body, refusal.Body()...))
 }
 
-func (p *poll) retry() time.Duration { return p.opts.Jitter(p.settings.Retry) }
+func (p *poll) retry() time.Duration { return p.opts.Jitter(p.opts.Retry) }
 
 // answer sends the body, of which the call is still open if there is one, and
 // does not wait for a reader that takes none of it. It returns when the kernel
 // has all.
 func (p *poll) answer(status int, body []byte) error {
-	rc := http.NewResponseController(p.w)
-	// Not every writer has deadlines; net/http's connections do.
-	if err := rc.SetWriteDeadline(time.Now().Add(p.opts.WriteTimeout)); err == nil {
-		defer rc.SetWriteDeadline(time.Time{})
-	}
-	if p.callback == "" {
-		transport.JSON(p.w, status, body)
-	} else {
+	return transport.Whole(p.w, p.opts.WriteTimeout, func() {
+		if p.callback == "" {
+			transport.JSON(p.w, status, body)
+			return
+		}
 		body = closeCall(body)
 		transport.ScriptHeader(p.w)
 		p.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		p.w.Write(body) // status 200: browsers run no script with another
-	}
-	return rc.Flush()
+	})
 }

@@ -57,12 +57,6 @@ type Handler struct {
 // New returns a handler that reads from h.
 func New(h *hub.Hub, opts Options) *Handler { return &Handler{h, opts.withDefaults()} }
 
-// Why a poll is answered before it has something to say.
-var (
-	errTimeout = errors.New("poll time is up")
-	errDrain   = errors.New("server is going away")
-)
-
 // ServeHTTP answers one poll. HEAD is answered as if there were nothing to
 // say, at once; it consumes nothing.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +82,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer poll.Close()
 
 	messages, err := h.await(r, poll)
-	if errors.Is(err, errDrain) {
+	if errors.Is(err, transport.ErrDrain) {
 		w.Header().Set("Connection", "close")
 	}
 	if r.Context().Err() != nil {
@@ -102,26 +96,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // await waits for messages, but not longer than a poll may take.
 func (h *Handler) await(r *http.Request, poll *hub.Poll) ([]*hub.Message, error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(h.opts.Drain, func() { cancel(errDrain) })()
-	timer := time.AfterFunc(h.opts.Timeout, func() { cancel(errTimeout) })
-	defer timer.Stop()
+	ctx, end := transport.Hold(r.Context(), h.opts.Timeout, h.opts.Drain)
+	defer end()
 	return poll.Next(ctx)
 }
 
 // write sends the whole answer and returns when the kernel has it.
-func (h *Handler) write(w http.ResponseWriter, body []byte) error {
-	rc := http.NewResponseController(w)
-	// Not every writer has deadlines; net/http's connections do.
-	if err := rc.SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)); err == nil {
-		defer rc.SetWriteDeadline(time.Time{})
-	}
-	answerHeader(w, len(body))
-	if _, err := w.Write(body); err != nil {
-		return err
-	}
-	return rc.Flush()
+func (h *Handler) write(w http.ResponseWriter, body []byte) (err error) {
+	flushed := transport.Whole(w, h.opts.WriteTimeout, func() {
+		answerHeader(w, len(body))
+		_, err = w.Write(body)
+	})
+	return errors.Join(err, flushed)
 }
 
 func answerHeader(w http.ResponseWriter, length int) {
