@@ -22,13 +22,15 @@ type Options struct {
 	Interval time.Duration // between two looks for idle clients; default 10 s
 	IdleTime time.Duration // a client without a session is let go after this; default 25 s
 	MinAge   time.Duration // but not before it is this old; default 60 s
-	Swept    func(Sweep)   // told of every sweep that let go of somebody; may be nil
+	Swept    func(Sweep)   // told of every sweep when it ends; may be nil
 }
 
-// A Sweep says what one look for idle clients did.
+// A Sweep says what one sweep did. There is one a second, of which some look
+// for idle clients, and those after a pause for nothing at all.
 type Sweep struct {
 	LetGo int           // clients
 	Took  time.Duration // wall time
+	Err   error         // why it ended early, if it did
 }
 
 // tick is how often messages are aged and empty channels dropped.
@@ -89,7 +91,11 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		if due {
 			swept = now
 		}
-		if err := s.sweep(ctx, now, due); err != nil && !errors.Is(err, hub.ErrUnavailable) {
+		var sweep Sweep
+		sweep.LetGo, sweep.Err = s.sweep(ctx, now, due)
+		sweep.Took = time.Since(now)
+		s.opts.Swept(sweep)
+		if err := sweep.Err; err != nil && !errors.Is(err, hub.ErrUnavailable) {
 			return err
 		}
 		// A long sweep is our own doing, not a pause.
@@ -97,37 +103,32 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Sweeper) sweep(ctx context.Context, now time.Time, clients bool) error {
+func (s *Sweeper) sweep(ctx context.Context, now time.Time, clients bool) (letGo int, err error) {
 	if now.Before(s.spared) {
-		return nil
+		return 0, nil
 	}
 	for s.hub.EvictAged(step) {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if clients {
-		if err := s.expire(ctx, now); err != nil {
-			return err
+		if letGo, err = s.expire(ctx); err != nil {
+			return letGo, err
 		}
 	}
-	return s.hub.Tidy(ctx)
+	return letGo, s.hub.Tidy(ctx)
 }
 
-func (s *Sweeper) expire(ctx context.Context, now time.Time) error {
-	var sweep Sweep
+func (s *Sweeper) expire(ctx context.Context) (letGo int, err error) {
 	idle := hub.Idle{After: s.opts.IdleTime, MinAge: s.opts.MinAge}
 	for more := true; more; {
-		n, again, err := s.hub.Expire(ctx, idle, step)
-		sweep.LetGo += n
+		var n int
+		n, more, err = s.hub.Expire(ctx, idle, step)
+		letGo += n
 		if err != nil {
-			return err
+			return letGo, err
 		}
-		more = again
 	}
-	if sweep.LetGo > 0 {
-		sweep.Took = time.Since(now)
-		s.opts.Swept(sweep)
-	}
-	return nil
+	return letGo, nil
 }

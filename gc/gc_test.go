@@ -129,7 +129,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestSweepsUntilNobodyIsLeft, and tells once how many there were.
+// TestSweepsUntilNobodyIsLeft, and tells once how many there were, and of each
+// second in which there was nothing to do.
 func TestSweepsUntilNobodyIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{begun: time.Now()}
@@ -145,11 +146,66 @@ func TestSweepsUntilNobodyIsLeft(t *testing.T) {
 		start(t, h, gc.Options{Swept: func(s gc.Sweep) { sweeps = append(sweeps, s) }})
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
-		if want := []gc.Sweep{{LetGo: 2500, Took: 3 * time.Millisecond}}; !slices.Equal(sweeps, want) {
+		want := make([]gc.Sweep, 25)
+		want[9] = gc.Sweep{LetGo: 2500, Took: 3 * time.Millisecond}
+		want[19] = gc.Sweep{Took: time.Millisecond}
+		if !slices.Equal(sweeps, want) {
 			t.Errorf("told %+v, want %+v", sweeps, want)
 		}
 		if len(h.evicted) != 27 {
 			t.Errorf("messages were aged %d times, want 27: three times in the first second", len(h.evicted))
+		}
+	})
+}
+
+// TestSweepsThatFail are told with what they did and why they ended, and those
+// after them know nothing of it.
+func TestSweepsThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHub{begun: time.Now()}
+		h.expire = func() (int, bool, error) {
+			time.Sleep(time.Millisecond)
+			if len(h.expired) == 1 {
+				return 7, true, nil
+			}
+			return 0, false, hub.ErrUnavailable
+		}
+		h.tidy = func() error {
+			if len(h.tidied) == 3 {
+				return hub.ErrUnavailable
+			}
+			return nil
+		}
+		var sweeps []gc.Sweep
+		start(t, h, gc.Options{Swept: func(s gc.Sweep) { sweeps = append(sweeps, s) }})
+		time.Sleep(12*time.Second + 1)
+		synctest.Wait()
+		want := make([]gc.Sweep, 12)
+		want[2] = gc.Sweep{Err: hub.ErrUnavailable}
+		want[9] = gc.Sweep{LetGo: 7, Took: 2 * time.Millisecond, Err: hub.ErrUnavailable}
+		if !slices.Equal(sweeps, want) {
+			t.Errorf("told %+v, want %+v", sweeps, want)
+		}
+	})
+}
+
+// TestSparingIsTold: who watches the sweeper does not take it for stuck while
+// it lets everybody come back.
+func TestSparingIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHub{begun: time.Now()}
+		var told []time.Time
+		ctx := start(t, h, gc.Options{IdleTime: 10 * time.Minute, Swept: func(s gc.Sweep) {
+			if s != (gc.Sweep{}) {
+				t.Errorf("told %+v", s)
+			}
+			told = append(told, time.Now())
+		}})
+		ctx.pause.Store(int64(time.Minute))
+		time.Sleep(time.Minute + 100*time.Second + time.Second/2)
+		synctest.Wait()
+		if len(told) < 100 || len(h.tidied) > 1 {
+			t.Errorf("told of %d sweeps, of which %d tidied", len(told), len(h.tidied))
 		}
 	})
 }

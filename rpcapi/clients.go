@@ -49,7 +49,7 @@ var clientMethods = []Method{
 
 type (
 	listParams = struct {
-		Pattern string `param:"pattern,optional" min:"0" max:"1024" help:"names that match: * stands for any characters, \\ makes the next one plain"`
+		Pattern string `param:"pattern,optional" min:"0" max:"256" help:"names that match: * stands for any characters, \\ makes the next one plain"`
 		After   string `param:"after,optional" help:"names that come after this one: next of the page before"`
 		Limit   int    `param:"limit,optional" min:"1" max:"1000" default:"100" help:"how many at most"`
 	}

@@ -102,7 +102,8 @@ func refuse(w http.ResponseWriter, status int, sentence string) {
 }
 
 // refuseAndClose is refuse for a body that has not been read to its end: what
-// remains of it must not be taken for the next request.
+// remains of it is not worth reading, and nobody need agree with us about where
+// the next request would begin.
 func refuseAndClose(w http.ResponseWriter, status int, sentence string) {
 	w.Header().Set("Connection", "close")
 	refuse(w, status, sentence)

@@ -220,7 +220,8 @@ func TestLists(t *testing.T) {
 			}
 		}
 		b.refuses(CodeInvalidParams, "limit: must be a whole number from 1 to 1000", method, `{"limit":1001}`)
-		b.refuses(CodeInvalidParams, "pattern: must have 0 to 1024 bytes", method, `{"pattern":"`+strings.Repeat("*", 1025)+`"}`)
+		b.refuses(CodeInvalidParams, "pattern: must have 0 to 256 bytes", method, `{"pattern":"`+strings.Repeat("*", 257)+`"}`)
+		b.do(method, `{"pattern":"`+strings.Repeat("*", 256)+`"}`)
 		b.refuses(CodeInvalidParams, "after: must be a string", method, `{"after":5}`)
 	}
 	b.do("publish", `{"channel":"a","data":"1234"}`)

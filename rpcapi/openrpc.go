@@ -168,7 +168,9 @@ func (a *API) object(m *method) methodObject {
 		o.Errors = append(o.Errors, ref{"#/components/errors/" + types[code]})
 	}
 	for _, e := range m.Examples {
-		o.Examples = append(o.Examples, a.pairing(m, e))
+		if p, ok := a.pairing(m, e); ok {
+			o.Examples = append(o.Examples, p)
+		}
 	}
 	return o
 }
@@ -196,29 +198,41 @@ func (m *method) codes() []int {
 	return append(codes, CodeInternal)
 }
 
-// pairing puts e's parameters in their order.
-func (a *API) pairing(m *method, e Example) examplePairing {
+// pairing puts e's parameters in their order. It is not ok without a result.
+func (a *API) pairing(m *method, e Example) (p examplePairing, ok bool) {
+	result, ok := a.exampleResult(m, e)
+	if !ok {
+		return p, false
+	}
 	var given map[string]json.RawMessage
 	_ = json.Unmarshal([]byte(e.Params), &given) // it was checked
-	p := examplePairing{Name: e.Name, Params: []exampleValue{}, Result: exampleValue{"result", a.exampleResult(m, e)}}
+	p = examplePairing{Name: e.Name, Params: []exampleValue{}, Result: exampleValue{"result", result}}
 	for i := range m.params {
 		if value, ok := given[m.params[i].name]; ok {
 			p.Params = append(p.Params, exampleValue{m.params[i].name, value})
 		}
 	}
-	return p
+	return p, true
 }
 
-func (a *API) exampleResult(m *method, e Example) json.RawMessage {
+// exampleResult is what e says, or else what the method answers now, if it does.
+func (a *API) exampleResult(m *method, e Example) (result json.RawMessage, ok bool) {
 	switch {
 	case m.Void:
-		return json.RawMessage("null")
+		return json.RawMessage("null"), true
 	case e.Result != "":
-		return json.RawMessage(e.Result)
+		return json.RawMessage(e.Result), true
 	}
-	c := call{v2: true, method: m.Name}
+	c := call{v2: true, method: m.Name, params: params{named: true}}
+	s := again([]byte(e.Params))
+	s.peek()
+	_ = s.object(func(quoted []byte) *Error { return c.params.add(s, quoted) })
 	a.run(newCarriage(context.Background()), &c)
-	return c.result
+	if c.err != nil {
+		a.log.Error("the document is written without an example that fails", "method", m.Name, "example", e.Name, "error", c.err)
+		return nil, false
+	}
+	return c.result, true
 }
 
 // discoverMethod is the name that the OpenRPC specification has for asking for

@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/netip"
 	"os/exec"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
 )
@@ -229,13 +232,21 @@ func TestOpenRPCIsTheSameEveryTime(t *testing.T) {
 	}
 }
 
-// counting answers count.
+// counting answers count and subtract.
 type counting struct{}
 
 func (counting) Count(_ *http.Request, p *struct {
 	From int `param:"from,optional" min:"-5" max:"5" default:"1" help:"where to begin"`
 }, reply *int) error {
 	*reply = p.From
+	return nil
+}
+
+func (counting) Subtract(_ *http.Request, p *struct {
+	From int `param:"from" help:"the larger one"`
+	What int `param:"what" help:"the smaller one"`
+}, reply *int) error {
+	*reply = p.From - p.What
 	return nil
 }
 
@@ -261,6 +272,125 @@ func TestOpenRPCHasServices(t *testing.T) {
 		if got := handle(a, `{"method":"count","params":`+params+`}`); !strings.Contains(got, want) {
 			t.Errorf("count%s: %s", params, got)
 		}
+	}
+}
+
+// An example without a result is called with its parameters, and left out if
+// there is none.
+func TestOpenRPCRunsExamples(t *testing.T) {
+	a := New(newHub(t, hub.Limits{}), Options{Logger: quiet, Services: []Service{{Name: "Counting", Receiver: counting{}, Methods: []Method{{
+		Name: "count", Examples: []Example{{"three", ` {"from": 3}`, ""}, {"as usual", `{}`, ""}, {"too much", `{"from": 6}`, ""}},
+	}, {
+		Name: "subtract", Examples: []Example{{"five", `{"what": 2, "from": 7}`, ""}},
+	}}}}})
+	var got []string
+	for _, m := range parseDocument(t, a.OpenRPC()).Methods {
+		for _, e := range m.Examples {
+			if m.Name == "count" || m.Name == "subtract" {
+				got = append(got, named(e)+" "+string(e.Result.Value))
+			}
+		}
+	}
+	if want := []string{`{"from": 3} 3`, `{} 1`, `{"from": 7, "what": 2} 5`}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+type (
+	// Tree has itself inside, in every way that there is.
+	Tree struct {
+		Name     string
+		Parent   *Tree           `json:"parent"`
+		Children []Tree          `json:",omitempty" help:"below it"`
+		ByName   map[string]Tree `json:"by_name,omitzero"`
+		Both     [2]Grove
+	}
+	Grove struct{ Trees []Tree }
+
+	// Reply has all that encoding/json treats in its own way.
+	Reply struct {
+		Embedded
+		*AlsoEmbedded
+		Named  `json:"named"`
+		Absent `json:"-"`
+		Number `json:",string"`
+
+		Bytes   []byte
+		Blob    blob
+		Array   [4]byte
+		Raw     json.RawMessage
+		At      time.Time
+		Took    time.Duration
+		Address netip.Addr
+		Quoted  int `json:"quoted,omitempty,string"`
+		Over    string
+		Any     any
+		Tree    Tree `json:"tree"`
+		Left    int  `json:"-"`
+		hidden  int
+	}
+	Embedded     struct{ First, Over int }
+	AlsoEmbedded struct {
+		Second int `json:"second"`
+	}
+	Named  struct{ Third int }
+	Absent struct{ Fourth int }
+	Number int
+	blob   []byte
+)
+
+// replying answers reply.
+type replying struct{}
+
+func (replying) Reply(_ *http.Request, _ *noParams, reply *Reply) error {
+	*reply = Reply{AlsoEmbedded: &AlsoEmbedded{}, hidden: 1, Bytes: []byte("x"), Blob: blob("x"), Raw: json.RawMessage("[1]"), Any: 1}
+	reply.Tree = Tree{Name: "a", Parent: &Tree{}, Children: []Tree{{Name: "b"}}}
+	for _, all := range []*[]Tree{&reply.Tree.Both[0].Trees, &reply.Tree.Both[1].Trees} {
+		*all = []Tree{}
+	}
+	reply.Quoted = 7
+	return nil
+}
+
+// The document says what encoding/json does with a reply, whatever is in it.
+func TestOpenRPCOfAnyReply(t *testing.T) {
+	a := New(newHub(t, hub.Limits{}), Options{Logger: quiet, Services: []Service{{Name: "Replying", Receiver: replying{}, Methods: []Method{{Name: "reply"}}}}})
+	doc := a.OpenRPC()
+	result := resultOf(t, a, "reply", `{}`)
+	describes(t, doc, []reply{{"reply", result}})
+
+	var s struct {
+		Properties map[string]struct{ Type string }
+		Required   []string
+	}
+	for _, m := range parseDocument(t, doc).Methods {
+		if m.Name == "reply" {
+			if err := json.Unmarshal(m.Result.Schema, &s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := make(map[string]string)
+	for name, p := range s.Properties {
+		got[name] = p.Type
+	}
+	want := map[string]string{
+		"First": "integer", "second": "integer", "named": "object", "Number": "string",
+		"Bytes": "string", "Blob": "string", "Array": "array", "Raw": "", "At": "string", "Took": "integer", "Address": "string",
+		"quoted": "string", "Over": "string", "Any": "", "tree": "object",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("members %v, want %v", got, want)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(result, &members); err != nil || !slices.Equal(slices.Sorted(maps.Keys(members)), slices.Sorted(maps.Keys(want))) {
+		t.Errorf("the reply has %v: %v", slices.Sorted(maps.Keys(members)), err)
+	}
+	if len(s.Required) != len(want)-1 || slices.Contains(s.Required, "quoted") {
+		t.Errorf("required are %q", s.Required)
+	}
+	if got := handle(a, `{"method":"system.describe"}`); !strings.Contains(got, `"name":"reply"`) {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -49,7 +49,7 @@ var publishMethods = []Method{
 		Name:    "broadcast",
 		Summary: "Says one thing on many channels: on all of them, or on none and an error.",
 		Description: "Each channel gets a copy; who is on two of them hears both. The copies follow each other in the log with nothing in between. " +
-			"A channel that is named twice counts once. There may be `channels_per_call` channels. Publish ids of broadcasts are their own, and stand for all channels together.",
+			"A channel that is named twice counts once. There may be `channels_per_call` channels. Publish ids of broadcasts are their own, and stand for all channels together; in `publish_ids` they count once for each.",
 		Tag:    TagPublish,
 		Errors: []int{CodeTooLarge, CodeLimitReached, CodePublishIDConflict, CodeUnavailable},
 		Examples: []Example{

@@ -1,13 +1,17 @@
 package rpcapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+	"weak"
 
 	"github.com/shaveet/shaveet/server/hub"
 )
@@ -229,6 +233,50 @@ func TestPublicationsDoNotAliasTheBody(t *testing.T) {
 		if !strings.Contains(got, `"repeated":true`) {
 			t.Errorf("a retry of %s: %s", id, got)
 		}
+	}
+}
+
+// A body ends when its calls have run: a message that it had in it is small.
+func TestPublicationsDoNotKeepTheBody(t *testing.T) {
+	b := newBackend(t, Options{})
+	for _, call := range []string{
+		`"publish","params":{"channel":"room","data":"hello","sender":"bob"}`,
+		`"publish_many","params":[[{"channel":"room","data":"hello","sender":"bob"}]]`,
+		`"broadcast","params":{"channels":["room"],"data":"hello","sender":"bob"}`,
+		`"new_message","params":["bob","hello","room",false]`,
+	} {
+		body := make([]byte, 1<<20)
+		n := copy(body, `{"jsonrpc":"2.0","method":`+call+`}`)
+		copy(body[n:], bytes.Repeat([]byte(" "), len(body)))
+		kept := weak.Make(&body[0])
+		if answer := b.api.Handle(context.Background(), body); answer != nil {
+			t.Errorf("%s: %s", call, answer)
+		}
+		runtime.GC()
+		if kept.Value() != nil {
+			t.Errorf("%s: the body is still there", call)
+		}
+	}
+	if n := len(b.kept("room")); n != 4 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// However long a message may live, the time can be counted.
+func TestLongestTTL(t *testing.T) {
+	for _, ms := range []int64{0, 1, maxTTL - 1, maxTTL, maxTTL + 1, 2 * maxTTL, 1e15, 1<<53 - 1} {
+		w := words{TTL: ms}
+		if got, want := w.publication("room").TTL.Milliseconds(), min(ms, 9223372036854); got != want {
+			t.Errorf("%d ms become %d", ms, got)
+		}
+	}
+	b := newBackend(t, Options{})
+	for _, ms := range []int64{maxTTL + 1, 2*maxTTL + 2} { // below 0, and next to nothing, if they ran over
+		b.do("publish", fmt.Sprintf(`{"channel":"room","data":1,"ttl_ms":%d}`, ms))
+	}
+	time.Sleep(2 * time.Millisecond)
+	if n := len(b.kept("room")); n != 2 {
+		t.Errorf("%d messages are kept", n)
 	}
 }
 

@@ -1,9 +1,13 @@
 package rpcapi
 
 import (
+	"cmp"
+	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
 )
@@ -72,11 +76,24 @@ func object(title string) *schema {
 // schemer is a type whose schema is not what its Go form says.
 type schemer interface{ schema() *schema }
 
-// schemaOf returns what encoding/json, or the type itself, makes of t.
-func schemaOf(t reflect.Type) *schema {
-	if s, ok := reflect.New(t).Interface().(schemer); ok {
-		return s.schema()
+// schemaOf returns what encoding/json, or the type itself, makes of t, which
+// is inside of all of outer. Of a type that is inside of itself it says nothing
+// the second time: there would be no end to it.
+func schemaOf(t reflect.Type, outer ...reflect.Type) *schema {
+	switch v := reflect.New(t).Interface().(type) {
+	case schemer:
+		return v.schema()
+	case *time.Time:
+		return &schema{Type: "string"}
+	case json.Marshaler:
+		return &schema{}
+	case encoding.TextMarshaler:
+		return &schema{Type: "string"}
 	}
+	if slices.Contains(outer, t) {
+		return &schema{}
+	}
+	outer = append(slices.Clip(outer), t)
 	switch t.Kind() {
 	case reflect.String:
 		return &schema{Type: "string"}
@@ -85,16 +102,16 @@ func schemaOf(t reflect.Type) *schema {
 	case reflect.Float32, reflect.Float64:
 		return &schema{Type: "number"}
 	case reflect.Pointer:
-		return schemaOf(t.Elem())
+		return schemaOf(t.Elem(), outer...)
 	case reflect.Slice, reflect.Array:
-		if t == reflect.TypeFor[json.RawMessage]() {
-			return &schema{}
+		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+			return &schema{Type: "string"} // in Base64
 		}
-		return &schema{Type: "array", Items: schemaOf(t.Elem())}
+		return &schema{Type: "array", Items: schemaOf(t.Elem(), outer...)}
 	case reflect.Map:
-		return &schema{Type: "object", AdditionalProperties: schemaOf(t.Elem())}
+		return &schema{Type: "object", AdditionalProperties: schemaOf(t.Elem(), outer...)}
 	case reflect.Struct:
-		return structSchema(t)
+		return structSchema(t, outer)
 	case reflect.Interface:
 		return &schema{}
 	}
@@ -105,21 +122,53 @@ func schemaOf(t reflect.Type) *schema {
 	return s
 }
 
-// structSchema is about a reply: its fields have json and help tags. Titles are
-// what generated clients call their types.
-func structSchema(t reflect.Type) *schema {
+// structSchema is about a reply: its fields may have json and help tags. Titles
+// are what generated clients call their types.
+func structSchema(t reflect.Type, outer []reflect.Type) *schema {
 	s := object(upperFirst(t.Name()))
-	for i := range t.NumField() {
-		field := t.Field(i)
-		name, option, _ := strings.Cut(field.Tag.Get("json"), ",")
-		p := schemaOf(field.Type)
+	for _, field := range reflect.VisibleFields(t) {
+		name, options := memberOf(t, field)
+		if name == "" {
+			continue
+		}
+		p := schemaOf(field.Type, outer...)
+		if slices.Contains(options, "string") {
+			p = &schema{Type: "string"}
+		}
 		p.Description = helpOf(t, field)
 		if values := field.Tag.Get("enum"); values != "" {
 			p.Enum = strings.Fields(values)
 		}
-		s.add(name, option == "", p)
+		s.add(name, !slices.Contains(options, "omitempty") && !slices.Contains(options, "omitzero"), p)
 	}
 	return s
+}
+
+// memberOf is what encoding/json makes of a field of t or of a struct that is
+// embedded in t: a member of this name, or none.
+func memberOf(t reflect.Type, field reflect.StructField) (name string, options []string) {
+	for n := 1; n < len(field.Index); n++ {
+		if !dissolves(t.FieldByIndex(field.Index[:n])) {
+			return "", nil // it is a member of a member
+		}
+	}
+	tag := field.Tag.Get("json")
+	if tag == "-" || !field.IsExported() || dissolves(field) {
+		return "", nil
+	}
+	name, rest, _ := strings.Cut(tag, ",")
+	return cmp.Or(name, field.Name), strings.Split(rest, ",")
+}
+
+// dissolves reports whether a field is an embedded struct without a name of its
+// own: its fields are members of the object around it.
+func dissolves(field reflect.StructField) bool {
+	t := field.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return field.Anonymous && t.Kind() == reflect.Struct && name == ""
 }
 
 // helpOf is what a field's help tag says. The hub has the words for its limits.

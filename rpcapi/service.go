@@ -32,7 +32,8 @@ import (
 // A [ClientID] or [ChannelName] is checked for being one. A json.RawMessage
 // takes any value; it is part of the request's body, so copy it before keeping
 // it. Types that are not basic are read by encoding/json, which does not mind
-// duplicate members. The reply is written by encoding/json. An error that is
+// duplicate members. The reply is written by encoding/json; the tags help and
+// enum of its fields are for the document. An error that is
 // no [*Error] or hub.Error is logged, and the caller hears of an internal
 // error.
 type Service struct {
@@ -60,7 +61,7 @@ type Method struct {
 type Example struct {
 	Name   string // a few words
 	Params string // an object: named parameters
-	Result string // "": what calling the method gives when the document is written
+	Result string // "": what this call gives when the document is written; it must change nothing
 }
 
 // method is a registered method.

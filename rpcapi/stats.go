@@ -19,7 +19,7 @@ type statsReply = struct {
 	Sessions     int    `json:"sessions" help:"readers attached"`
 	Messages     int    `json:"messages" help:"messages and notices kept"`
 	Bytes        int64  `json:"bytes" help:"bytes charged for them and their encodings"`
-	PublishIDs   int    `json:"publish_ids" help:"publish ids remembered"`
+	PublishIDs   int    `json:"publish_ids" help:"publish ids remembered, a broadcast's once for each channel"`
 	TopSeq       uint64 `json:"top_seq" help:"the number that the log ends with"`
 
 	Published     uint64 `json:"published" help:"messages published, each copy of a broadcast counted"`

@@ -54,6 +54,10 @@ var asks = []struct {
 	{"X-Forwarded-Port", header("X-Forwarded-Port", "443"), false, "X-Forwarded-Port"},
 	{"X-Forwarded-Server", header("X-Forwarded-Server", "proxy"), false, "X-Forwarded-Server"},
 	{"X-Real-IP", header("X-Real-IP", "192.0.2.1"), false, "X-Real-Ip"},
+	{"X-Client-IP", header("X-Client-IP", "192.0.2.1"), false, "X-Client-Ip"},
+	{"X-Original-Forwarded-For", header("X-Original-Forwarded-For", "192.0.2.1"), false, "X-Original-Forwarded-For"},
+	{"CF-Connecting-IP", header("CF-Connecting-IP", "192.0.2.1"), false, "Cf-Connecting-Ip"},
+	{"True-Client-IP", header("True-Client-IP", "192.0.2.1"), false, "True-Client-Ip"},
 	{"Via", header("Via", "1.1 proxy"), false, "Via"},
 
 	// The name it was called by.

@@ -24,7 +24,7 @@ type Config struct {
 	AdminToken     string   `help:"secret that admin calls must show as a bearer token; at least 16 characters" secret:"true" live:"yes"`
 	AdminTokenFile string   `help:"file that holds the admin token" live:"yes"`
 	AllowedHosts   []string `help:"host names that admin calls without a token may use, beside addresses and localhost" live:"yes"`
-	AllowedOrigins []string `help:"origins whose web pages may read: * for all, or scheme://host[:port], where the host may begin with a *; /message_updates answers all" live:"yes"`
+	AllowedOrigins []string `help:"origins whose web pages may read, beside those of the host that is asked: * for all, or scheme://host[:port], where the host may begin with a *; /message_updates answers all" live:"yes"`
 
 	PollTimeout   time.Duration `help:"how long a poll without news is held; shaveet.js gives one up after 40s" live:"yes"`
 	RetryTime     time.Duration `help:"pause asked of browsers that must come again later; each gets a random one up to twice as long" live:"yes"`

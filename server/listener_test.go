@@ -46,6 +46,27 @@ func TestConnectionCap(t *testing.T) {
 	}
 }
 
+// Who watches a door sees its connections come and go.
+func TestConnectionsAreCounted(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	var all []net.Conn
+	for range 3 {
+		c := dial(t, r.pub)
+		roundTrip(t, c, getRequest("/healthz"))
+		all = append(all, c)
+	}
+	r.wantMetric(`shaveet_connections{door="public"}`, 3)
+	r.wantMetric(`shaveet_connections{door="main"}`, 0)
+	for _, c := range all[:2] {
+		c.Close()
+	}
+	r.wantMetric(`shaveet_connections{door="public"}`, 1)
+	all[2].Close()
+	r.wantMetric(`shaveet_connections{door="public"}`, 0)
+	r.wantMetric(`shaveet_connections_accepted_total{door="public"}`, 3)
+}
+
 // A server that is full can be ended like any other.
 func TestDrainAtTheConnectionCap(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/shaveet/shaveet/gc"
+	"github.com/shaveet/shaveet/server/hub"
 )
 
 // metrics are what /metrics tells of ours, by name and labels.
@@ -151,7 +154,31 @@ func TestSweeperIsSeen(t *testing.T) {
 		if last < 9 || last > 11 {
 			t.Errorf("the last sweep was %vs after the beginning, want 10", last)
 		}
+		if took := r.srv.metric(t, "shaveet_sweep_seconds_total"); took != 0 { // by this clock, which waits for them
+			t.Errorf("they took %vs, want what is between them not to count", took)
+		}
 	})
+}
+
+// One that fails is not seen, but whom it let go of before it did.
+func TestFailedSweepsDoNotCount(t *testing.T) {
+	r := prepare(t, DefaultConfig())
+	r.srv.swept(gc.Sweep{LetGo: 7, Took: time.Second, Err: hub.ErrUnavailable})
+	for _, name := range []string{"shaveet_sweeps_total", "shaveet_sweep_seconds_total", "shaveet_sweep_last_timestamp_seconds"} {
+		if got := r.srv.metric(t, name); got != 0 {
+			t.Errorf("%s = %v", name, got)
+		}
+	}
+	if lines := r.log.lines("let go of idle clients"); len(lines) != 1 || lines[0]["clients"] != 7. {
+		t.Errorf("the log says %v", lines)
+	}
+	r.srv.swept(gc.Sweep{Took: time.Second})
+	if n, took := r.srv.metric(t, "shaveet_sweeps_total"), r.srv.metric(t, "shaveet_sweep_seconds_total"); n != 1 || took != 1 {
+		t.Errorf("%v sweeps took %vs", n, took)
+	}
+	if lines := r.log.lines("let go of idle clients"); len(lines) != 1 {
+		t.Errorf("the log tells of nobody: %v", lines[1:])
+	}
 }
 
 // The profiles can be read, by one at a time where there is only one to have.
@@ -189,6 +216,37 @@ func TestRecordingTwice(t *testing.T) {
 	r := start(t)
 	if status, body := get(t, "http://"+r.main+"/debug/pprof/profile?seconds=1"); status != http.StatusConflict {
 		t.Errorf("%d %.80q", status, body)
+	}
+}
+
+// A recording may take longer than an answer may be written.
+func TestLongRecording(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(c *Config) { c.BodyTimeout, c.WriteTimeout = time.Millisecond, 1500*time.Millisecond })
+	status, body := get(t, "http://"+r.main+"/debug/pprof/profile?seconds=2")
+	if status == http.StatusConflict {
+		t.Skip("the test itself is being profiled")
+	}
+	if status != 200 || !strings.HasPrefix(body, "\x1f\x8b") {
+		t.Errorf("%d %.20q", status, body)
+	}
+}
+
+// A recording ends when nobody waits for it any more: others can have theirs.
+func TestRecordingIsAbandoned(t *testing.T) {
+	if trace.IsEnabled() {
+		t.Skip("the test itself is being traced")
+	}
+	r := start(t)
+	c := dial(t, r.main)
+	io.WriteString(c, getRequest("/debug/pprof/trace?seconds=300"))
+	for _, want := range []bool{true, false} {
+		for deadline := time.Now().Add(patience); trace.IsEnabled() != want; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("something is recorded: %v, want %v", !want, want)
+			}
+		}
+		c.Close()
 	}
 }
 

@@ -36,15 +36,26 @@ func newCORS(origins []string) *cors.Cors {
 func (s *Server) shared(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := s.live.Load().cors
-		if r.Header.Get("Origin") != "" && !c.OriginAllowed(r) {
-			if r.ContentLength != 0 {
-				w.Header().Set("Connection", "close")
-			}
+		if r.Header.Get("Origin") != "" && !c.OriginAllowed(r) && !ownOrigin(r) {
+			leaveUnread(w, r)
 			text(w, http.StatusForbidden, "Forbidden")
 			return
 		}
 		c.Handler(next).ServeHTTP(w, r)
 	})
+}
+
+// ownOrigin reports whether r comes from a page of the host that it is sent to:
+// browsers name the origin in such a POST too. A name that was made to point
+// here by somebody else gets that far as well, as it does with a GET, which
+// names none; but without a key there is nothing to read, and browsers do not
+// add keys by themselves. Whether we are reached by TLS only a proxy knows, so
+// either scheme will do; where it is the other, the browser keeps the answer
+// from the page, because nothing in it says that the page may have it.
+func ownOrigin(r *http.Request) bool {
+	scheme, host, _ := strings.Cut(strings.ToLower(r.Header.Get("Origin")), "://")
+	port, ok := map[string]string{"http": ":80", "https": ":443"}[scheme] // which goes without saying
+	return ok && host != "" && host == strings.TrimSuffix(strings.ToLower(r.Host), port)
 }
 
 // checkOrigin says what is wrong with an entry of allowed_origins. Browsers

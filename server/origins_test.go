@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,6 +89,88 @@ func TestCrossOrigin(t *testing.T) {
 				t.Errorf("Access-Control-Expose-Headers: %q", h.Get("Access-Control-Expose-Headers"))
 			}
 		})
+	}
+}
+
+// A page of the host that it asks may ask, listed or not; the answer needs no
+// leave for the browser to hand it over.
+func TestOwnOrigin(t *testing.T) {
+	for _, tt := range []struct {
+		host, origin string
+		own          bool
+	}{
+		{"app.example.org", "https://app.example.org", true},
+		{"app.example.org", "http://app.example.org", true},
+		{"App.Example.org", "https://app.example.org", true},
+		{"app.example.org", "HTTPS://APP.example.org", true},
+		{"app.example.org:8443", "https://app.example.org:8443", true},
+		{"app.example.org:443", "https://app.example.org", true},
+		{"app.example.org:80", "http://app.example.org", true},
+		{"127.0.0.1:8082", "http://127.0.0.1:8082", true},
+		{"[::1]:8082", "http://[::1]:8082", true},
+		{"[::1]:80", "http://[::1]", true},
+
+		{"app.example.org", "https://app.example.org:8443", false},
+		{"app.example.org:8443", "https://app.example.org", false},
+		{"app.example.org:8443", "https://app.example.org:8444", false},
+		{"app.example.org:80", "https://app.example.org", false},
+		{"app.example.org:443", "http://app.example.org", false},
+		{"app.example.org", "https://www.app.example.org", false},
+		{"app.example.org", "https://example.org", false},
+		{"app.example.org", "https://app.example.org.evil.test", false},
+		{"app.example.org", "https://app.example.org@evil.test", false},
+		{"app.example.org", "capacitor://app.example.org", false},
+		{"app.example.org", "app.example.org", false},
+		{"app.example.org", "//app.example.org", false},
+		{"app.example.org", "null", false},
+		{"null", "null", false},
+		{"", "https://", false},
+		{":443", "https://", false},
+		{"", "null", false},
+	} {
+		for _, origins := range [][]string{{"https://partner.test"}, nil} {
+			_, public, _, _ := doors(t, func(c *Config) { c.AllowedOrigins = origins })
+			r := asking("POST", "", "Origin", tt.origin)
+			r.Host = tt.host
+			w := answerOf(public, r)
+			want := 403
+			if tt.own {
+				want = 404
+			}
+			if w.Code != want {
+				t.Errorf("a page of %s asks %q, %q are allowed: %d, want %d", tt.origin, tt.host, origins, w.Code, want)
+			}
+			if got := w.Header().Get("Access-Control-Allow-Origin"); got != "" {
+				t.Errorf("a page of %s asks %q: it is given %q", tt.origin, tt.host, got)
+			}
+		}
+	}
+}
+
+// What a page that may not ask has sent is not read, and ends its connection.
+func TestRefusedBodiesAreNotRead(t *testing.T) {
+	_, public, _, _ := doors(t, func(c *Config) { c.AllowedOrigins = []string{page} })
+	for _, tt := range []struct {
+		path, method, body string
+		status             int
+		want               string
+	}{
+		{"/longpoll", "POST", "{}", 403, "close"},
+		{"/longpoll", "POST", "", 403, ""},
+		{"/longpoll", "GET", "", 403, ""},
+		{"/nothing", "POST", "{}", 404, "close"},
+		{"/nothing", "GET", "", 404, ""},
+		{"/healthz", "POST", "{}", 400, "close"},
+	} {
+		r := httptest.NewRequest(tt.method, tt.path, strings.NewReader(tt.body))
+		r.Header.Set("Origin", "https://evil.test")
+		w := answerOf(public, r)
+		if got := w.Header().Get("Connection"); w.Code != tt.status || got != tt.want {
+			t.Errorf("%s %s with %q: %d, Connection %q; want %d, %q", tt.method, tt.path, tt.body, w.Code, got, tt.status, tt.want)
+		}
+		if left, _ := io.ReadAll(r.Body); string(left) != tt.body {
+			t.Errorf("%s %s: %q is left of %q", tt.method, tt.path, left, tt.body)
+		}
 	}
 }
 

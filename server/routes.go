@@ -64,14 +64,20 @@ func door(unknown http.Handler, parts ...routes) http.Handler {
 	})
 }
 
-// notFound is the one answer to whatever is not here, or not for the asker. A
-// body that nobody has read would be taken for the next request, so the
-// connection ends with it.
+// notFound is the one answer to whatever is not here, or not for the asker.
 func notFound(w http.ResponseWriter, r *http.Request) {
+	leaveUnread(w, r)
+	text(w, http.StatusNotFound, "Not Found")
+}
+
+// leaveUnread says that r's body, if it has one, will not be read: the answer is
+// the last thing on its connection. net/http would read on to where the next
+// request begins. That work is spared, and whoever is between the caller and us
+// cannot see that place elsewhere than we do.
+func leaveUnread(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		w.Header().Set("Connection", "close")
 	}
-	text(w, http.StatusNotFound, "Not Found")
 }
 
 func text(w http.ResponseWriter, status int, line string) {
@@ -90,7 +96,7 @@ func text(w http.ResponseWriter, status int, line string) {
 func noBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
-			w.Header().Set("Connection", "close")
+			leaveUnread(w, r)
 			text(w, http.StatusBadRequest, "This request must not have a body")
 			return
 		}

@@ -91,13 +91,11 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.refused.dropped = s.metrics.LogDropped
 	s.live.Store(s.newLive(cfg))
 	s.admin = rpcapi.New(s.hub, s.adminOptions(version))
-	s.sweep = gc.New(&sweeping{Hub: s.hub, metrics: s.metrics}, gc.Options{
+	s.sweep = gc.New(s.hub, gc.Options{
 		Interval: cfg.SweepInterval,
 		IdleTime: cfg.IdleTime,
 		MinAge:   cfg.MinAge,
-		Swept: func(sw gc.Sweep) {
-			log.Info("let go of idle clients", "clients", sw.LetGo, "took", sw.Took)
-		},
+		Swept:    s.swept,
 	})
 	return s, nil
 }

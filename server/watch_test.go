@@ -124,6 +124,25 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
+// A poll whose caller has left was not answered.
+func TestPollsThatAreLeftAreCounted(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	key := r.client("alice") // without a channel there is nothing to hear
+	for route, path := range map[string]string{
+		"/message_updates": pollPath("alice", key),
+		"/longpoll":        longpollPath("alice", key) + "&cursor=" + r.srv.hub.Position().String(),
+	} {
+		c := dial(t, r.pub)
+		io.WriteString(c, getRequest(path))
+		spin(t, func() bool { return r.srv.hub.Stats().Sessions == 1 })
+		c.Close()
+		r.wantMetric(`shaveet_http_requests_total{code="gone",route="`+route+`"}`, 1)
+		r.wantMetric(`shaveet_http_requests_total{code="2xx",route="`+route+`"}`, 0)
+		spin(t, func() bool { return r.srv.hub.Stats().Sessions == 0 })
+	}
+}
+
 func TestTraceID(t *testing.T) {
 	const parent = "b7ad6b7169203331"
 	for value, good := range map[string]bool{

@@ -39,7 +39,7 @@ var readings = []reading{
 	gauge("shaveet_sessions", "Readers attached: polls that are held, and connections.", func(s hub.Stats) int { return s.Sessions }),
 	gauge("shaveet_kept_messages", "Messages and notices kept.", func(s hub.Stats) int { return s.Messages }),
 	gauge("shaveet_kept_bytes", "Bytes charged for what is kept; total_bytes bounds them.", func(s hub.Stats) int64 { return s.Bytes }),
-	gauge("shaveet_publish_ids", "Publish ids remembered.", func(s hub.Stats) int { return s.PublishIDs }),
+	gauge("shaveet_publish_ids", "Publish ids remembered, a broadcast's once for each channel.", func(s hub.Stats) int { return s.PublishIDs }),
 	gauge("shaveet_log_seq", "Highest number of the log; it begins anew with each life of the log.", func(s hub.Stats) uint64 { return s.TopSeq }),
 
 	counter("shaveet_messages_published_total", "Messages published; each channel of a broadcast counts.", func(s hub.Stats) uint64 { return s.Published }),
