@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -87,6 +88,17 @@ func reach(address string) (*http.Client, string) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
 	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, "http://localhost/"
+}
+
+// trust has the server's certificate checked by roots, if there are any, in
+// place of the system's.
+func (a *adminAPI) trust(roots *x509.CertPool) {
+	if roots == nil || !strings.HasPrefix(a.address, "https://") {
+		return
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	a.client = &http.Client{Transport: transport}
 }
 
 // call makes one JSON-RPC 2.0 call, with an array or an object of parameters,

@@ -39,8 +39,8 @@ var chapters = []struct{ key, title, text string }{
 	{"listen", "Doors", "Where the server is reached, and who may call the admin API. Point proxies and the world at the public door only:\n" +
 		"behind a proxy on the same machine, every visitor of the main door looks like your backend.\n\n" +
 		"An origin is written as browsers do: `https://app.example.org`, `http://localhost:3000`, without a path; of\n" +
-		"`https://*.example.org` the `*` stands for anything. With an empty list no web page may use `/longpoll` but by\n" +
-		"JSONP, which has no origin. An origin is no credential, and programs can send any: it is the key that lets readers in."},
+		"`https://*.example.org` the `*` stands for anything. With an empty list no web page of another host may use\n" +
+		"`/longpoll` but by JSONP, which has no origin. An origin is no credential, and programs can send any: it is the key that lets readers in."},
 	{"poll_timeout", "Polls and idle clients", ""},
 	{"drain_delay", "Shutdown", "Together, the two times should be less than what a supervisor waits before it kills: unless told otherwise, Docker\n" +
 		"waits 10 s, Kubernetes 30 s and systemd 90 s."},

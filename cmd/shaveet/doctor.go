@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -135,7 +136,16 @@ func (p *program) doctor(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	tell := func(f finding) { printFinding(p, f) }
+	defer outliveReader()()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var unsaid error
+	tell := func(f finding) {
+		if err := printFinding(p, f); err != nil && unsaid == nil {
+			unsaid = err
+			stop() // what else is found nobody would know; but examine tidies up
+		}
+	}
 	if asJSON {
 		tell = func(finding) {}
 	}
@@ -153,6 +163,8 @@ func (p *program) doctor(ctx context.Context, args []string) error {
 		}
 	}
 	switch {
+	case unsaid != nil:
+		return unsaid
 	case ctx.Err() != nil:
 		return errInterrupted
 	case failed > 0:
@@ -170,7 +182,7 @@ func (p *program) newDoctor(args []string) (d *doctor, asJSON bool, err error) {
 	fs.BoolVar(&d.quick, "quick", false, "do not hold a poll for its full time")
 	fs.DurationVar(&d.times.hold, "hold", 0, "how long the poll of the idle check is to be held; else as long as the server does")
 	fs.DurationVar(&d.times.answer, "timeout", d.times.answer, "how long to wait for what should come at once (default 10s)")
-	caFile := fs.String("ca-file", "", "`file` of certificates to trust beside the system's")
+	caFile := fs.String("ca-file", "", "`file` of certificates to trust beside the system's, at URL and at --admin-url")
 	fs.BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	rest, err := p.parseMixed(fs, args)
 	if err != nil {
@@ -187,16 +199,17 @@ func (p *program) newDoctor(args []string) (d *doctor, asJSON bool, err error) {
 	if *admin == "" && isLoopback(d.base) {
 		*admin = cmp.Or(p.getenv("SHAVEET_URL"), defaultURL)
 	}
+	if d.roots, err = readRoots(*caFile); err != nil {
+		return nil, false, err
+	}
 	if *admin != "" {
 		if d.api, err = p.adminAt(*admin, *tokenFile); err != nil {
 			return nil, false, err
 		}
+		d.api.trust(d.roots)
 	}
 	if d.named = d.origin != ""; !d.named {
 		d.origin = "https://doctor.invalid"
-	}
-	if d.roots, err = readRoots(*caFile); err != nil {
-		return nil, false, err
 	}
 	d.http = d.newHTTP()
 	return d, asJSON, nil
@@ -293,9 +306,12 @@ func (d *doctor) able(needs need) (finding, bool) {
 	return finding{}, true
 }
 
-func printFinding(p *program, f finding) {
-	fmt.Fprintf(p.stdout, "%-4s  %-16s  %s\n", f.Outcome, f.Check, printable(f.Text))
+func printFinding(p *program, f finding) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-4s  %-16s  %s\n", f.Outcome, f.Check, printable(f.Text))
 	for _, line := range f.Advice {
-		fmt.Fprintf(p.stdout, "%24s%s\n", "", line)
+		fmt.Fprintf(&b, "%24s%s\n", "", line)
 	}
+	_, err := io.WriteString(p.stdout, b.String())
+	return err
 }

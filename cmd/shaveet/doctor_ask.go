@@ -146,8 +146,11 @@ func stranger() question {
 	return question{path: "/longpoll?wait=0&client_id=" + token}
 }
 
-// catchUp polls without waiting until there is nothing new.
+// catchUp polls without waiting until there is nothing new. Of that the cursor
+// tells nothing: it moves with whatever is said on the server, to whomever.
 func (d *doctor) catchUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, d.times.answer)
+	defer cancel()
 	for {
 		r, err := d.ask(ctx, d.patient.pollQuestion(inBody, 0))
 		if err != nil {
@@ -157,8 +160,7 @@ func (d *doctor) catchUp(ctx context.Context) error {
 		if r.status != http.StatusOK || !ok || b.Cursor == "" {
 			return fmt.Errorf("a poll was answered %s", r.described())
 		}
-		done := len(b.Messages) == 0 && b.Cursor == d.patient.cursor
-		if d.patient.cursor = b.Cursor; done {
+		if d.patient.cursor = b.Cursor; !b.More {
 			return nil
 		}
 	}

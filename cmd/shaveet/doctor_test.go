@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -77,7 +79,110 @@ func TestDoctorFindsNothing(t *testing.T) {
 			t.Errorf("%d findings of %d checks", len(found), len(checks))
 		}
 	}
-	if left := rpc(t, strings.TrimSuffix(admin, "/"), "clients"); string(left) != `{"clients":[]}` {
+	nothingLeft(t, strings.TrimSuffix(admin, "/"))
+}
+
+// On a busy server every poll has another cursor, whoever it is for.
+func TestDoctorAtABusyServer(t *testing.T) {
+	t.Parallel()
+	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--poll-timeout", "2s")
+	api := newAdminAPI("http://"+addr("main")+"/", "")
+	next := proxyTo(t, "http://"+addr("public"))
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isPoll(r) {
+			if _, err := api.call(r.Context(), "publish", []string{"elsewhere", "hello"}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Millisecond) // so that there is something between any two polls
+		}
+		next.ServeHTTP(w, r)
+	}))
+	defer site.Close()
+	got := run(t, nil, "doctor", "--admin-url", api.address, site.URL)
+	if got.code != 0 || !strings.Contains(got.stdout, "ok    held poll") || !strings.Contains(got.stdout, "ok    idle time-out") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Polls after which there is always more do not keep it for ever, and what is
+// there in pieces is read to its end.
+func TestDoctorCatchesUp(t *testing.T) {
+	t.Parallel()
+	polls := 0
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		polls++
+		fmt.Fprintf(w, `{"cursor": "1.%d", "signals": [], "messages": [{}], "more": %v}`, polls, polls != 3)
+	}))
+	defer site.Close()
+	d := &doctor{base: site.URL, http: http.DefaultClient, times: doctorTimes{answer: patience}}
+	if err := d.catchUp(t.Context()); err != nil || d.patient.cursor != "1.3" {
+		t.Errorf("three pieces: at %s, %v", d.patient.cursor, err)
+	}
+	d.times.answer = 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := d.catchUp(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("pieces without end: %v", err)
+	}
+}
+
+// An admin API that is far away makes no delivery slow, and a slow delivery is
+// one all the same.
+func TestDoctorHeldPollByAFarAdminAPI(t *testing.T) {
+	t.Parallel()
+	const away, slow = 600 * time.Millisecond, 300 * time.Millisecond
+	_, addr := serving(t, nil)
+	base := "http://" + addr("main")
+	for _, tt := range []struct {
+		name          string
+		there, back   time.Duration
+		buffered      time.Duration
+		want, outcome string
+	}{
+		{"on the way there", away, 0, 0, "held, and answered within", "ok"},
+		{"on the way back", 0, away, 0, "held, and answered within", "ok"},
+		{"and what buffers", away / 2, away / 2, 2 * away, "or more after it was published", "warn"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			admin := httptest.NewServer(slowly(proxyTo(t, base), tt.there, tt.back))
+			defer admin.Close()
+			site := httptest.NewServer(changed(func(_ *http.Request, a *httptest.ResponseRecorder) {
+				if strings.Contains(a.Body.String(), `"data"`) {
+					time.Sleep(tt.buffered)
+				}
+			})(proxyTo(t, base)))
+			defer site.Close()
+			times := shortTimes
+			times.slow = slow
+			d := &doctor{base: site.URL, api: newAdminAPI(admin.URL, ""), http: http.DefaultClient, times: times}
+			if f := d.makeClient(t.Context()); f.Outcome != fine {
+				t.Fatalf("%+v", f)
+			}
+			if f := d.heldPoll(t.Context()); string(f.Outcome) != tt.outcome || !strings.Contains(f.Text, tt.want) {
+				t.Errorf("%+v, want %s and %q", f, tt.outcome, tt.want)
+			}
+		})
+	}
+}
+
+// slowly passes on as over a long way.
+func slowly(next http.Handler, there, back time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(there)
+		a := httptest.NewRecorder()
+		next.ServeHTTP(a, r)
+		time.Sleep(back)
+		w.WriteHeader(a.Code)
+		w.Write(a.Body.Bytes())
+	})
+}
+
+// nothingLeft tells of what is on a server that a command should have removed.
+func nothingLeft(t *testing.T, base string) {
+	t.Helper()
+	noClients(t, base)
+	if left := rpc(t, base, "channels", "cli-*"); string(left) != `{"channels":[]}` {
 		t.Errorf("left behind: %s", left)
 	}
 }
@@ -125,8 +230,9 @@ func changed(change func(r *http.Request, a *httptest.ResponseRecorder)) func(ht
 	}
 }
 
-// delay is what a proxy adds that holds answers back.
-const delay = 200 * time.Millisecond
+// delay is what a proxy adds that holds answers back, and what one that is in a
+// hurry waits for them. Both are long beside what a busy machine adds.
+const delay = 600 * time.Millisecond
 
 func isPoll(r *http.Request) bool { return r.URL.Path == "/longpoll" && r.Method != http.MethodOptions }
 
@@ -157,10 +263,11 @@ var brokenProxies = []brokenProxy{
 	{
 		name: "cuts polls",
 		front: func(next http.Handler) http.Handler {
-			return http.TimeoutHandler(next, shortTimes.pause*3/4, "too late")
+			return http.TimeoutHandler(next, delay, "too late")
 		},
-		want: map[string]outcome{"idle time-out": failure, "held poll": failure},
-		text: "503 Service Unavailable",
+		change: func(d *doctor) { d.times.pause, d.times.hold = 2*delay, 2*delay },
+		want:   map[string]outcome{"idle time-out": failure, "held poll": failure},
+		text:   "503 Service Unavailable",
 	},
 	{
 		name: "closes the connection of a poll that is quiet",
@@ -186,7 +293,7 @@ var brokenProxies = []brokenProxy{
 				time.Sleep(delay)
 			}
 		}),
-		change: func(d *doctor) { d.times.slow, d.times.tooSlow = delay/4, delay/2 },
+		change: func(d *doctor) { d.times.slow, d.times.tooSlow = delay/8, delay/4 },
 		want:   map[string]outcome{"held poll": failure},
 		text:   "after it was published",
 	},
@@ -548,6 +655,17 @@ func TestDoctorCertificate(t *testing.T) {
 	if f := found["held poll"]; f.Outcome != fine {
 		t.Errorf("behind a certificate that is not trusted: %+v", f)
 	}
+	far := httptest.NewUnstartedServer(proxyTo(t, "http://"+addr("main")))
+	far.Config.ErrorLog = log.New(io.Discard, "", 0)
+	far.StartTLS() // with the same certificate
+	defer far.Close()
+	args := []string{"doctor", "--quick", "--admin-url", far.URL, site.URL}
+	if got := run(t, nil, append(args, "--ca-file", trusted)...); got.code != 0 || !strings.Contains(got.stdout, "ok    temporary client") {
+		t.Errorf("an admin API by TLS: %+v", got)
+	}
+	if got := run(t, nil, args...); got.code != 1 || !strings.Contains(got.stdout, "FAIL  temporary client") {
+		t.Errorf("an admin API that is not trusted: %+v", got)
+	}
 
 	old := httptest.NewUnstartedServer(proxyTo(t, "http://"+addr("public")))
 	old.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
@@ -585,6 +703,16 @@ func TestDoctorCertificateEnds(t *testing.T) {
 	})["certificate"]
 	if f.Outcome != warning || !strings.Contains(f.Text, "ends in 7.0 days") && !strings.Contains(f.Text, "ends in 6.9 days") {
 		t.Errorf("%+v", f)
+	}
+
+	other := httptest.NewUnstartedServer(http.NotFoundHandler())
+	other.Config.ErrorLog = log.New(io.Discard, "", 0)
+	other.StartTLS()
+	defer other.Close()
+	trusted := file(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	got := run(t, nil, "doctor", "--quick", "--ca-file", trusted, "--admin-url", other.URL, site.URL)
+	if !strings.Contains(got.stdout, "FAIL  temporary client") || !strings.Contains(got.stdout, "unknown authority") {
+		t.Errorf("an admin API with a certificate that the file does not have: %+v", got)
 	}
 }
 

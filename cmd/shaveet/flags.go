@@ -104,8 +104,8 @@ var synopsis = map[string]string{
 	"config":      "config [FLAGS]\n\nPrints the configuration that serve would use with the same flags.",
 	"call":        "call [FLAGS] METHOD [JSON …]\n\nCalls a method of the admin API and prints its result. A parameter that is not\nJSON is taken as a string.",
 	"publish":     "publish [FLAGS] CHANNEL [DATA]\n\nSays DATA in a channel: as JSON if it is JSON, else as a string. Without DATA, or\nwith -, each line of standard input is a message; blank lines are passed over.",
-	"listen":      "listen [FLAGS] CHANNEL …\n\nPrints what is said in channels until it is interrupted. For this it makes a\nclient of its own, which it removes at the end.",
-	"doctor":      "doctor [FLAGS] [URL]\n\nChecks a running installation from outside. URL is the address that browsers use.\nExits with 1 if something FAILs.",
+	"listen":      "listen [FLAGS] CHANNEL …\n\nPrints what is said in channels until it is interrupted, or nobody reads it. For\nthis it makes a client of its own, which it removes at the end. A channel that\ndoes not exist is made by subscribing to it. The client does so again when the\nbackend takes it off a channel or deletes that, which is then made anew.",
+	"doctor":      "doctor [FLAGS] [URL]\n\nChecks a running installation from outside. URL is the address that browsers use.\nWith the admin API it makes a client of its own, which it removes at the end.\nExits with 1 if something FAILs, or if it cannot end its work.",
 	"completion":  "completion bash|zsh|fish\n\nPrints a script that makes a shell complete commands, flags and methods:\n\n  source <(shaveet completion bash)     in ~/.bashrc\n  source <(shaveet completion zsh)      in ~/.zshrc, after compinit\n  shaveet completion fish | source      in ~/.config/fish/config.fish",
 	"healthcheck": "healthcheck [FLAGS] [URL]\n\nExits with 0 if the server at URL is healthy, else with 1. Without a URL it asks\nthe one that serve would run with the same flags.",
 }

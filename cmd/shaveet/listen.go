@@ -36,6 +36,7 @@ type listener struct {
 
 // listen prints what is said in channels.
 func (p *program) listen(ctx context.Context, args []string) error {
+	defer outliveReader()()
 	l := &listener{stdout: p.stdout, stderr: p.stderr, client: temporaryID(), printed: make(map[string]hub.Position)}
 	fs := p.flagSet("listen")
 	admin := p.adminFlags(fs)
@@ -113,11 +114,12 @@ func startOf(since string) (start, error) {
 	return start{kept: true, since: since}, err
 }
 
-// errEnough ends the listening: as much has been printed as was asked for.
+// errEnough ends the listening well: as much has been printed as was asked for,
+// or as anybody reads.
 var errEnough = errors.New("enough")
 
-// run listens until ctx ends, until enough has been printed, or until the
-// server cannot be asked.
+// run listens until ctx ends, until it is enough, or until the server cannot be
+// asked.
 func (l *listener) run(ctx context.Context, from start) error {
 	defer func() { l.leave(context.WithoutCancel(ctx)) }()
 	err := l.join(ctx, from)

@@ -34,24 +34,38 @@ func parseMessage(raw json.RawMessage) (m message, err error) {
 	return m, err
 }
 
-// take prints a batch: first its signals, as their order is.
+// take prints a batch: first its signals, as their order is, then its messages.
+// Signals that interrupt the reading come last, or messages would wait for it
+// to go on.
 func (l *listener) take(ctx context.Context, b *batch) error {
-	var first error
+	var last []wireSignal
 	for _, s := range b.Signals {
-		if err := l.signal(ctx, s); err != nil && first == nil {
-			first = err
+		if s.interrupts() {
+			last = append(last, s)
+		} else if err := l.signal(ctx, s); err != nil {
+			return err
 		}
 	}
-	if first != nil {
-		return first
+	if err := l.printNew(b.Messages); err != nil {
+		return err
 	}
-	for _, raw := range b.Messages {
+	for _, s := range last {
+		if err := l.signal(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printNew prints the messages that the history did not have.
+func (l *listener) printNew(messages []json.RawMessage) error {
+	for _, raw := range messages {
 		m, err := parseMessage(raw)
 		if err != nil {
 			return err
 		}
 		if before := l.printed[m.Channel]; before.Epoch == m.at.Epoch && m.at.Seq <= before.Seq {
-			continue // the history had it
+			continue
 		}
 		if err := l.print(m); err != nil {
 			return err
@@ -60,15 +74,14 @@ func (l *listener) take(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// print prints one message. The error is errEnough after the last, or that of
-// who does not read any more.
+// print prints one message. The error is errEnough after the last.
 func (l *listener) print(m message) error {
 	text := oneLine(m.raw)
 	if !l.asJSON {
 		at := time.UnixMilli(m.Time).Format(time.TimeOnly)
 		text = fmt.Sprintf("%s %s #%d %s %s", at, printable(m.Channel), m.ID, shown(m.Sender), shown(m.Data))
 	}
-	if _, err := fmt.Fprintln(l.stdout, text); err != nil {
+	if err := l.put(text); err != nil {
 		return err
 	}
 	if l.endless {
@@ -78,6 +91,16 @@ func (l *listener) print(m message) error {
 		return nil
 	}
 	return errEnough
+}
+
+// put prints a line. Who has closed the pipe that we write to, as head does,
+// has had enough. That shows when there is something to print, not before.
+func (l *listener) put(text string) error {
+	_, err := fmt.Fprintln(l.stdout, text)
+	if isClosedPipe(err) {
+		return errEnough
+	}
+	return err
 }
 
 func oneLine(raw json.RawMessage) string {
@@ -141,6 +164,9 @@ func (s *wireSignal) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// interrupts reports whether s is for who has to stop reading for a while.
+func (s wireSignal) interrupts() bool { return s.Type == "drain" || s.Type == "gone" }
+
 // signal acts on a signal. Of what it does not know it says nothing.
 func (l *listener) signal(ctx context.Context, s wireSignal) error {
 	switch s.Type {
@@ -188,8 +214,7 @@ func (l *listener) showPresence(s wireSignal) error {
 	if !l.asJSON {
 		text = time.Now().Format(time.TimeOnly) + " " + printable(s.Channel) + " " + s.presence()
 	}
-	_, err := fmt.Fprintln(l.stdout, text)
-	return err
+	return l.put(text)
 }
 
 func (s wireSignal) presence() string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/shaveet/shaveet/tests/live"
 )
@@ -196,6 +198,9 @@ func TestListenToDeletedChannel(t *testing.T) {
 	if r.stop() != 0 {
 		t.Errorf("%s", &r.stderr)
 	}
+	if help := run(t, nil, "help", "listen").stdout; !strings.Contains(help, "deletes that, which is then made anew") {
+		t.Errorf("the help does not say so: %s", help)
+	}
 }
 
 // scripted answers polls by a script, and passes on everything else. When the
@@ -225,6 +230,90 @@ func says(status int, body string) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
 		w.WriteHeader(status)
 		io.WriteString(w, body)
+	}
+}
+
+// More is kept than history gives at once.
+func TestListenSinceLongAgo(t *testing.T) {
+	_, addr := serving(t, nil)
+	base := "http://" + addr("main")
+	const n = historyPage + 100
+	var all []map[string]any
+	for i := range n {
+		if all = append(all, map[string]any{"channel": "room", "data": i}); len(all) == 100 {
+			if said := rpc(t, base, "publish_many", all); strings.Contains(string(said), "error") {
+				t.Fatalf("not all is said: %s", said)
+			}
+			all = nil
+		}
+	}
+	r := begin(t, nil, "listen", "--url", base, "room", "--since", "all", "-n", fmt.Sprint(n))
+	select {
+	case <-r.done:
+	case <-time.After(patience):
+		r.stop()
+	}
+	lines := strings.Split(strings.TrimSpace(r.stdout.String()), "\n")
+	if r.code != 0 || r.stderr.String() != "" || len(lines) != n {
+		t.Fatalf("%d lines, the last %q: %d %s", len(lines), lines[len(lines)-1], r.code, &r.stderr)
+	}
+	for i, line := range lines {
+		if !strings.HasSuffix(line, fmt.Sprintf(" - %d", i)) {
+			t.Fatalf("line %d is %q", i+1, line)
+		}
+	}
+}
+
+// A batch that sends its reader away may carry messages. They come out at once,
+// and are not taken for what history tells.
+func TestListenToLastWords(t *testing.T) {
+	_, addr := serving(t, nil)
+	base := "http://" + addr("main")
+	var p struct{ Position string }
+	if err := json.Unmarshal(rpc(t, base, "publish", "room", "earlier"), &p); err != nil {
+		t.Fatal(err)
+	}
+	for status, signal := range map[int]string{200: `{"type": "drain", "retry_ms": 3600000}`, 404: `{"type": "gone"}`} {
+		site := httptest.NewServer(scripted(proxyTo(t, base), says(status, fmt.Sprintf(
+			`{"cursor": %q, "signals": [%s], "messages": [{"channel": "room", "id": 1, "pos": %[1]q, "data": "last words"}]}`, p.Position, signal))))
+		r := begin(t, nil, "listen", "room", "--url", base, "--public-url", site.URL)
+		prints(t, &r.stdout, " - last words\n")
+		if r.stop() != 0 || strings.Count(r.stdout.String(), "\n") != 1 {
+			t.Errorf("%s: %s%s", signal, &r.stdout, &r.stderr)
+		}
+		site.Close()
+	}
+}
+
+// Who has been superseded reads on under another name, or it would supersede
+// the other in turn.
+func TestListenBesideAnother(t *testing.T) {
+	_, addr := serving(t, nil)
+	base := "http://" + addr("main")
+	next := scripted(proxyTo(t, base), says(200, `{"signals": [], "messages": []}`),
+		says(200, `{"signals": [{"type": "superseded"}], "messages": []}`), says(200, `{"signals": [], "messages": []}`))
+	names := make(chan string, 100)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		var said struct{ Session string }
+		json.Unmarshal(body, &said)
+		names <- said.Session
+		next.ServeHTTP(w, r)
+	}))
+	defer site.Close()
+	r := begin(t, nil, "listen", "room", "--url", base, "--public-url", site.URL)
+	defer r.stop() // before the site closes, which waits for its polls
+	var got [4]string
+	for i := range got {
+		select {
+		case got[i] = <-names:
+		case <-time.After(patience):
+			t.Fatalf("it polls no more: %q %s", got, &r.stderr)
+		}
+	}
+	if got[0] == "" || got[0] != got[1] || got[1] == got[2] || got[2] != got[3] {
+		t.Errorf("the sessions of its polls: %q", got)
 	}
 }
 

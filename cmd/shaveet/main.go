@@ -57,6 +57,11 @@ func (p *program) run(ctx context.Context) int {
 		fmt.Fprintf(p.stderr, "shaveet: no such command: %s\n\n%s", name, usage())
 		return 2
 	}
+	if c.name != "serve" { // which reads its configuration anew
+		var stop context.CancelFunc
+		ctx, stop = untilHangup(ctx)
+		defer stop()
+	}
 	err := c.run(p, ctx, args)
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -140,4 +141,31 @@ func get(t *testing.T, url string) (status int, body string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(text)
+}
+
+// rpc calls a method of a server's admin API.
+func rpc(t *testing.T, base, method string, params ...any) json.RawMessage {
+	t.Helper()
+	args := make([]string, len(params))
+	for i, p := range params {
+		text, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args[i] = string(text)
+	}
+	result, err := newAdminAPI(base+"/", "").call(t.Context(), method, jsonOrStrings(args))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func sessions(t *testing.T, base string) (n int) {
+	t.Helper()
+	var info struct{ Counts struct{ Sessions int } }
+	if err := json.Unmarshal(rpc(t, base, "info"), &info); err != nil {
+		t.Fatal(err)
+	}
+	return info.Counts.Sessions
 }

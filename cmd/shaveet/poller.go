@@ -33,6 +33,7 @@ type batch struct {
 	Cursor   string
 	Signals  []wireSignal
 	Messages []json.RawMessage
+	More     bool // something else is waiting already
 }
 
 func newPoller(public string) *poller {

@@ -19,24 +19,6 @@ import (
 	"github.com/shaveet/shaveet/tests/live"
 )
 
-// rpc calls a method of a server's admin API.
-func rpc(t *testing.T, base, method string, params ...any) json.RawMessage {
-	t.Helper()
-	args := make([]string, len(params))
-	for i, p := range params {
-		text, err := json.Marshal(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		args[i] = string(text)
-	}
-	result, err := newAdminAPI(base+"/", "").call(t.Context(), method, jsonOrStrings(args))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result
-}
-
 // reader makes a client on a channel, and takes the notice of its joining.
 func reader(t *testing.T, base, id, channel string) (poll string) {
 	t.Helper()
@@ -63,15 +45,6 @@ func hold(t *testing.T, base, poll string) (net.Conn, *bufio.Reader) {
 	c.SetDeadline(time.Now().Add(2 * patience))
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", poll)
 	return c, bufio.NewReader(c)
-}
-
-func sessions(t *testing.T, base string) (n int) {
-	t.Helper()
-	var info struct{ Counts struct{ Sessions int } }
-	if err := json.Unmarshal(rpc(t, base, "info"), &info); err != nil {
-		t.Fatal(err)
-	}
-	return info.Counts.Sessions
 }
 
 // SIGTERM answers who is held, and the program ends well.

@@ -156,6 +156,60 @@ func TestPublishRetries(t *testing.T) {
 	}
 }
 
+// A server that cannot now says so for each message of a call. Those are said
+// again, and what has been said ends the waiting: the next time is short, and
+// --retry begins anew.
+func TestPublishRetriesWhatWasUnavailable(t *testing.T) {
+	t.Parallel()
+	const lines = 6
+	said := 0
+	var again bool // the message that is due has been refused once
+	answer := func(m publication) any {
+		if m.PublishID != fmt.Sprintf("x-%d", said+1) || !again {
+			return map[string]any{"error": rpcError{rpcUnavailable, "not now"}}
+		}
+		said, again = said+1, false
+		return published{Position: fmt.Sprint("1.", said), ID: uint64(said)}
+	}
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var call struct {
+			Method string
+			Params struct {
+				publication
+				Messages []publication
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+			t.Error(err)
+		}
+		a := answer(call.Params.publication)
+		if call.Method == "publish_many" {
+			all := make([]any, len(call.Params.Messages))
+			for i, m := range call.Params.Messages {
+				all[i] = answer(m)
+			}
+			a = all
+		}
+		again = true
+		if refusal, ok := a.(map[string]any); ok {
+			json.NewEncoder(w).Encode(refusal)
+			return
+		}
+		json.NewEncoder(w).Encode(map[string]any{"result": a})
+	}))
+	defer site.Close()
+	feed := ""
+	want := ""
+	for i := range lines {
+		feed += fmt.Sprintln(i)
+		want += fmt.Sprintf("1.%d %[1]d\n", i+1)
+	}
+	got := fed(t, feed, nil, "publish", "--url", site.URL, "--batch", fmt.Sprint(lines), "--id", "x", "--retry", "1s", "room")
+	if got != (ran{stdout: want}) {
+		t.Errorf("%+v, want %q", got, want)
+	}
+}
+
 // A server that stays away ends it, and the first line that was not said is
 // named.
 func TestPublishGivesUp(t *testing.T) {
