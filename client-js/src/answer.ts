@@ -18,14 +18,14 @@ export type Answer =
 export const failed = (retryMs = 0): Answer => ({ kind: 'failed', retryMs });
 
 /** Understands the text of an answer, `NAME({…});` with or without a comment in front, as fetch gets it. */
-export function readText(text: string, ok: boolean, retryAfter: string | null): Answer {
+export function readText(text: string, status: number, retryAfter: string | null): Answer {
   // A proxy in between speaks in seconds, and not in our words.
   const atLeast = Number(retryAfter) * 1_000 || 0;
   try {
     const [, json = ''] = /^(?:\/\*\*\/)?[\w$.[\]]+\(([^]*)\);?\s*$/.exec(text) || [];
     const answer = read(JSON.parse(json));
     if (answer.kind === 'failed') return failed(Math.max(answer.retryMs, atLeast));
-    if (ok || answer.kind === 'gone') return answer;
+    if (status < 300 || answer.kind === 'gone') return answer;
   } catch {
     // Not ours: a proxy's error page, a login page, a text cut short.
   }
@@ -34,10 +34,10 @@ export function readText(text: string, ok: boolean, retryAfter: string | null): 
 
 /** Understands the value of an answer, as JSONP gets it. */
 export function read(value: unknown): Answer {
-  if (!isObject(value) || Array.isArray(value)) return failed();
+  if (!isObject(value)) return failed();
   // A channel called "error" has an array here.
   const error = value['error'];
-  if (isObject(error) && !Array.isArray(error)) return readError(error);
+  if (isObject(error)) return readError(error);
 
   const channels = Object.entries(value);
   // JSON.parse makes a channel of the name __proto__ a member like any other;
@@ -74,6 +74,7 @@ function message(channelName: string, [id, payload_raw, client_id]: Row): Messag
   return { id, client_id, payload, payload_raw, channelName };
 }
 
+/** Arrays are none. */
 export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -44,10 +44,7 @@ const failed = (why: string, retryMs: number, status: number): News => ({
   refused: status > 399 && status < 429,
 });
 
-/** There was no answer, or not all of it. */
-export const silent = () => failed('network', 0, 0);
-
-/** Understands the text of a poll's answer. */
+/** Understands the text of a poll's answer. Status 0: there was none, or not all of it. */
 export function readText(text: string, status: number, retryAfter: string | null): News {
   const retryMs = Number(retryAfter) * 1_000 || 0;
   try {
@@ -75,7 +72,7 @@ export function read(value: unknown, status: number, retryMs = 0): News {
       if (status === 200 || has(batch, 'gone')) return { kind: 'batch', batch };
     }
   }
-  return failed(status === 200 ? 'answer' : `HTTP ${status}`, retryMs, status);
+  return failed(status === 200 ? 'answer' : status ? `HTTP ${status}` : 'network', retryMs, status);
 }
 
 /** The signal of this type, if it is there. */
@@ -83,10 +80,12 @@ export const has = <T extends Signal['type']>(batch: Batch, type: T): Extract<Si
   batch.signals.find((signal): signal is Extract<Signal, { readonly type: T }> => signal.type === type);
 
 /** `<epoch: 16 hex digits>.<seq: decimal>` */
-export const isPosition = (value: unknown): value is string => /^[\da-f]{16}\.\d+$/.test(String(value));
+export const isPosition = (value: unknown): value is string =>
+  typeof value === 'string' && /^[\da-f]{16}\.\d+$/.test(value);
 
-/** Whether position `a` comes after `b`. Another life of the log comes after everything, and everything after none. */
-export function after(a: string, b: string | undefined): boolean {
+/** Whether position `a` comes after `b`. Another life of the log comes after everything, and everything after none; no `a` comes after nothing. */
+export function after(a: string | undefined, b: string | undefined): a is string {
+  if (!isPosition(a)) return false;
   if (!b || a.slice(0, 16) !== b.slice(0, 16)) return true;
   // A seq may be larger than a number can tell; it has no leading zeros.
   return a.length === b.length ? a > b : a.length > b.length;

@@ -18,6 +18,7 @@ import { guard } from './guard';
 import { type Audience, createLedger, type Ledger } from './ledger';
 import { byCall, byPost } from './links';
 import { find } from './locate';
+import { CAP, HOLD, LONGEST_HOLD, MARGIN, PATIENCE, TOO_SOON } from './times';
 import { unique } from './transports';
 import type { ChannelMessage, Connection, ConnectionState, ConnectOptions, Gap, Given, Presence } from './types';
 
@@ -25,23 +26,26 @@ import type { ChannelMessage, Connection, ConnectionState, ConnectOptions, Gap, 
  * Every state knows how to leave it; `become` is the only way to another. What
  * is under way goes on where both have the same way out.
  */
-type State = { readonly leave: () => void } & (
-  /** The page's functions are asked for url, id and key. */
-  | { readonly name: 'asking'; readonly seen: Seen<'connecting'> }
-  /** A link is under way, and nothing has come yet. */
-  | { readonly name: 'opening'; readonly seen: Seen<'connecting'> }
-  /** A link is under way, and the server knows us. */
-  | { readonly name: 'open'; readonly seen: Seen<'connected'> }
-  /** The next attempt is due later. `held`: because the server said so, and nothing may hurry it. */
-  | { readonly name: 'waiting'; readonly seen: Seen<'waiting'>; readonly held: boolean }
-  | { readonly name: 'closed'; readonly seen: Seen<'closed'> }
-);
+interface State {
+  readonly name:
+    /** The page's functions are asked for url, id and key. */
+    | 'asking'
+    /** A link is under way, and nothing has come yet. */
+    | 'opening'
+    /** A link is under way, and the server knows us. */
+    | 'open'
+    /** The next attempt is due later. */
+    | 'waiting'
+    | 'closed';
+  readonly leave: () => void;
+  /** As the page sees it. */
+  readonly seen: ConnectionState;
+  /** Waiting because the server said so: nothing may hurry it. */
+  readonly held: boolean;
+}
 
-/** A state as the page sees it. */
-type Seen<Name> = Extract<ConnectionState, { readonly name: Name }>;
-
-const CONNECTING: Seen<'connecting'> = { name: 'connecting' };
-const CONNECTED: Seen<'connected'> = { name: 'connected' };
+const CONNECTING: ConnectionState = { name: 'connecting' };
+const CONNECTED: ConnectionState = { name: 'connected' };
 
 /** What a page may hear of beside messages. */
 interface Events {
@@ -57,25 +61,16 @@ interface Credentials {
   readonly key: string;
 }
 
-/** How long a poll may be held, if the page does not say. */
-const HOLD = 25_000;
-/** How much longer than it may be silent a link can take. More after each failure: the network may be slow. */
-const MARGIN = 15_000;
-/** How long a function of the page may take to tell. */
-const PATIENCE = 20_000;
-/** The longest wait that a server can ask for. */
-const CAP = 120_000;
-/** The server holds a poll it has nothing for. An empty answer sooner than this must not make us spin. */
-const TOO_SOON = 1_000;
-
 export function createConnection(env: Environment, options: ConnectOptions): Connection {
-  const { url, clientId, key, resume, jsonp, wait: hold = HOLD } = options;
+  const { url, clientId, key, resume, jsonp } = options;
   let { session = unique(env) } = options;
+  const wanted = Math.max(0, Math.min(Math.round(options.wait!), LONGEST_HOLD));
+  const hold = isNaN(wanted) ? HOLD : wanted;
   const place = url === undefined ? find(env.scripts(), 'url') : { base: url, jsonp: false };
   const given = [place.base, clientId, key];
   const link = (jsonp === undefined ? place.jsonp : jsonp) || !env.canAbort() ? byCall : byPost;
 
-  let state: State = { name: 'asking', seen: CONNECTING, leave() {} };
+  let state: State = { name: 'asking', leave() {}, seen: CONNECTING, held: false };
   let credentials: Credentials | undefined;
   let ledger: Ledger | undefined;
   /** Since the last answer that brought us further, or was held as it should be. */
@@ -94,16 +89,12 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
     listening,
   };
 
-  function enter(name: 'asking' | 'opening' | 'open', leave: () => void): void {
-    become(name === 'open' ? { name, seen: CONNECTED, leave } : { name, seen: CONNECTING, leave });
-  }
-
   /** Tells the page when it sees another state. What it does then may lead to yet another. */
-  function become(next: State): void {
-    const { seen, leave } = state;
-    if (next.leave !== leave) leave();
-    state = next;
-    if (next.seen !== seen) tell('state', next.seen);
+  function become(name: State['name'], leave: () => void, seen: ConnectionState = CONNECTING, held = false): void {
+    const before = state;
+    if (leave !== before.leave) before.leave();
+    state = { name, leave, seen, held };
+    if (seen !== before.seen) tell('state', seen);
   }
 
   const attempt = () => (credentials ? read('opening') : ask());
@@ -111,20 +102,20 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   /** A function that throws, rejects, or never tells, is asked again. */
   function ask(): void {
     const leave = env.later(PATIENCE, () => pause('credentials'));
-    enter('asking', leave);
-    const answers = async () => Promise.all(given.map((value) => (isFunction(value) ? value() : value)));
-    answers()
-      .then(([url, id, key]) => {
-        if (state.leave !== leave) return;
-        if (!id || !key) throw new Error('no client id or key');
-        credentials = { url: String(url).replace(/\/+$/, ''), id: String(id), key: String(key) };
-        if (!ledger) ledger = recall();
-        read('opening');
-      })
-      .catch((error) => {
-        env.report(error);
-        if (state.leave === leave) pause('credentials');
-      });
+    become('asking', leave);
+    const answers = async () => {
+      const [url, id, key] = await Promise.all(given.map((value) => (isFunction(value) ? value() : value)));
+      if (state.leave !== leave) return;
+      if (typeof url !== 'string' || !id || !key) throw new Error('no url, id or key');
+      const found = { url: url.replace(/\/+$/, ''), id: String(id), key: String(key) };
+      ledger = ledger || recall(shelf(found));
+      credentials = found;
+      read('opening');
+    };
+    answers().catch((error) => {
+      env.report(error);
+      if (state.leave === leave) pause('credentials');
+    });
   }
 
   function read(name: 'opening' | 'open'): void {
@@ -136,7 +127,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
       timeout();
       giveUp();
     };
-    enter(name, leave);
+    become(name, leave, name === 'open' ? CONNECTED : CONNECTING);
     if (state.leave !== leave) return; // the page has closed it
     giveUp = link(env, { ...credentials!, session, cursor: ledger!.cursor(), wait }, (news) => {
       // What was replaced is not listened to: it comes again by its successor.
@@ -153,7 +144,8 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
     const { batch } = news;
     if (has(batch, 'gone')) return refuse();
     const { leave } = state;
-    enter('open', leave);
+    become('open', leave, CONNECTED);
+    if (state.leave !== leave) return; // a listener has closed it
 
     const further = ledger!.take(batch);
     const superseded = has(batch, 'superseded');
@@ -161,7 +153,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
     // The page was copied, with all that is kept for it, and its copy came by our name.
     if (superseded) session = unique(env);
     keep();
-    if (state.leave !== leave) return; // a listener has closed it
+    if (state.leave !== leave) return; // here too
 
     if (drain) return pause('drain', drain.retry_ms);
     if (superseded) {
@@ -187,14 +179,14 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   /** Waits as one does after a failure: first as long as the server asks for, and then for a random time. */
   function pause(why: string, retryMs = 0): void {
     const online = env.online();
-    const asked = Math.min(Math.max(retryMs, 0) || 0, CAP);
+    const asked = Math.max(0, Math.min(retryMs, CAP)) || 0;
     const ms = asked + (online ? backoff(failures++, env.random) : LONGEST);
     const leave = env.later(ms, attempt);
     wait(env.now() + ms, online ? why : 'offline', leave, asked > 0);
   }
 
   function wait(until: number, why: string, leave: () => void, held = false): void {
-    become({ name: 'waiting', seen: { name: 'waiting', until, why }, held, leave });
+    become('waiting', leave, { name: 'waiting', until, why }, held);
   }
 
   /** The network, or the page, is back: a link under way was begun before it went. */
@@ -209,7 +201,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
 
   function end(why: 'closed' | 'gone'): void {
     for (const stop of watching) stop();
-    if (listening()) become({ name: 'closed', seen: { name: 'closed', why }, leave() {} });
+    if (listening()) become('closed', () => {}, { name: 'closed', why });
   }
 
   const reading = () => state.name === 'opening' || state.name === 'open';
@@ -217,32 +209,31 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
 
   // ---- what is kept over a reload
 
-  const shelf = () => `shaveet ${typeof resume === 'string' ? resume : `${credentials!.url} ${credentials!.id}`}`;
+  const shelf = ({ url, id }: Credentials) => `shaveet ${typeof resume === 'string' ? resume : `${url} ${id}`}`;
 
   function keep(): void {
     if (!resume) return;
     try {
-      env.keep(shelf(), JSON.stringify({ cursor: ledger!.cursor(), session, channels: ledger!.channels() }));
+      env.keep(shelf(credentials!), JSON.stringify({ cursor: ledger!.cursor(), session, channels: ledger!.channels() }));
     } catch {
       // Forbidden or full. A page that is loaded again begins anew, or with something older.
     }
   }
 
-  function recall(): Ledger {
-    let { cursor } = options;
-    let channels: unknown;
+  function recall(place: string): Ledger {
+    const { cursor } = options;
     if (resume && !cursor) {
       try {
-        const kept = JSON.parse(env.recall(shelf())!);
-        if (isPosition(kept.cursor) && kept.session && /^[\w-]{1,64}$/.test(kept.session)) {
-          ({ cursor, channels } = kept);
+        const kept = JSON.parse(env.recall(place)!);
+        if (isPosition(kept.cursor) && typeof kept.session === 'string' && /^[\w-]{1,64}$/.test(kept.session)) {
           if (!options.session) ({ session } = kept);
+          return createLedger(audience, kept.cursor, kept.channels);
         }
       } catch {
         // Forbidden, or not there, or not ours.
       }
     }
-    return createLedger(audience, cursor, channels);
+    return createLedger(audience, cursor);
   }
 
   const hears =

@@ -3,17 +3,20 @@
  * channel. It drops what has come before, and finds what is missing.
  */
 
+import { isObject } from './answer';
 import { after, type Batch, isPosition, type Membership } from './batch';
 import type { ChannelMessage, Gap, Presence } from './types';
 
-/** What is known of a channel. */
+/** What is known of a channel. It is not changed but replaced, so that a batch can be undone. */
 interface Known {
   /** Where our part of it begins. */
-  since?: string;
-  /** The last number that has come. Without it the next is taken as it is. */
-  id?: number;
+  readonly since?: string | undefined;
+  /** The highest number that has come. Without it the next is taken as it is. */
+  readonly id?: number | undefined;
   /** Up to where a hole has been told. */
-  told?: string;
+  readonly told?: string | undefined;
+  /** Up to where numbers may be missing, and before the first message after it. */
+  readonly unsure?: string | undefined;
 }
 
 /** Gets what is new, in the order in which a page should hear it. */
@@ -21,7 +24,7 @@ export interface Audience {
   gap(gap: Gap): unknown;
   presence(presence: Presence): unknown;
   message(message: ChannelMessage): unknown;
-  /** False if the audience has left; no message is told then. */
+  /** False if the audience has left: it hears no more of the signals then, and no message is told. */
   listening(): boolean;
 }
 
@@ -30,41 +33,44 @@ export interface Ledger {
   cursor(): string | undefined;
   /** Works through a batch, and reports whether that has brought us any further. */
   take(batch: Batch): boolean;
-  /** What `createLedger` takes to go on here. */
+  /** What `createLedger` takes to go on here, when it has been JSON meanwhile. */
   channels(): unknown;
 }
 
-/** `channels` is what another ledger gave, or anything else, which counts as nothing. */
+/** `channels` is what another ledger gave. Whatever else is in it, or instead of it, counts as nothing. */
 export function createLedger(audience: Audience, cursor?: string, channels?: unknown): Ledger {
-  let known = new Map<string, Known>(Array.isArray(channels) ? channels : []);
-
-  function channel(name: string): Known {
-    const found = known.get(name) || {};
-    known.set(name, found);
-    return found;
-  }
+  let known = new Map<string, Known>(Array.isArray(channels) ? channels.filter(isKept) : []);
 
   function take(batch: Batch): boolean {
-    const before = cursor;
-    /** Where we were: nowhere, or `now`, on a first visit, which is owed no numbers. */
-    let from = cursor;
+    const before = { cursor, known };
+    known = new Map(known);
+    /** Where we were: nowhere on a first visit. */
+    let from = isPosition(cursor) ? cursor : undefined;
+    /** The same as in `Known`, for channels that are new: whoever was nowhere is not told of all that is lost. */
+    let unsure = from ? undefined : batch.cursor;
     const hole = (reason: string, to: string | undefined, channel: string | undefined, after = from) =>
       audience.gap({ channel, from: after, to, reason });
+    /** What has come by this batch. */
     const numbers = new Map<string, number[]>();
-    const came = (name: string, id: number) => numbers.set(name, [...(numbers.get(name) || []), id]);
-    /** Channels with a hole that was told: it may reach beyond the last number that has come. */
-    const open = new Set<string>();
+    /** The same of signals alone, to look up. */
+    const noted = new Set<string>();
 
-    function lose(name: string): Known {
-      const of = channel(name);
-      delete of.id;
-      open.add(name);
-      return of;
+    const channel = (name: string): Known => known.get(name) || { unsure };
+    const learn = (name: string, more: Known) => known.set(name, { ...channel(name), ...more });
+    /** Moves a position of a channel on, and reports whether that is any further. */
+    const raise = (name: string, what: 'told' | 'unsure', to: string | undefined) =>
+      after(to, channel(name)[what]) && learn(name, { [what]: to });
+
+    function came(name: string, id: number): unknown {
+      const ids = numbers.get(name) || [];
+      numbers.set(name, ids);
+      return ids.push(id);
     }
 
     /** Keeps a number that a signal names, and reports whether it is new. */
     function note(name: string, id: number): unknown {
-      return id > (channel(name).id || 0) && !(numbers.get(name) || []).includes(id) && came(name, id);
+      const key = `${id} ${name}`;
+      return id > (channel(name).id || 0) && !noted.has(key) && noted.add(key) && came(name, id);
     }
 
     /** Learns which channels there are for us: these, and no others. */
@@ -76,9 +82,9 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
         if (!isPosition(since)) continue;
         const of = old.get(name);
         const newer = !of || after(since, of.since || from);
-        if (of && newer && from) hole('rejoin', since, name);
+        if (of && newer) hole('rejoin', since, name);
         // What begins where we are, or later, comes from its first number on.
-        known.set(name, newer ? (from && !after(from, since) ? { since, id } : { since }) : { ...of, since });
+        known.set(name, newer ? { since, unsure, id: after(from, since) ? undefined : id } : { ...of, since });
       }
     }
 
@@ -91,26 +97,23 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
           known = new Map();
           for (const name of lost) hole('reset', to, name);
           cursor = from = to;
+          unsure = batch.cursor;
           break;
         }
         case 'channels':
           join(signal.channels);
           break;
-        case 'gap': {
-          const { channel: name, to, reason } = signal;
-          const of = lose(name);
+        case 'gap':
+          raise(signal.channel, 'unsure', signal.to);
           // The server tells it again as long as we have not come past it.
-          if (!isPosition(to) || !after(to, of.told)) break;
-          of.told = to;
-          hole(reason, to, name, signal.from);
+          if (raise(signal.channel, 'told', signal.to)) hole(signal.reason, signal.to, signal.channel, signal.from);
           break;
-        }
         case 'skip':
           note(signal.channel, signal.id);
           break;
         case 'presence':
           // The lost ones had numbers.
-          if (signal.resync) lose(signal.channel);
+          if (signal.resync) raise(signal.channel, 'unsure', signal.to);
           if (!signal.id || note(signal.channel, signal.id)) audience.presence(signal);
       }
     }
@@ -119,30 +122,48 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
     const messages = batch.messages.filter(({ channel: name, id, pos }) => {
       if (!after(pos, at)) return false;
       at = pos;
+      const { unsure: end } = channel(name);
+      if (end && after(pos, end)) {
+        // From here on no number may be missing.
+        learn(name, { unsure: undefined, id: id - 1 });
+        numbers.set(name, (numbers.get(name) || []).filter((other) => other > id));
+      }
       return came(name, id);
     });
 
     for (const [name, ids] of numbers) {
-      const of = channel(name);
-      const { id: last } = of;
+      const { id: last, unsure } = channel(name);
       ids.sort((a, b) => a - b);
-      if (last !== undefined && ids.some((id, i) => id !== last + 1 + i)) {
+      if (!unsure && last !== undefined && ids.some((id, i) => id !== last + 1 + i)) {
         hole('ids', batch.cursor, name);
       }
-      // Whoever leaves in the middle comes back to any number.
-      delete of.id;
+      learn(name, { id: ids[ids.length - 1] });
     }
 
+    // Whoever leaves at a signal has not heard the others: they are told again.
+    if (!audience.listening()) {
+      ({ cursor, known } = before);
+      return false;
+    }
     for (const message of messages) {
-      if (!audience.listening()) return true;
+      if (!audience.listening()) {
+        // What has not been heard comes again, with numbers that have been counted.
+        for (const name of numbers.keys()) raise(name, 'unsure', batch.cursor);
+        return true;
+      }
       cursor = message.pos;
       audience.message(message);
     }
-    // On a first visit nothing is told of what the server keeps no more.
-    for (const [name, ids] of numbers) if (from && !open.has(name)) channel(name).id = ids[ids.length - 1]!;
-    if (batch.cursor && after(batch.cursor, cursor)) ({ cursor } = batch);
-    return cursor !== before && batch.signals.length + messages.length > 0;
+    if (after(batch.cursor, cursor)) ({ cursor } = batch);
+    return cursor !== before.cursor && batch.signals.length + messages.length > 0;
   }
 
   return { cursor: () => cursor, take, channels: () => [...known] };
 }
+
+/** Whether this is a channel as a ledger gave it. */
+const isKept = (pair: unknown): pair is [string, Known] =>
+  Array.isArray(pair) &&
+  typeof pair[0] === 'string' &&
+  isObject(pair[1]) &&
+  Object.entries(pair[1]).every(([member, value]) => typeof value === (member === 'id' ? 'number' : 'string'));

@@ -1,8 +1,8 @@
 /** The ways to read the modern wire. */
 
-import { type News, read, readText, silent } from './batch';
+import { type News, read, readText } from './batch';
 import type { Environment } from './environment';
-import { jsonp, token } from './transports';
+import { cors, jsonp, token } from './transports';
 
 /** What to read. */
 export interface Request {
@@ -22,16 +22,8 @@ export interface Request {
 export type Link = (env: Environment, request: Request, sink: (news: News) => void) => () => void;
 
 /** One poll by CORS. The body is plain text, which needs no preflight; and the key is in no address. */
-export const byPost: Link = (env, { url, id, key, session, cursor, wait }, sink) => {
-  const abort = new AbortController();
-  const body = JSON.stringify({ clients: [{ id, key }], session, cursor, wait });
-  env
-    .fetch(`${url}/longpoll`, abort.signal, body)
-    .then(async (response) => readText(await response.text(), response.status, response.headers.get('Retry-After')))
-    .catch(() => silent())
-    .then(sink);
-  return () => abort.abort();
-};
+export const byPost: Link = (env, { url, id, key, session, cursor, wait }, sink) =>
+  cors(env, `${url}/longpoll`, readText, sink, JSON.stringify({ clients: [{ id, key }], session, cursor, wait }));
 
 /** One poll by JSONP. */
 export const byCall: Link = (env, { url, id, key, session, cursor, wait }, sink) => {
@@ -39,6 +31,6 @@ export const byCall: Link = (env, { url, id, key, session, cursor, wait }, sink)
   return jsonp(
     env,
     (name) => `${url}/longpoll?callback=${name}&${query}`,
-    (value) => sink(value ? read(value, 200) : silent()),
+    (value) => sink(read(value, value ? 200 : 0)),
   );
 };

@@ -12,19 +12,14 @@ export interface Place {
  *
  * The query carries flags. `disableCORS=1` asks for JSONP. `disableIECORS=1`
  * once ruled out a transport that no browser has any more: it is not looked at.
+ *
+ * It must be found, for lack of `setting`.
  */
-export function locate(scripts: readonly string[]): Place | undefined {
+export function find(scripts: readonly string[], setting: string): Place {
   for (const source of scripts) {
     const [address = '', query = ''] = source.split(/[?#]/);
     const end = address.indexOf(PATH);
     if (end >= 0) return { base: address.slice(0, end), jsonp: query.split('&').includes('disableCORS=1') };
   }
-  return undefined;
-}
-
-/** The same where it must be found, for lack of `setting`. */
-export function find(scripts: readonly string[], setting: string): Place {
-  const place = locate(scripts);
-  if (!place) throw new Error(`${setting} is not set, and no script from ${PATH} is on the page`);
-  return place;
+  throw new Error(`${setting} is not set, and no script from ${PATH} is on the page`);
 }

@@ -9,6 +9,7 @@
 import type { Answer, News } from './answer';
 import { backoff, LONGEST } from './backoff';
 import type { Environment } from './environment';
+import { DEAD, GATHER, LONGEST_TIMER, TOO_SOON } from './times';
 import { token, type Transport } from './transports';
 
 /** Every state knows how to leave it; `become` is the only way to another. */
@@ -21,15 +22,6 @@ type State =
   | { readonly name: 'polling'; readonly leave: () => void };
 
 const IDLE: State = { name: 'idle', leave() {} };
-
-/** Several `init` in a row share a poll. */
-const GATHER = 1;
-/** The server holds a poll for 25 s. One that takes this long is dead and nobody told us. */
-const DEAD = 40_000;
-/** The server holds a poll it has nothing for. An empty answer sooner than this must not make us spin. */
-const TOO_SOON = 1_000;
-/** A timer for longer than this goes off at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 export interface Poller {
   /** Polls for a client too, from now on. */

@@ -6,7 +6,7 @@
  * comes after its poll was given up still goes to the sink, if it comes at all.
  */
 
-import { type Answer, failed, read, readText } from './answer';
+import { type Answer, read, readText } from './answer';
 import type { Environment } from './environment';
 
 /** `url` has `callback=?` for the transport to fill in. */
@@ -16,19 +16,28 @@ export type Transport = (url: string, sink: (answer: Answer) => void) => () => v
  * Polls by CORS: a simple request, so without a preflight: nothing that would
  * need one, like a header of our own, may be added. Giving up closes it.
  */
-export const byFetch = (env: Environment): Transport => (url, sink) => {
-  const abort = new AbortController();
-  env
-    .fetch(named(url, 'noop'), abort.signal)
-    .then(async (response) => readText(await response.text(), response.ok, response.headers.get('Retry-After')))
-    .catch(() => failed())
-    .then(sink);
-  return () => abort.abort();
-};
+export const byFetch = (env: Environment): Transport => (url, sink) => cors(env, named(url, 'noop'), readText, sink);
 
 /** Polls by JSONP. */
 export const byScript = (env: Environment): Transport => (url, sink) =>
   jsonp(env, (name) => `${named(url, name)}&jsonp=1`, (value) => sink(read(value)));
+
+/** One fetch, by POST if there is a body. `understand` gets status 0 if there was no answer, or not all of it. */
+export function cors<T>(
+  env: Environment,
+  url: string,
+  understand: (text: string, status: number, retryAfter: string | null) => T,
+  sink: (answer: T) => void,
+  body?: string,
+): () => void {
+  const abort = new AbortController();
+  env
+    .fetch(url, abort.signal, body)
+    .then(async (response) => understand(await response.text(), response.status, response.headers.get('Retry-After')))
+    .catch(() => understand('', 0, null))
+    .then(sink);
+  return () => abort.abort();
+}
 
 let names = 0;
 

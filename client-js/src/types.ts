@@ -95,7 +95,7 @@ export interface ConnectOptions {
   readonly cursor?: string | undefined;
   /** True: poll by script tags. If neither this nor `url` is given, the script's address tells, as with `Shaveet.jsonp`. */
   readonly jsonp?: boolean | undefined;
-  /** How long a poll may be held, in ms: 25,000 if not given. The server may hold it for less. */
+  /** How long a poll may be held, in ms: 25,000 if not given, 600,000 at most. The server may hold it for less. */
   readonly wait?: number | undefined;
 }
 
@@ -139,8 +139,9 @@ export interface Presence {
   readonly reason?: 'unsubscribed' | 'idle' | 'killed';
   /** How many members there are, where they are too many to be told one by one. */
   readonly count?: number;
-  /** Some of this was lost: get the list of members again. */
+  /** Some of this was lost, up to the position `to`: get the list of members again. */
   readonly resync?: boolean;
+  readonly to?: string;
 }
 
 export type ConnectionState =

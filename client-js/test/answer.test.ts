@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type Answer, failed, read, readText } from '../src/answer';
 import type { Message } from '../src/types';
 
-const text = (body: string, ok = true, retryAfter: string | null = null) => readText(body, ok, retryAfter);
+const text = (body: string, ok = true, retryAfter: string | null = null) => readText(body, ok ? 200 : 503, retryAfter);
 
 /** All messages of an answer, by channel. */
 function news(answer: Answer): Record<string, readonly Message[]> {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { after, isPosition, read, readText, silent } from '../src/batch';
+import { after, isPosition, read, readText } from '../src/batch';
 
 const E = '00000000000000aa';
 const F = '00000000000000ab';
@@ -83,7 +83,7 @@ describe('an answer', () => {
     expect(readText('busy', 503, '120')).toEqual(failed('HTTP 503', 120_000));
   });
 
-  test('that did not come is a failure', () => expect(silent()).toEqual(failed('network')));
+  test('that did not come is a failure', () => expect(readText('', 0, null)).toEqual(failed('network')));
 
   test('has no members that are not what they should be', () => {
     const good = { channel: 'c', id: 1, pos: `${E}.1` };

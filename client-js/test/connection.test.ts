@@ -327,6 +327,23 @@ describe('a poll', () => {
     expect(asks()).toMatchObject({ session: 'mine', wait: 5000 });
   });
 
+  test.each<[unknown, number]>([
+    [undefined, 25_000],
+    [NaN, 25_000],
+    ['x', 25_000],
+    [0, 0],
+    [-1, 0],
+    [-Infinity, 0],
+    [4999.6, 5000],
+    [600_000, 600_000],
+    [1e300, 600_000],
+    [Infinity, 600_000],
+  ])('that is to be held for %j is held for %d', async (wait, ms) => {
+    await opened({ wait: wait as number });
+    expect(asks()).toMatchObject({ wait: ms });
+    expect(env.clock.pending).toEqual([ms + 15_000]);
+  });
+
   test('from a position that the page has, or from now', async () => {
     connect({ cursor: 'now' });
     await settled();
@@ -558,6 +575,22 @@ describe('url, id and key', () => {
   });
 });
 
+test.each<[string, unknown]>([
+  ['nothing', undefined],
+  ['null', null],
+  ['a number', 7],
+])('a function that says %s of the url is asked again, and nobody else is', async (_, said) => {
+  let url = said;
+  connect({ url: () => url as string });
+  await settled();
+  expect(connection.state).toMatchObject({ name: 'waiting', why: 'credentials' });
+  expect(env.fetches).toEqual([]);
+  expect(env.reports).toHaveLength(1);
+  url = 'http://late';
+  await next();
+  expect(env.poll.url).toBe('http://late/longpoll');
+});
+
 describe('gone', () => {
   const refuse = () => env.poll.answer(text(undefined, [{ type: 'gone', client: 'a' }]), { status: 404 });
 
@@ -719,6 +752,9 @@ describe('resume', () => {
     `{"cursor":"${p(9)}","session":"not a session"}`,
     `{"cursor":"${p(9)}"}`,
     `{"cursor":7,"session":"s","channels":[]}`,
+    `{"cursor":["${p(9)}"],"session":"s"}`,
+    `{"cursor":"${p(9)}","session":7}`,
+    `{"cursor":"${p(9)}","session":["s"]}`,
   ])('of %s is none', async (kept) => {
     env.storage!.set('shaveet http://push a', kept);
     connect({ resume: true });
@@ -726,11 +762,15 @@ describe('resume', () => {
     expect(asks()).toEqual({ clients: [{ id: 'a', key: 'k' }], session: expect.stringMatching(/^shaveet_/), wait: 0 });
   });
 
-  test('of channels that are none still has the position', async () => {
-    env.storage!.set('shaveet http://push a', JSON.stringify({ cursor: p(9), session: 's', channels: 7 }));
+  test.each([7, [7], [null], [['c']], [['c', 7]], [['c', null]], [['c', { since: 7, id: 'x' }]]].map((kept) => [kept]))('of channels %j still has the position', async (channels) => {
+    env.storage!.set('shaveet http://push a', JSON.stringify({ cursor: p(9), session: 's', channels }));
     connect({ resume: true });
     await settled();
     expect(asks()).toMatchObject({ cursor: p(9), session: 's' });
+    const known = { type: 'channels', channels: { c: { since: p(1), id: 0 } } };
+    await env.poll.answer(text(p(11), [known, { type: 'presence', channel: 'c', joined: 'b', id: 3 }], message(11, 4)));
+    expect(heard).toEqual(['c 4']);
+    expect(gaps).toEqual([]);
   });
 
   test('without storage does without', async () => {
@@ -750,6 +790,50 @@ describe('resume', () => {
     await env.poll.answer(text(p(7), [], message(6, 2), message(7, 3)));
     expect(heard).toEqual(['c 2', 'c 3']);
     expect(gaps).toEqual([]);
+  });
+});
+
+describe('resume after close', () => {
+  const signals = [
+    { type: 'gap', channel: 'c', from: p(1), to: p(3), reason: 'count' },
+    { type: 'presence', channel: 'c', joined: 'bob', id: 7 },
+    { type: 'gap', channel: 'd', from: p(1), to: p(3), reason: 'age' },
+  ];
+  test.each<[string, (close: () => void) => void]>([
+    ['a gap', (close) => connection.onGap(close)],
+    ['a presence', (close) => connection.onPresence(close)],
+    ['a state', (close) => connection.onState(({ name }) => name === 'connected' && close())],
+  ])('at %s hears the signals again, all of them', async (_, at) => {
+    await opened({ resume: true });
+    await env.poll.fail();
+    await next();
+    const order: string[] = [];
+    const listen = () => {
+      connection.onGap(({ reason }) => order.push(reason));
+      connection.onPresence(({ joined }) => order.push(String(joined)));
+      connection.on('c', ({ id }) => order.push(`c ${id}`));
+    };
+    listen();
+    at(() => connection.close());
+    await env.poll.answer(text(p(5), signals, message(4, 8)));
+    expect(connection.state.name).toBe('closed');
+    expect(order).not.toContain('age');
+    order.length = 0;
+    connect({ resume: true });
+    listen();
+    await settled();
+    expect(asks()).toMatchObject({ cursor: p(1) });
+    await env.poll.answer(text(p(5), signals, message(4, 8)));
+    expect(order).toEqual(['count', 'bob', 'age', 'c 8']);
+    expect(asks()).toMatchObject({ cursor: p(5) });
+  });
+
+  test('when it is connected hears nothing', async () => {
+    connect();
+    connection.onState(() => connection.close());
+    await settled();
+    await env.poll.answer(text(p(5), signals, message(4, 8)));
+    expect([heard, gaps]).toEqual([[], []]);
   });
 });
 

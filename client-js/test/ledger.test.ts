@@ -9,11 +9,13 @@ const p = (seq: number, epoch = 'aa') => `00000000000000${epoch}.${seq}`;
 let told: unknown[];
 let left: boolean;
 let onMessage: () => void;
+/** Gets each gap and presence. */
+let onSignal: (what: unknown) => void;
 let ledger: Ledger;
 
 const audience: Audience = {
-  gap: (gap) => told.push(gap),
-  presence: (presence) => told.push(presence),
+  gap: (gap) => (told.push(gap), onSignal(gap)),
+  presence: (presence) => (told.push(presence), onSignal(presence)),
   message({ channel, id }) {
     told.push(`${channel} ${id}`);
     onMessage();
@@ -24,10 +26,12 @@ const audience: Audience = {
 beforeEach(() => {
   told = [];
   left = false;
-  onMessage = () => {};
+  onMessage = onSignal = () => {};
 });
 
 const begin = (cursor?: string, channels?: unknown) => (ledger = createLedger(audience, cursor, channels));
+/** The same after a reload. */
+const again = () => begin(ledger.cursor(), JSON.parse(JSON.stringify(ledger.channels())));
 
 const message = (seq: number, id: number, channel = 'c', epoch = 'aa'): ChannelMessage => ({
   channel,
@@ -48,6 +52,7 @@ function take(cursor: string | undefined, signals: object[], ...messages: Channe
 const skip = (id: number, channel = 'c') => ({ type: 'skip', channel, id });
 const joined = (id: number, channel = 'c', who = 'bob') => ({ type: 'presence', channel, joined: who, id });
 const gap = (from: number, to: number, channel = 'c') => ({ type: 'gap', channel, from: p(from), to: p(to), reason: 'age' });
+const resync = (to: number, channel = 'c') => ({ type: 'presence', channel, resync: true, to: p(to) });
 const channels = (list: Record<string, [since: string, id: number]>) => ({
   type: 'channels',
   channels: Object.fromEntries(Object.entries(list).map(([name, [since, id]]) => [name, { since, id }])),
@@ -87,9 +92,36 @@ describe('the cursor', () => {
     expect(take(p(13), [], message(11, 6), message(12, 7))).toEqual(['c 6']);
     expect(ledger.cursor()).toBe(p(11));
     left = false;
-    begin(ledger.cursor(), ledger.channels());
+    again();
     onMessage = () => {};
     expect(take(p(13), [], message(12, 7))).toEqual(['c 7']);
+  });
+
+  test('stays for who leaves at a signal, who gets all of them again', () => {
+    const signals = [gap(10, 11), joined(8), gap(10, 11, 'd'), joined(1, 'd')];
+    const all = [hole('age', p(10), p(11)), joined(8), hole('age', p(10), p(11), 'd'), joined(1, 'd'), hole('ids', p(10), p(13), 'e'), 'c 9'];
+    const begins = channels({ c: [p(1), 0], e: [p(10), 5] });
+    for (let i = 0; i < 5; i++) {
+      running();
+      let n = 0;
+      onSignal = () => (left = n++ === i || left);
+      expect(take(p(13), [begins, ...signals, skip(7, 'e')], message(12, 9))).not.toContain('c 9');
+      expect(ledger.cursor()).toBe(p(10));
+      left = false;
+      onSignal = () => {};
+      again();
+      expect(take(p(13), [begins, ...signals, skip(7, 'e')], message(12, 9)), `${i}`).toEqual(all);
+      expect(ledger.cursor()).toBe(p(13));
+    }
+  });
+
+  test('stays in its life of the log for who leaves at a reset', () => {
+    running();
+    onSignal = () => (left = true);
+    take(p(3, 'bb'), [{ type: 'reset', cursor: p(0, 'bb') }]);
+    expect(ledger.cursor()).toBe(p(10));
+    left = false;
+    expect(take(p(3, 'bb'), [{ type: 'reset', cursor: p(0, 'bb') }])).toEqual([hole('reset', p(10), p(0, 'bb'))]);
   });
 
   test.each([
@@ -136,7 +168,8 @@ describe('numbers', () => {
     ['signals alone', [joined(6), skip(7)], []],
     ['signals that repeat', [skip(5), joined(6), joined(6), skip(4)], [message(12, 7)]],
     ['of another channel', [], [message(11, 77, 'd'), message(12, 6)]],
-    ['after lost notices', [{ type: 'presence', channel: 'c', resync: true }], [message(11, 7), message(13, 9)]],
+    ['after lost notices', [resync(20)], [message(11, 7), message(13, 9)]],
+    ['after lost notices, from the first that is beyond them', [resync(12)], [message(11, 7), message(13, 9), message(14, 10)]],
     ['after a gap', [gap(10, 20)], [message(21, 17)]],
     ['after a gap, with notices within', [gap(10, 20), joined(9)], [message(21, 17), message(22, 18)]],
   ])('%s: in order', (_, signals, messages) => {
@@ -155,7 +188,9 @@ describe('numbers', () => {
     ['one twice and one missing', [], [message(11, 6), message(12, 6), message(13, 8)]],
     ['no number', [], [{ ...message(11, 6), id: undefined as unknown as number }]],
     ['a gap of another channel', [gap(10, 20, 'd')], [message(11, 7)]],
-    ['lost notices of another channel', [{ type: 'presence', channel: 'd', resync: true }], [message(11, 7)]],
+    ['lost notices of another channel', [resync(20, 'd')], [message(11, 7)]],
+    ['after lost notices, from the first that is beyond them', [resync(12)], [message(11, 7), message(13, 9), message(14, 11)]],
+    ['after a gap, a skip that does not follow', [gap(10, 12), skip(17)], [message(13, 15)]],
   ])('%s: a hole, before the messages, which are told all the same', (_, signals, messages) => {
     running();
     take(p(30), signals, ...messages);
@@ -191,12 +226,52 @@ describe('numbers', () => {
 
   test.each<[string, object]>([
     ['a gap', gap(10, 20)],
-    ['lost notices', { type: 'presence', channel: 'c', resync: true, to: p(20) }],
+    ['lost notices', resync(20)],
   ])('%s may reach beyond the last number that comes with it', (_, signal) => {
     running();
     take(p(25), [signal], message(11, 6));
     expect(take(p(26), [], message(26, 9))).toEqual(['c 9']);
     expect(take(p(28), [], message(28, 11))).toEqual([hole('ids', p(26), p(28)), 'c 11']);
+  });
+
+  test.each<[string, string | undefined, object[]]>([
+    ['a gap', p(4), [{ ...gap(4, 11) }]],
+    ['lost notices', p(4), [resync(11)]],
+    ['a first visit', undefined, [channels({ c: [p(1), 0] })]],
+    ['a visit that begins now', 'now', [channels({ c: [p(1), 0] })]],
+  ])('%s covers what is missing before the first message after it, whatever signals told', (_, cursor, signals) => {
+    begin(cursor);
+    take(p(11), [...signals, joined(2)]);
+    expect(take(p(11), [joined(2)])).toEqual([]);
+    again();
+    expect(take(p(12), [joined(5)])).toEqual([joined(5)]);
+    expect(take(p(13), [], message(13, 8))).toEqual(['c 8']);
+    expect(take(p(15), [], message(15, 10))).toEqual([hole('ids', p(13), p(15)), 'c 10']);
+  });
+
+  test('may be missing up to the later of two ends', () => {
+    running();
+    take(p(12), [gap(10, 20), resync(15)]);
+    expect(take(p(18), [], message(16, 9), message(18, 12))).toEqual(['c 9', 'c 12']);
+    expect(take(p(21), [], message(21, 15))).toEqual(['c 15']);
+  });
+
+  test('of who left in the middle are not missed up to where the batch ended', () => {
+    running();
+    onMessage = () => (left = true);
+    take(p(15), [skip(7), joined(9)], message(11, 6, 'c'), message(12, 1, 'd'), message(14, 8));
+    left = false;
+    onMessage = () => {};
+    again();
+    expect(take(p(15), [joined(9)], message(12, 1, 'd'), message(14, 8))).toEqual(['d 1', 'c 8']);
+    expect(take(p(16), [], message(16, 10))).toEqual(['c 10']);
+    expect(take(p(18), [], message(18, 12))).toEqual([hole('ids', p(16), p(18)), 'c 12']);
+  });
+
+  test('in great quantity take no time', () => {
+    running();
+    const signals = Array.from({ length: 100_000 }, (_, i) => joined(6 + i));
+    expect(take(p(20), [...signals, ...signals])).toHaveLength(100_000);
   });
 
   test('of who begins now too', () => {
@@ -286,6 +361,13 @@ describe('channels', () => {
     expect(take(p(13), [channels({ c: [p(12), 7] })], message(13, 8))).toEqual([hole('rejoin', p(11), p(12)), 'c 8']);
   });
 
+  test('are no news of a first visit, also after other signals', () => {
+    for (const cursor of [undefined, 'now']) {
+      begin(cursor);
+      expect(take(p(10), [joined(2), channels({ c: [p(1), 0] })])).toEqual([joined(2)]);
+    }
+  });
+
   test('that we have left are forgotten: no hole when we join again', () => {
     running();
     take(p(11), [channels({})]);
@@ -326,7 +408,9 @@ describe('reset', () => {
       'c 1',
     ]);
     expect(ledger.cursor()).toBe(p(4, 'bb'));
-    expect(take(p(6, 'bb'), [], message(6, 3, 'c', 'bb'))).toEqual([hole('ids', p(4, 'bb'), p(6, 'bb')), 'c 3']);
+    // Of what there was before position 4 not all may have been told.
+    expect(take(p(6, 'bb'), [], message(6, 3, 'c', 'bb'))).toEqual(['c 3']);
+    expect(take(p(8, 'bb'), [], message(8, 5, 'c', 'bb'))).toEqual([hole('ids', p(6, 'bb'), p(8, 'bb')), 'c 5']);
   });
 
   test('is a hole anywhere if nothing is known', () => {
@@ -357,7 +441,7 @@ describe('presence', () => {
     expect(take(p(12), [joined(6), left])).toEqual([]);
   });
 
-  test.each([{ count: 5 }, { resync: true }])('%j has no number and is told each time', (what) => {
+  test.each([{ count: 5 }, { resync: true, to: p(7) }])('%j has no number and is told each time', (what) => {
     running();
     const signal = { type: 'presence', channel: 'c', ...what };
     expect(take(p(11), [signal])).toEqual([signal]);
@@ -373,12 +457,26 @@ test('signals of a later version are passed over', () => {
 test('what is kept goes on where it was', () => {
   running();
   take(p(12), [gap(10, 12)], message(12, 9));
-  begin(ledger.cursor(), JSON.parse(JSON.stringify(ledger.channels())));
+  again();
   expect(take(p(13), [gap(10, 12), channels({ c: [p(1), 0] })])).toEqual([]);
   expect(take(p(14), [channels({ c: [p(14), 20] })])).toEqual([hole('rejoin', p(13), p(14))]);
 });
 
-test.each([undefined, null, 7, {}])('channels %j count as none', (kept) => {
+const since = p(1);
+test.each<[unknown]>([
+  [undefined],
+  [null],
+  [7],
+  [{}],
+  [[7, null, 'c', {}, [], ['c'], ['c', null], ['c', 7], ['c', [since]], [7, { since }]]],
+  [[['c', { since: 1 }], ['c', { since: null }], ['c', { since, id: '5' }], ['c', { told: {} }], ['c', { unsure: 7 }]]],
+])('channels %j count as none', (kept) => {
   begin(p(1), kept);
+  expect(ledger.channels()).toEqual([]);
   expect(take(p(2), [], message(2, 9))).toEqual(['c 9']);
+});
+
+test('of channels that are kept, those count that are', () => {
+  begin(p(1), [7, ['c', { since, id: 5 }], ['d', { id: 'x' }]]);
+  expect(ledger.channels()).toEqual([['c', { since, id: 5 }]]);
 });

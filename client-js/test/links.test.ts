@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, type Mock, test, vi } from 'vitest';
-import { type News, silent } from '../src/batch';
+import type { News } from '../src/batch';
 import { byCall, byPost, type Request } from '../src/links';
 import { FakeBrowser, settled } from './fakes';
+
+const SILENT: News = { kind: 'failed', why: 'network', retryMs: 0, refused: false };
 
 const EMPTY = { cursor: '00000000000000aa.1', signals: [], messages: [] };
 const BATCH = { kind: 'batch', batch: EMPTY };
@@ -40,7 +42,7 @@ describe('by post', () => {
   test('a network error is a failure', async () => {
     byPost(env, REQUEST, sink);
     await env.poll.fail();
-    expect(sink.mock.calls).toEqual([[silent()]]);
+    expect(sink.mock.calls).toEqual([[SILENT]]);
   });
 
   test('giving up closes the poll', async () => {
@@ -82,7 +84,7 @@ describe('by call', () => {
   test('a script that fails, or does not call back, is a failure', () => {
     byCall(env, REQUEST, sink);
     env.tag.end();
-    expect(sink.mock.calls).toEqual([[silent()]]);
+    expect(sink.mock.calls).toEqual([[SILENT]]);
     expect(env.globals).toEqual({});
   });
 });

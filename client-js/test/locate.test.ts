@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { locate } from '../src/locate';
+import { find } from '../src/locate';
 
 test.each([
   ['http://host:8082/static/shaveet.js', 'http://host:8082', false],
@@ -11,16 +11,16 @@ test.each([
   ['http://host/static/shaveet.js#disableCORS', 'http://host', false],
   ['https://host/push/static/shaveet.js?v=7', 'https://host/push', false],
 ])('%s', (source, base, jsonp) => {
-  expect(locate([source])).toEqual({ base, jsonp });
+  expect(find([source], 'url')).toEqual({ base, jsonp });
 });
 
 describe('of several scripts', () => {
   test('the first that fits counts', () => {
     const sources = ['', 'http://a/jquery.js', 'http://b/static/shaveet.js?disableCORS=1', 'http://c/static/shaveet.js'];
-    expect(locate(sources)).toEqual({ base: 'http://b', jsonp: true });
+    expect(find(sources, 'url')).toEqual({ base: 'http://b', jsonp: true });
   });
 
   test('a query that names the path does not fit', () => {
-    expect(locate(['http://a/log?of=/static/shaveet.js'])).toBeUndefined();
+    expect(() => find(['http://a/log?of=/static/shaveet.js'], 'url')).toThrow(/^url is not set/);
   });
 });
