@@ -82,12 +82,27 @@ func newAdminAPI(address, token string) *adminAPI {
 func reach(address string) (*http.Client, string) {
 	path, isUnix := strings.CutPrefix(address, "unix:")
 	if !isUnix {
-		return http.DefaultClient, address
+		return &http.Client{CheckRedirect: stay}, address
 	}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
-	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, "http://localhost/"
+	return &http.Client{CheckRedirect: stay, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, "http://localhost/"
+}
+
+// stay has a redirect taken for the answer that it is. To follow it would be to
+// take tokens and keys along to wherever it points.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// maxAnswer is how much of an answer is read. No server of ours says as much.
+const maxAnswer = 64 << 20
+
+func readAnswer(body io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
+	if err == nil && len(text) > maxAnswer {
+		err = fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	}
+	return text, err
 }
 
 // trust has the server's certificate checked by roots, if there are any, in
@@ -98,7 +113,7 @@ func (a *adminAPI) trust(roots *x509.CertPool) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	a.client = &http.Client{Transport: transport}
+	a.client = &http.Client{CheckRedirect: stay, Transport: transport}
 }
 
 // call makes one JSON-RPC 2.0 call, with an array or an object of parameters,
@@ -145,7 +160,7 @@ func (a *adminAPI) page(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+	text, err := readAnswer(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = &statusError{status: resp.StatusCode, text: "the server answered " + resp.Status}
 	}
@@ -228,7 +243,7 @@ func answer(resp *http.Response, err error) (json.RawMessage, error) {
 			retryAfter: retryAfter(resp.Header),
 		}
 	}
-	content, err := io.ReadAll(resp.Body)
+	content, err := readAnswer(resp.Body)
 	if err != nil {
 		return nil, err
 	}

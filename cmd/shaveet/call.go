@@ -14,8 +14,7 @@ func (p *program) call(ctx context.Context, args []string) error {
 		return err
 	}
 	if fs.NArg() == 0 {
-		fs.Usage()
-		return errUsage
+		return p.misuse(fs, "which METHOD?")
 	}
 	api, err := admin()
 	if err != nil {

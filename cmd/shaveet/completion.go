@@ -59,8 +59,7 @@ func (p *program) completion(ctx context.Context, args []string) error {
 	}
 	script, ok := scripts[fs.Arg(0)]
 	if !ok || fs.NArg() != 1 {
-		fs.Usage()
-		return errUsage
+		return p.misuse(fs, "which shell?")
 	}
 	fmt.Fprint(p.stdout, script)
 	return nil

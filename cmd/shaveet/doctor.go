@@ -188,9 +188,13 @@ func (p *program) newDoctor(args []string) (d *doctor, asJSON bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if len(rest) > 1 || d.times.hold < 0 || d.times.answer <= 0 {
-		fs.Usage()
-		return nil, false, errUsage
+	switch {
+	case len(rest) > 1:
+		return nil, false, p.misuse(fs, "more than one URL")
+	case d.times.hold < 0:
+		return nil, false, p.misuse(fs, "--hold must not be negative")
+	case d.times.answer <= 0:
+		return nil, false, p.misuse(fs, "--timeout must be more than 0")
 	}
 	base := cmp.Or(strings.Join(rest, ""), p.getenv("SHAVEET_PUBLIC"), defaultURL)
 	if d.base, err = siteURL(base); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -137,11 +138,31 @@ func (p *program) parse(fs *flag.FlagSet, args []string) error {
 		p.onFlags(fs)
 		return flag.ErrHelp
 	}
+	usage := fs.Usage
+	fs.Usage = func() {} // fifty lines of flags would hide what is wrong
 	err := fs.Parse(args)
-	if err != nil && err != flag.ErrHelp {
+	fs.Usage = usage
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage()
+	case err != nil:
+		p.hint(fs)
 		return errUsage
 	}
 	return err
+}
+
+// misuse says what is wrong with a command's arguments, and how to learn more.
+func (p *program) misuse(fs *flag.FlagSet, what string) error {
+	fmt.Fprintf(p.stderr, "%s: %s\n", fs.Name(), what)
+	p.hint(fs)
+	return errUsage
+}
+
+func (p *program) hint(fs *flag.FlagSet) {
+	command := strings.TrimPrefix(fs.Name(), "shaveet ")
+	first, _, _ := strings.Cut(synopsis[command], "\n")
+	fmt.Fprintf(p.stderr, "Usage: shaveet %s\nshaveet help %s says more.\n", first, command)
 }
 
 func (p *program) getenv(key string) string {

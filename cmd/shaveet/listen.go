@@ -50,9 +50,11 @@ func (p *program) listen(ctx context.Context, args []string) error {
 		return err
 	}
 	l.channels = unique(l.channels)
-	if len(l.channels) == 0 || l.left < 0 {
-		fs.Usage()
-		return errUsage
+	switch {
+	case len(l.channels) == 0:
+		return p.misuse(fs, "which CHANNEL?")
+	case l.left < 0:
+		return p.misuse(fs, "-n must not be negative")
 	}
 	if l.api, err = admin(); err != nil {
 		return err

@@ -52,10 +52,16 @@ func (p *program) run(ctx context.Context) int {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, args = args[0], args[1:]
 	}
+	if name == "serve" && len(args) == 1 && (args[0] == "--version" || args[0] == "-version") {
+		name, args = "version", nil
+	}
 	c, known := findCommand(name)
 	if !known {
 		fmt.Fprintf(p.stderr, "shaveet: no such command: %s\n\n%s", name, usage())
 		return 2
+	}
+	if c.name != "serve" && c.name != "demo" { // whose log is safe
+		p.stdout, p.stderr = escaped{p.stdout}, escaped{p.stderr}
 	}
 	if c.name != "serve" { // which reads its configuration anew
 		var stop context.CancelFunc

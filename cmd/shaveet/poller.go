@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 )
@@ -37,7 +36,7 @@ type batch struct {
 }
 
 func newPoller(public string) *poller {
-	return &poller{url: public + "/longpoll", http: &http.Client{}}
+	return &poller{url: public + "/longpoll", http: &http.Client{CheckRedirect: stay}}
 }
 
 // begin makes the poller read for a client, from a position.
@@ -69,7 +68,7 @@ func (p *poller) poll(ctx context.Context) (*batch, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+	text, err := readAnswer(resp.Body)
 	if err != nil {
 		return nil, err
 	}

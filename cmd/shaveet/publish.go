@@ -66,9 +66,17 @@ func (p *program) publish(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) < 1 || len(rest) > 2 || *asString && *asJSON || pub.batch < 1 || pub.ttl < 0 {
-		fs.Usage()
-		return errUsage
+	switch {
+	case len(rest) == 0:
+		return p.misuse(fs, "which CHANNEL?")
+	case len(rest) > 2:
+		return p.misuse(fs, "more than CHANNEL and DATA; DATA with spaces must be quoted")
+	case *asString && *asJSON:
+		return p.misuse(fs, "--string and --json exclude each other")
+	case pub.batch < 1:
+		return p.misuse(fs, "--batch must be 1 or more")
+	case pub.ttl < 0:
+		return p.misuse(fs, "--ttl must not be negative")
 	}
 	if pub.api, err = admin(); err != nil {
 		return err
