@@ -108,11 +108,12 @@ func (c Config) Validate() error {
 	check(c.AdminListen == "" || c.AdminToken != "" || local(c.AdminListen),
 		"admin_listen: %s can be reached from other machines, so an admin token is required", c.AdminListen)
 	check(c.AdminToken == "" || len(c.AdminToken) >= 16, "admin_token: must have at least 16 characters")
+	check(!strings.ContainsFunc(c.AdminToken, func(r rune) bool { return r <= ' ' || r >= 0x7f }),
+		"admin_token: must be ASCII on one line, without spaces, or no header can carry it")
 	for name, d := range map[string]time.Duration{
 		"poll_timeout": c.PollTimeout, "retry_time": c.RetryTime, "idle_time": c.IdleTime, "sweep_interval": c.SweepInterval,
 		"drain_timeout": c.DrainTimeout, "header_timeout": c.HeaderTimeout, "body_timeout": c.BodyTimeout,
-		"write_timeout": c.WriteTimeout, "keep_alive": c.KeepAlive, "window": c.Limits.Window,
-		"let_go_age": c.Limits.LetGoAge,
+		"write_timeout": c.WriteTimeout, "keep_alive": c.KeepAlive,
 	} {
 		check(d > 0, "%s: must be more than 0, as in \"25s\"", name)
 	}

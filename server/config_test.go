@@ -83,3 +83,14 @@ func TestAdminListenOffLoopbackNeedsToken(t *testing.T) {
 		t.Errorf("listen off loopback is allowed: %v", err)
 	}
 }
+
+// A token that no header can carry would lock everybody out.
+func TestTokenMustFitAHeader(t *testing.T) {
+	for _, token := range []string{"cccccccccc\ncccccccccccccccc", "with a space in between", "not-ascii-but-läng-genug", "tab\tseparated-token"} {
+		cfg := DefaultConfig()
+		cfg.AdminToken = token
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "admin_token") || strings.Contains(err.Error(), token) {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+}
