@@ -131,7 +131,7 @@ func change(b *loose) {
 func invent(b *loose) {
 	if n := len(b.Messages); n > 0 {
 		b.Messages[n-1].Data.N += 1_000_000
-		b.Messages[n-1].Pos.seq-- // where there may be a true one, or none
+		b.Messages[n-1].Pos.seq += 1_000_000 // where there is no true one
 	}
 }
 
