@@ -7,12 +7,13 @@ import (
 )
 
 // idleChannels lists the channels that somebody should look at soon: those
-// that may go, and those whose number of members has to be told.
+// that may go, those whose number of members has to be told, and those that
+// were deleted.
 type idleChannels struct {
 	mu        sync.Mutex // guards all; no other lock is taken under it
 	mayGo     []string
 	uncounted []string
-	deleted   []*channel // which still hold messages
+	deleted   []*channel // which still hold messages or members
 }
 
 // mayGo lists ch if it holds nothing and matters to nobody. ch.mu is held.

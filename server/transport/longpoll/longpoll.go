@@ -78,7 +78,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := poll{Handler: h, w: w, r: r}
 	hello, err := p.read()
 	if err != nil {
-		// What is left of a body would be taken for the next request.
+		// What is left of a body is not worth reading, and where the next
+		// request begins is not left to whoever stands in between.
 		if r.ContentLength != 0 {
 			w.Header().Set("Connection", "close")
 		}
