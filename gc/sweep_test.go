@@ -87,7 +87,7 @@ func (p *place) say(channel, text string) {
 // attach begins a poll for the client, with its right key.
 func (p *place) attach(id string) (*hub.Poll, error) {
 	key, _ := p.keys.Load(id)
-	return p.hub.AttachPoll(p.t.Context(), []hub.Credentials{{ID: id, Key: key.(string)}})
+	return p.hub.AttachPoll(p.t.Context(), []hub.Credentials{{ID: id, Key: key.(string)}}, nil)
 }
 
 // poll polls for the client until there is something, or for so long, and
@@ -250,7 +250,7 @@ func TestRevival(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			p.live("idle", "one")
 			before := p.hub.Position()
-			_, err := p.hub.AttachPoll(t.Context(), []hub.Credentials{{ID: "a", Key: "wrong"}})
+			_, err := p.hub.AttachPoll(t.Context(), []hub.Credentials{{ID: "a", Key: "wrong"}}, nil)
 			if !errors.Is(err, hub.ErrBadCredentials) || p.hub.Position() != before || p.hub.Stats().LetGoClients != 1 {
 				t.Errorf("a wrong key: %v", err)
 			}

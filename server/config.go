@@ -27,6 +27,7 @@ type Config struct {
 	AllowedOrigins []string `help:"origins whose web pages may read, beside those of the host that is asked: * for all, or scheme://host[:port], where the host may begin with a *; /message_updates answers all" live:"yes"`
 
 	PollTimeout   time.Duration `help:"how long a poll without news is held; shaveet.js gives one up after 40s" live:"yes"`
+	HeartbeatTime time.Duration `help:"a stream or WebSocket without news says so each time this has passed; below what proxies take for dead" live:"yes"`
 	RetryTime     time.Duration `help:"pause asked of browsers that must come again later; each gets a random one up to twice as long" live:"yes"`
 	IdleTime      time.Duration `help:"how long a client may have no poll or connection before it is let go"`
 	MinAge        time.Duration `help:"age below which no client is let go: a page needs time to load"`
@@ -44,6 +45,7 @@ type Config struct {
 	MaxHeaderBytes int   `help:"bytes of a request's header, its URL included"`
 	MaxBodyBytes   int64 `help:"bytes of an admin request's body"`
 	MaxHelloBytes  int64 `help:"bytes of a browser request's body" live:"yes"`
+	MaxUnsentBytes int   `help:"bytes the kernel may hold for a stream whose reader has no room for them; Linux only"`
 	MaxBatchCalls  int   `help:"calls in one admin request"`
 	MaxAnswerBytes int   `help:"bytes of a batch's answer after which no further call of it is made"`
 	MaxJSONDepth   int   `help:"levels of nesting in an admin request"`
@@ -67,6 +69,7 @@ func DefaultConfig() Config {
 		AllowedOrigins: []string{"*"},
 
 		PollTimeout:   25 * time.Second,
+		HeartbeatTime: 20 * time.Second,
 		RetryTime:     2 * time.Second,
 		IdleTime:      25 * time.Second,
 		MinAge:        60 * time.Second,
@@ -83,6 +86,7 @@ func DefaultConfig() Config {
 		MaxHeaderBytes: 16 << 10,
 		MaxBodyBytes:   2 << 20,
 		MaxHelloBytes:  64 << 10,
+		MaxUnsentBytes: 128 << 10,
 		MaxBatchCalls:  1000,
 		MaxAnswerBytes: 8 << 20,
 		MaxJSONDepth:   64,
@@ -111,7 +115,7 @@ func (c Config) Validate() error {
 	check(!strings.ContainsFunc(c.AdminToken, func(r rune) bool { return r <= ' ' || r >= 0x7f }),
 		"admin_token: must be ASCII on one line, without spaces, or no header can carry it")
 	for name, d := range map[string]time.Duration{
-		"poll_timeout": c.PollTimeout, "retry_time": c.RetryTime, "idle_time": c.IdleTime, "sweep_interval": c.SweepInterval,
+		"poll_timeout": c.PollTimeout, "heartbeat_time": c.HeartbeatTime, "retry_time": c.RetryTime, "idle_time": c.IdleTime, "sweep_interval": c.SweepInterval,
 		"drain_timeout": c.DrainTimeout, "header_timeout": c.HeaderTimeout, "body_timeout": c.BodyTimeout,
 		"write_timeout": c.WriteTimeout, "keep_alive": c.KeepAlive,
 	} {
@@ -120,7 +124,7 @@ func (c Config) Validate() error {
 	check(c.MinAge >= 0 && c.DrainDelay >= 0, "min_age, drain_delay: must not be negative")
 	for name, n := range map[string]int64{
 		"max_header_bytes": int64(c.MaxHeaderBytes), "max_body_bytes": c.MaxBodyBytes,
-		"max_hello_bytes": c.MaxHelloBytes, "max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
+		"max_hello_bytes": c.MaxHelloBytes, "max_unsent_bytes": int64(c.MaxUnsentBytes), "max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
 		"max_poll_clients": int64(c.MaxPollClients), "max_answer_bytes": int64(c.MaxAnswerBytes),
 	} {
 		check(n > 0, "%s: must be more than 0", name)

@@ -150,7 +150,7 @@ func pipeReader(t *testing.T, r *running, id, channel string) (key string) {
 	if _, err := r.srv.hub.Subscribe(ctx, []hub.Pair{{Client: id, Channel: channel}}); err != nil {
 		t.Fatal(err)
 	}
-	poll, err := r.srv.hub.AttachPoll(ctx, []hub.Credentials{{ID: id, Key: key}})
+	poll, err := r.srv.hub.AttachPoll(ctx, []hub.Credentials{{ID: id, Key: key}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func newCORS(origins []string) *cors.Cors {
 	opts := cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders: []string{"Authorization", "Content-Type"},
+		AllowedHeaders: []string{"Authorization", "Cache-Control", "Content-Type", "Last-Event-ID"},
 		ExposedHeaders: []string{"Retry-After"},
 		MaxAge:         int(preflightAge.Seconds()),
 	}

@@ -12,8 +12,11 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 	"github.com/shaveet/shaveet/server/transport/original"
+	"github.com/shaveet/shaveet/server/transport/sse"
+	"github.com/shaveet/shaveet/server/transport/stream"
 )
 
 // live is what can be changed while the server runs: the configuration in
@@ -24,29 +27,32 @@ type live struct {
 	cors     *cors.Cors
 	poll     http.Handler
 	longpoll http.Handler
+	sse      http.Handler
+	stream   http.Handler
 }
 
 func (s *Server) newLive(cfg Config) *live {
+	common := transport.Options{
+		Lot:        s.lot,
+		Heartbeat:  cfg.HeartbeatTime,
+		Retry:      cfg.RetryTime,
+		MaxClients: cfg.MaxPollClients,
+		MaxBody:    cfg.MaxHelloBytes,
+		Logger:     s.log,
+	}
 	return &live{
 		cfg:   cfg,
 		hosts: allowedHosts(cfg),
 		cors:  newCORS(cfg.AllowedOrigins),
 		poll: original.New(s.hub, original.Options{
-			Timeout:      cfg.PollTimeout,
-			WriteTimeout: cfg.WriteTimeout,
-			MaxClients:   cfg.MaxPollClients,
-			Logger:       s.log,
-			Drain:        s.drain,
+			Lot:        s.lot,
+			Timeout:    cfg.PollTimeout,
+			MaxClients: cfg.MaxPollClients,
+			Logger:     s.log,
 		}),
-		longpoll: longpoll.New(s.hub, longpoll.Options{
-			Timeout:      cfg.PollTimeout,
-			Retry:        cfg.RetryTime,
-			WriteTimeout: cfg.WriteTimeout,
-			MaxClients:   cfg.MaxPollClients,
-			MaxBody:      cfg.MaxHelloBytes,
-			Logger:       s.log,
-			Drain:        s.drain,
-		}),
+		longpoll: longpoll.New(s.hub, longpoll.Options{Options: common, Timeout: cfg.PollTimeout}),
+		sse:      sse.New(s.hub, common),
+		stream:   stream.New(s.hub, common),
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -127,6 +128,22 @@ var effects = map[string]struct {
 		get(t, "http://"+r.pub+pollPath("alice", key))
 		get(t, "http://"+r.pub+longpollPath("alice", key)+"&cursor="+r.srv.hub.Position().String())
 		return time.Since(began) < DefaultConfig().PollTimeout
+	}},
+	"heartbeat_time": {func(c *Config) { c.HeartbeatTime = 10 * time.Millisecond }, func(t *testing.T, r *running) bool {
+		resp, err := http.Get("http://" + r.pub + strings.Replace(longpollPath("alice", r.client("alice")), "/longpoll", "/stream", 1))
+		if err != nil {
+			t.Error(err)
+			return false
+		}
+		defer resp.Body.Close()
+		began, lines := time.Now(), bufio.NewReader(resp.Body)
+		for range 4 {
+			if _, err := lines.ReadString('\n'); err != nil {
+				t.Error(err)
+				return false
+			}
+		}
+		return time.Since(began) < DefaultConfig().HeartbeatTime
 	}},
 	"retry_time": {func(c *Config) { c.RetryTime = 1000 * time.Second }, func(t *testing.T, r *running) bool {
 		answer := make(chan string, 1)

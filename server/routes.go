@@ -18,6 +18,8 @@ func (s *Server) routes() (main, public, admin http.Handler) {
 	browser := routes{
 		"/message_updates":    noBody(s.current(func(l *live) http.Handler { return l.poll })),
 		"/longpoll":           s.patient(s.shared(s.current(func(l *live) http.Handler { return l.longpoll }))),
+		"/sse":                s.patient(s.shared(s.current(func(l *live) http.Handler { return l.sse }))),
+		"/stream":             s.patient(s.shared(s.current(func(l *live) http.Handler { return l.stream }))),
 		"/static/shaveet.js":  noBody(static),
 		"/static/shaveet.mjs": noBody(static),
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/shaveet/shaveet/rpcapi"
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/metrics"
+	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport"
 )
 
@@ -63,7 +64,8 @@ type Server struct {
 	requests atomic.Uint64 // all that the access log could have had
 	refused  rareLog
 
-	drain    context.Context // ends when held requests must be answered
+	lot      *park.Lot       // of all held requests
+	drain    context.Context // ends when these must be answered
 	endDrain context.CancelFunc
 	draining atomic.Bool // not ready any more
 }
@@ -88,6 +90,14 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	}
 	version := cmp.Or(opts.Version, "dev")
 	s.metrics = metrics.New(s.hub, metrics.Options{Version: version, Ready: s.ready, Logger: log})
+	s.lot = park.New(park.Options{
+		Drain:        s.drain,
+		WriteTimeout: cfg.WriteTimeout,
+		IdleTimeout:  cfg.KeepAlive,
+		MaxUnsent:    cfg.MaxUnsentBytes,
+		Behind:       s.metrics.Behind,
+		TooSlow:      s.metrics.TooSlow,
+	})
 	s.refused.dropped = s.metrics.LogDropped
 	s.live.Store(s.newLive(cfg))
 	s.admin = rpcapi.New(s.hub, s.adminOptions(version))
@@ -208,7 +218,7 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		room := roomAt(s.cfg.MaxConnections, doors.count())
 		listener := limitListener(d.listener, room, s.metrics.Door(d.name, room))
 		run(func(ctx context.Context) error {
-			if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.lot.Serve(srv, listener); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			<-ctx.Done() // the door is shut, but what came through it is still at work
@@ -224,7 +234,6 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
 		ConnState:         waiting.follow,
-		ConnContext:       transport.WithConn,
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
 		// From the header's end; a poll, which may be held longer, sets its own.
 		WriteTimeout:   s.cfg.BodyTimeout + s.cfg.WriteTimeout,
@@ -270,7 +279,7 @@ func (s *Server) close(servers []*http.Server, inner context.Context) error {
 		})
 	}
 	shut.Wait()
-	if late.Load() {
+	if s.lot.Wait(ctx) != nil || late.Load() {
 		return fmt.Errorf("some requests had not ended after drain_timeout = %v and were cut off", cfg.DrainTimeout)
 	}
 	return nil

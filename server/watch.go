@@ -30,10 +30,13 @@ func (s *Server) watch(route string, next http.Handler) http.Handler {
 // the log: net/http would tell it where we log what clients do wrong.
 func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	seen := &seenWriter{ResponseWriter: w}
+	seen := &seenWriter{ResponseWriter: w, watch: h, request: r, began: began}
 	h.counts.Begin()
 	defer func() {
 		v := recover()
+		if v == nil && seen.outlives {
+			return
+		}
 		if v != nil && v != http.ErrAbortHandler {
 			seen.status = http.StatusInternalServerError
 			h.server.log.ErrorContext(r.Context(), "a handler panicked", "route", h.route, "panic", v, "stack", string(debug.Stack()))
@@ -42,7 +45,7 @@ func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			seen.status = http.StatusOK // net/http says it for who says nothing
 		}
 		h.counts.End(seen.status)
-		h.tell(seen, r, time.Since(began))
+		h.tell(context.WithoutCancel(r.Context()), seen.status, seen.bytes, r.Method, r.RemoteAddr, time.Since(began))
 		if v != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -51,10 +54,10 @@ func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // tell logs the request if there is a reason to.
-func (h *watch) tell(seen *seenWriter, r *http.Request, took time.Duration) {
+func (h *watch) tell(ctx context.Context, status int, bytes int64, method, peer string, took time.Duration) {
 	level, line := slog.LevelInfo, "request"
 	switch {
-	case seen.status >= 500:
+	case status >= 500:
 		if !h.failed.allow() {
 			return
 		}
@@ -64,9 +67,9 @@ func (h *watch) tell(seen *seenWriter, r *http.Request, took time.Duration) {
 	}
 	// Neither the URL, which may have keys in its query and anything in its
 	// path, nor any header.
-	h.server.log.LogAttrs(context.WithoutCancel(r.Context()), level, line,
-		slog.String("method", knownMethod(r.Method)), slog.String("route", h.route), slog.Int("status", seen.status),
-		slog.Int64("bytes", seen.bytes), slog.Duration("took", took), slog.String("peer", r.RemoteAddr))
+	h.server.log.LogAttrs(ctx, level, line,
+		slog.String("method", knownMethod(method)), slog.String("route", h.route), slog.Int("status", status),
+		slog.Int64("bytes", bytes), slog.Duration("took", took), slog.String("peer", peer))
 }
 
 // sampled reports whether it is this request's turn to be logged.
@@ -89,6 +92,22 @@ type seenWriter struct {
 	http.ResponseWriter
 	status int // 0 until there is one
 	bytes  int64
+
+	watch    *watch
+	request  *http.Request
+	began    time.Time
+	outlives bool // its request outlives the handler
+}
+
+// Outlive is for [park.Witness]. What it returns keeps neither the request nor
+// its headers, for there may be many.
+func (w *seenWriter) Outlive() (ended func(status int, bytes int64)) {
+	w.outlives = true
+	h, method, peer, began := w.watch, w.request.Method, w.request.RemoteAddr, w.began
+	return func(status int, bytes int64) {
+		h.counts.End(status)
+		h.tell(context.Background(), status, bytes, method, peer, time.Since(began))
+	}
 }
 
 // Unwrap is for [http.ResponseController].

@@ -120,7 +120,7 @@ func TestDisconnect(t *testing.T) {
 		if got := back.Collect(); got.Position != p.Position {
 			t.Errorf("it comes back to %v, want %v", got.Position, p.Position)
 		}
-		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a})
+		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,7 +375,7 @@ func TestRotateBetweenTheKeyAndTheAttach(t *testing.T) {
 	if _, err := h.Attach(t.Context(), []hub.Credentials{old}, hub.Start{}); !errors.Is(err, hub.ErrBadCredentials) {
 		t.Errorf("the old key opens: %v", err)
 	}
-	if _, err := h.AttachPoll(t.Context(), []hub.Credentials{old}); !errors.Is(err, hub.ErrBadCredentials) {
+	if _, err := h.AttachPoll(t.Context(), []hub.Credentials{old}, nil); !errors.Is(err, hub.ErrBadCredentials) {
 		t.Errorf("the old key opens for a poll: %v", err)
 	}
 	if s := h.Stats(); s.BadKeys != 2 || s.Sessions != 0 {

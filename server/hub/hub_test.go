@@ -223,7 +223,7 @@ func TestBadCredentialsChangeNothing(t *testing.T) {
 		if _, err := h.Attach(t.Context(), creds, hub.Start{}); !errors.Is(err, hub.ErrBadCredentials) {
 			t.Errorf("%v: %v", creds, err)
 		}
-		if _, err := h.AttachPoll(t.Context(), creds); !errors.Is(err, hub.ErrBadCredentials) {
+		if _, err := h.AttachPoll(t.Context(), creds, nil); !errors.Is(err, hub.ErrBadCredentials) {
 			t.Errorf("poll of %v: %v", creds, err)
 		}
 	}

@@ -26,10 +26,11 @@ type Poll struct {
 }
 
 // AttachPoll begins a poll for the clients that creds name. With any wrong one
-// the error is [ErrBadCredentials] and nothing has happened. The caller must
-// Close the poll.
-func (h *Hub) AttachPoll(ctx context.Context, creds []Credentials) (*Poll, error) {
-	r, err := h.open(ctx, creds, Start{Transport: "message_updates"})
+// the error is [ErrBadCredentials] and nothing has happened. ready is as in
+// [Start]: who gives it waits by it, and not by Next. The caller must Close the
+// poll.
+func (h *Hub) AttachPoll(ctx context.Context, creds []Credentials, ready func()) (*Poll, error) {
+	r, err := h.open(ctx, creds, Start{Transport: "message_updates", Ready: ready})
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func (h *Hub) AttachPoll(ctx context.Context, creds []Credentials) (*Poll, error
 // [ErrGone], [ErrDismissed], or ctx's cause.
 func (p *Poll) Next(ctx context.Context) ([]*Message, error) {
 	for {
-		batch, err := p.take()
+		batch, err := p.Collect()
 		if len(batch) > 0 || err != nil {
 			return batch, err
 		}
@@ -78,8 +79,11 @@ func (p *Poll) Close() {
 	p.close()
 }
 
-// take returns what is there now, and keeps the lease if that is anything.
-func (p *Poll) take() ([]*Message, error) {
+// Collect returns what the clients have not taken yet, without waiting; nothing
+// also if another answer is under way, whose end is told as news. After messages
+// the caller says by Done how the answer fared. The error is [ErrGone] or
+// [ErrDismissed].
+func (p *Poll) Collect() ([]*Message, error) {
 	p.pending.Store(false)
 	if p.dismissed.Load() {
 		return nil, ErrDismissed

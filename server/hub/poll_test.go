@@ -82,7 +82,7 @@ func (p *pages) begin() {
 	for _, id := range ids {
 		creds = append(creds, hub.Credentials{ID: id, Key: w.keys[id]})
 	}
-	poll, err := w.hub.AttachPoll(context.Background(), creds)
+	poll, err := w.hub.AttachPoll(context.Background(), creds, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

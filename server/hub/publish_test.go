@@ -181,7 +181,7 @@ func TestExclude(t *testing.T) {
 		p.Exclude = []string{"nobody", "a"}
 		sa, sb := attach(t, h, hub.Start{Now: true}, a), attach(t, h, hub.Start{Now: true}, b)
 		both := attach(t, h, hub.Start{Now: true}, a, b)
-		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a})
+		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +257,7 @@ func TestExcludeAndALaterMember(t *testing.T) {
 	}
 	subscribe(t, h, "b", "room")
 	want(t, "a session", said(attach(t, h, hub.Start{}, a, b).Collect().Messages), nil)
-	poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a, b})
+	poll, err := h.AttachPoll(t.Context(), []hub.Credentials{a, b}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestCounts(t *testing.T) {
 		if _, err := h.Publish(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
-		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{{ID: "a", Key: key}})
+		poll, err := h.AttachPoll(t.Context(), []hub.Credentials{{ID: "a", Key: key}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

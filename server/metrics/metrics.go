@@ -47,6 +47,9 @@ type Metrics struct {
 	sweepTime prometheus.Counter
 	lastSweep prometheus.Gauge
 
+	behind  prometheus.Counter
+	tooSlow prometheus.Counter
+
 	dropped    prometheus.Counter
 	reloadOK   prometheus.Gauge
 	reloadTime prometheus.Gauge
@@ -74,6 +77,7 @@ func New(h Hub, opts Options) *Metrics {
 		m.routes.requests, &m.routes, &m.doors,
 		m.calls, m.faults, m.callTime,
 		m.sweeps, m.sweepTime, m.lastSweep,
+		m.behind, m.tooSlow,
 		m.dropped, m.reloadOK, m.reloadTime,
 	)
 	return m
@@ -108,6 +112,14 @@ func (m *Metrics) makeOwn() {
 	m.lastSweep = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "shaveet_sweep_last_timestamp_seconds",
 		Help: "When the last look ended, as Unix time; 0: there was none yet.",
+	})
+	m.behind = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "shaveet_readers_behind_total",
+		Help: "Writes for which a held reader took longer than half a second: it is behind, and nobody waits for it.",
+	})
+	m.tooSlow = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "shaveet_readers_too_slow_total",
+		Help: "Held readers that were closed because they did not take a write within write_timeout.",
 	})
 	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "shaveet_log_lines_dropped_total",
@@ -149,6 +161,12 @@ func (m *Metrics) Swept(took time.Duration) {
 
 // LogDropped notes a line that was not logged.
 func (m *Metrics) LogDropped() { m.dropped.Inc() }
+
+// Behind notes a reader that took its time.
+func (m *Metrics) Behind() { m.behind.Inc() }
+
+// TooSlow notes a reader that was closed for that.
+func (m *Metrics) TooSlow() { m.tooSlow.Inc() }
 
 // Reloaded notes that the configuration was read, and whether it was good.
 func (m *Metrics) Reloaded(ok bool) {

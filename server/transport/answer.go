@@ -16,14 +16,21 @@ func JSON(w http.ResponseWriter, status int, body []byte) {
 	write(w, status, "application/json", body)
 }
 
-// write answers with something that is to be kept by nobody and is what it
-// says it is.
-func write(w http.ResponseWriter, status int, mediaType string, body []byte) {
+// JSONHeader says that JSON follows.
+func JSONHeader(w http.ResponseWriter) { header(w, "application/json") }
+
+// header says that something follows that is to be kept by nobody and is what
+// it says it is.
+func header(w http.ResponseWriter, mediaType string) {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-cache, no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+}
+
+func write(w http.ResponseWriter, status int, mediaType string, body []byte) {
+	header(w, mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	w.Write(body) // should it get lost, the reader asks again
 }
@@ -38,4 +45,12 @@ func ScriptHeader(w http.ResponseWriter) {
 	h.Set("Content-Disposition", `attachment; filename="poll.js"`)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+}
+
+// StreamHeader says that a stream follows. Caches are not to keep it, and
+// proxies not to gather or change it: nginx is told so by a header of its own.
+func StreamHeader(w http.ResponseWriter, mediaType string) {
+	header(w, mediaType)
+	w.Header().Set("Cache-Control", "no-cache, no-store, no-transform")
+	w.Header().Set("X-Accel-Buffering", "no")
 }

@@ -11,6 +11,8 @@ import (
 const (
 	FormLegacy hub.Form = iota + 1 // [id, "text", publisher], as the pages of 2010 read it
 	FormModern                     // an object on one line, as all other readers read it
+	FormBatch                      // a batch that has nothing but this message
+	FormEvent                      // an event of a text/event-stream
 )
 
 // Legacy returns m as the pages of 2010 read it: `[id, "text", publisher]` in

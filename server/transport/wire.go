@@ -52,6 +52,25 @@ func AppendBatch(dst []byte, b *hub.Batch, retry time.Duration) []byte {
 	return append(dst, '}')
 }
 
+// AppendSharedBatch appends what [AppendBatch] does, for streams: the bytes of a
+// batch that is one message and nothing else are made once for all readers. Its
+// cursor is the message's own position, also where the reader has more.
+func AppendSharedBatch(dst []byte, b *hub.Batch, retry time.Duration) []byte {
+	if len(b.Signals) > 0 || len(b.Messages) != 1 || b.More || IsPresence(b.Messages[0]) {
+		return AppendBatch(dst, b, retry)
+	}
+	return append(dst, b.Messages[0].Encoding(FormBatch, EncodeBatch)...)
+}
+
+// EncodeBatch returns a batch that has nothing but m.
+func EncodeBatch(m *hub.Message) []byte {
+	b := make([]byte, 0, modernSize(m)+80)
+	b = append(b, `{"cursor":`...)
+	b = appendPosition(b, m.Position())
+	b = append(b, `,"signals":[],"messages":[`...)
+	return append(AppendModern(b, m), "]}"...)
+}
+
 // closed ends an array whose elements each have a comma behind them.
 func closed(dst []byte) []byte {
 	if last := len(dst) - 1; dst[last] == ',' {
@@ -71,8 +90,12 @@ func IsPresence(m *hub.Message) bool {
 // write to them.
 func Modern(m *hub.Message) []byte { return m.Encoding(FormModern, encodeModern) }
 
-func encodeModern(m *hub.Message) []byte {
-	b := make([]byte, 0, len(m.Channel())+len(m.Sender)+len(m.Data)+128)
+func encodeModern(m *hub.Message) []byte { return AppendModern(make([]byte, 0, modernSize(m)), m) }
+
+func modernSize(m *hub.Message) int { return len(m.Channel()) + len(m.Sender) + len(m.Data) + 128 }
+
+// AppendModern appends what [Modern] returns, for encodings that have it inside.
+func AppendModern(b []byte, m *hub.Message) []byte {
 	if IsPresence(m) {
 		return appendPresence(b, m)
 	}
@@ -117,45 +140,56 @@ var leftBecause = map[hub.Notice]string{
 	hub.NoticeLeft: "unsubscribed", hub.NoticeLetGo: "idle", hub.NoticeKilled: "killed",
 }
 
+// signalNames are the types of signals on the wire.
+var signalNames = [...]string{
+	hub.SignalReset: "reset", hub.SignalChannels: "channels", hub.SignalGap: "gap",
+	hub.SignalResync: PresenceName, hub.SignalCount: PresenceName, hub.SignalGone: "gone",
+	hub.SignalSuperseded: "superseded", hub.SignalSkip: "skip", hub.SignalDrain: "drain",
+}
+
+// PresenceName is the type of the signals that tell who is there.
+const PresenceName = "presence"
+
+// SignalName returns what the type of s is called on the wire.
+func SignalName(s *hub.Signal) string { return signalNames[s.Type] }
+
 // AppendSignal appends s to dst as one JSON object without line breaks. retry
 // is what a drain tells.
 func AppendSignal(dst []byte, s *hub.Signal, retry time.Duration) []byte {
-	dst = append(dst, `{"type":`...)
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, SignalName(s)...)
+	dst = append(dst, '"')
 	switch s.Type {
 	case hub.SignalGap:
-		dst = appendMember(dst, `"gap","channel":`, s.Channel)
+		dst = appendMember(dst, `,"channel":`, s.Channel)
 		dst = append(dst, `,"from":`...)
 		dst = appendPosition(dst, s.From)
 		dst = append(dst, `,"to":`...)
 		dst = appendPosition(dst, s.To)
 		dst = appendMember(dst, `,"reason":`, s.Reason.String())
 	case hub.SignalChannels:
-		dst = append(dst, `"channels","channels":`...)
+		dst = append(dst, `,"channels":`...)
 		dst = appendMemberships(dst, s.Channels)
 	case hub.SignalCount:
-		dst = appendMember(dst, `"presence","channel":`, s.Channel)
+		dst = appendMember(dst, `,"channel":`, s.Channel)
 		dst = append(dst, `,"count":`...)
 		dst = strconv.AppendInt(dst, int64(s.Count), 10)
 	case hub.SignalResync:
-		dst = appendMember(dst, `"presence","channel":`, s.Channel)
+		dst = appendMember(dst, `,"channel":`, s.Channel)
 		dst = append(dst, `,"resync":true,"to":`...)
 		dst = appendPosition(dst, s.To)
 	case hub.SignalSkip:
-		dst = appendMember(dst, `"skip","channel":`, s.Channel)
+		dst = appendMember(dst, `,"channel":`, s.Channel)
 		dst = append(dst, `,"id":`...)
 		dst = strconv.AppendUint(dst, s.ID, 10)
 	case hub.SignalReset:
-		dst = append(dst, `"reset","cursor":`...)
+		dst = append(dst, `,"cursor":`...)
 		dst = appendPosition(dst, s.From)
 	case hub.SignalGone:
-		dst = appendMember(dst, `"gone","client":`, s.Client)
-	case hub.SignalSuperseded:
-		dst = append(dst, `"superseded"`...)
+		dst = appendMember(dst, `,"client":`, s.Client)
 	case hub.SignalDrain:
-		dst = append(dst, `"drain","retry_ms":`...)
+		dst = append(dst, `,"retry_ms":`...)
 		dst = strconv.AppendInt(dst, retry.Milliseconds(), 10)
-	default:
-		panic("transport: a signal of no known type")
 	}
 	return append(dst, '}')
 }

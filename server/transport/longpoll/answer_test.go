@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 )
 
@@ -47,7 +48,7 @@ func TestLineSeparatorsInScripts(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	p := newPlace(t, longpoll.Options{MaxClients: 2, MaxBody: 100}, hub.Limits{})
+	p := newPlace(t, longpoll.Options{Options: transport.Options{MaxClients: 2, MaxBody: 100}}, hub.Limits{})
 	p.client("a", "ch")
 	for _, test := range []struct {
 		method, query, body string
@@ -63,8 +64,8 @@ func TestRefusals(t *testing.T) {
 		{"GET", p.query("a"), "x", 400, `{"error":{"code":400,"type":"invalid_request","message":"a GET request must not have a body"}}`, with(plain, "Connection", "close")},
 		{"POST", "", "{", 400, `{"error":{"code":400,"type":"invalid_request","message":"the body must be one JSON object"}}`, with(plain, "Connection", "close")},
 		{"POST", "", strings.Repeat(" ", 101), 413, `{"error":{"code":413,"type":"too_large","message":"the body is too large"}}`, with(plain, "Connection", "close")},
-		{"HEAD", p.query("a"), "", 405, `{"error":{"code":405,"type":"method_not_allowed","message":"a poll is a GET or a POST request"}}`, with(plain, "Allow", "GET, POST")},
-		{"DELETE", p.query("a") + "&callback=cb", "", 405, `{"error":{"code":405,"type":"method_not_allowed","message":"a poll is a GET or a POST request"}}`, with(plain, "Allow", "GET, POST")},
+		{"HEAD", p.query("a"), "", 405, `{"error":{"code":405,"type":"method_not_allowed","message":"what is here is read by GET or POST"}}`, with(plain, "Allow", "GET, POST")},
+		{"DELETE", p.query("a") + "&callback=cb", "", 405, `{"error":{"code":405,"type":"method_not_allowed","message":"what is here is read by GET or POST"}}`, with(plain, "Allow", "GET, POST")},
 		{"GET", "callback=cb", "", 200, `/**/cb({"error":{"code":400,"type":"invalid_request","message":"there must be credentials for at least one client"}});`, script},
 		{"GET", "client_id=ghost_!!_x", "", 404, `{"signals":[{"type":"gone","client":"ghost"}],"messages":[]}`, plain},
 		{"GET", p.query("a") + "0", "", 404, `{"signals":[{"type":"gone","client":"a"}],"messages":[]}`, plain},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 )
 
@@ -173,7 +174,7 @@ func TestWhatFollowsAPollWaits(t *testing.T) {
 // TestStuckReaderIsGivenUp after the time an answer may take.
 func TestStuckReaderIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t, longpoll.Options{WriteTimeout: 3 * time.Second}, hub.Limits{})
+		p := newPlace(t, holding(park.Options{WriteTimeout: 3 * time.Second}), hub.Limits{})
 		p.client("a", "ch")
 		conn := p.connect()
 		io.WriteString(conn, p.post("a"))
@@ -197,7 +198,7 @@ func TestStuckReaderIsGivenUp(t *testing.T) {
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		drain, end := context.WithCancel(t.Context())
-		p := newPlace(t, longpoll.Options{Drain: drain}, hub.Limits{})
+		p := newPlace(t, holding(park.Options{Drain: drain}), hub.Limits{})
 		p.client("a", "ch")
 		query := p.query("a")
 		const signal = `"signals":[{"type":"drain","retry_ms":6000}],"messages":[`
@@ -218,7 +219,7 @@ func TestConcurrentDrain(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
 			drain, end := context.WithCancel(t.Context())
-			p := newPlace(t, longpoll.Options{Drain: drain}, hub.Limits{})
+			p := newPlace(t, holding(park.Options{Drain: drain}), hub.Limits{})
 			p.client("a", "ch")
 			said := make(chan string, 1)
 			go func() {
@@ -240,7 +241,7 @@ func TestConcurrentDrainAndDisconnect(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			drain, end := context.WithCancel(t.Context())
-			p := newPlace(t, longpoll.Options{Drain: drain}, hub.Limits{})
+			p := newPlace(t, holding(park.Options{Drain: drain}), hub.Limits{})
 			p.client("a", "ch")
 			go func() {
 				time.Sleep(time.Second)

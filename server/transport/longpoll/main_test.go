@@ -17,6 +17,8 @@ import (
 
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
+	"github.com/shaveet/shaveet/server/transport"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 )
 
@@ -27,6 +29,7 @@ type place struct {
 	t    testing.TB
 	hub  *hub.Hub
 	poll *longpoll.Handler
+	lot  *park.Lot
 	keys map[string]string
 	stop func() // ends the hub's log
 }
@@ -47,8 +50,17 @@ func newPlace(t testing.TB, opts longpoll.Options, limits hub.Limits) *place {
 	if opts.Jitter == nil {
 		opts.Jitter = func(d time.Duration) time.Duration { return 3 * d }
 	}
+	if opts.Lot == nil {
+		opts.Lot = park.New(park.Options{})
+	}
+	p.lot = opts.Lot
 	p.poll = longpoll.New(p.hub, opts)
 	return p
+}
+
+// holding are the options for a lot of these.
+func holding(o park.Options) longpoll.Options {
+	return longpoll.Options{Options: transport.Options{Lot: park.New(o)}}
 }
 
 func (p *place) must(err error) {
@@ -124,7 +136,7 @@ func (p *place) connect() net.Conn {
 		p.poll.ServeHTTP(w, r)
 	})}
 	served := make(chan struct{})
-	go func() { defer close(served); srv.Serve(l) }()
+	go func() { defer close(served); p.lot.Serve(srv, l) }()
 	p.t.Cleanup(func() { srv.Close(); ours.Close(); <-served })
 	return ours
 }

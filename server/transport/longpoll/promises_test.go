@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport/longpoll"
 	"github.com/shaveet/shaveet/server/transport/transporttest"
 )
@@ -28,7 +29,7 @@ var ways = map[string]func(*page) *http.Request{
 func by(ask func(*page) *http.Request) transporttest.Transport {
 	return transporttest.Transport{
 		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
-			return longpoll.New(h, longpoll.Options{Drain: drain})
+			return longpoll.New(h, holding(park.Options{Drain: drain}))
 		},
 		Dial: func(client *http.Client, start transporttest.Start) transporttest.Reader {
 			return &page{client: client, ask: ask, Start: start}

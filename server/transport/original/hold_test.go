@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport/original"
 )
 
@@ -270,7 +271,7 @@ func TestConcurrentMessageAndTimeout(t *testing.T) {
 func TestDrainAnswersPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		drain, end := context.WithCancel(t.Context())
-		p := newPlace(t, original.Options{Drain: drain})
+		p := newPlace(t, original.Options{Lot: park.New(park.Options{Drain: drain})})
 		p.client("a", "ch")
 		p.read("a")
 		h := p.hold("a")
@@ -301,7 +302,7 @@ func TestQuietPollsKeepTheirConnection(t *testing.T) {
 		served := make(chan struct{})
 		l := &oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
 		l.conn <- theirs
-		go func() { defer close(served); srv.Serve(l) }()
+		go func() { defer close(served); p.lot.Serve(srv, l) }()
 		defer func() { srv.Close(); ours.Close(); <-served }()
 
 		answers := bufio.NewReader(ours)

@@ -20,6 +20,7 @@ import (
 	"github.com/shaveet/shaveet/rpcapi"
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport/original"
 )
 
@@ -39,6 +40,7 @@ type place struct {
 	t    testing.TB
 	hub  *hub.Hub
 	poll *original.Handler
+	lot  *park.Lot
 	api  *rpcapi.API
 	keys map[string]string
 }
@@ -60,6 +62,10 @@ func newPlace(t testing.TB, opts original.Options, limits ...hub.Limits) *place 
 	running.Go(func() { p.hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	<-p.hub.Ready()
+	if opts.Lot == nil {
+		opts.Lot = park.New(park.Options{})
+	}
+	p.lot = opts.Lot
 	p.poll = original.New(p.hub, opts)
 	p.api = rpcapi.New(p.hub, rpcapi.Options{})
 	return p

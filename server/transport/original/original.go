@@ -6,44 +6,35 @@
 package original
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport"
 )
 
 // Options are what a [Handler] can be told. Zero fields mean the defaults.
 type Options struct {
-	Timeout      time.Duration // how long a poll is held; default 25 s
-	WriteTimeout time.Duration // how long an answer may take to be written; default 10 s
-	MaxClients   int           // clients in one poll; default 16
-	Logger       *slog.Logger  // default slog.Default()
+	// Lot holds the polls, and says when it is time to go. It must not be nil.
+	Lot *park.Lot
 
-	// Drain, when it ends, has every poll answered at once, with the
-	// connection closed. nil: never.
-	Drain context.Context
+	Timeout    time.Duration // how long a poll is held; default 25 s
+	MaxClients int           // clients in one poll; default 16
+	Logger     *slog.Logger  // default slog.Default()
 }
 
 func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = 25 * time.Second
 	}
-	if o.WriteTimeout == 0 {
-		o.WriteTimeout = 10 * time.Second
-	}
 	if o.MaxClients == 0 {
 		o.MaxClients = 16
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
-	}
-	if o.Drain == nil {
-		o.Drain = context.Background()
 	}
 	return o
 }
@@ -71,47 +62,46 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodHead {
-		answerHeader(w, len(q.appendAnswer(nil, nil)))
+		answerHeader(w)
+		w.Header().Set("Content-Length", strconv.Itoa(len(q.appendAnswer(nil, nil))))
 		return
 	}
-	poll, err := h.hub.AttachPoll(r.Context(), q.credentials)
-	if err != nil {
+	p := &poll{query: q}
+	p.Certain = true
+	if p.poll, err = h.hub.AttachPoll(r.Context(), q.credentials, p.Wake); err != nil {
 		h.refuse(w, q, err)
 		return
 	}
-	defer poll.Close()
+	answerHeader(w)
+	h.opts.Lot.Answer(&p.Conn, w, r, p, h.opts.Timeout)
+}
 
-	messages, err := h.await(r, poll)
-	if errors.Is(err, transport.ErrDrain) {
-		w.Header().Set("Connection", "close")
+// A poll is one request that is held: a [park.Tenant].
+type poll struct {
+	park.Conn
+	query
+	poll *hub.Poll
+}
+
+// Next answers with what there is, or with nothing when the time is up or the
+// poll has been ended by the backend: the page asks again, and is told then what
+// has become of its client.
+func (p *poll) Next(dst []byte, why park.Event) (out []byte, end bool) {
+	messages, err := p.poll.Collect()
+	if len(messages) == 0 && err == nil && why == 0 {
+		return dst, false
 	}
-	if r.Context().Err() != nil {
-		return // nobody is there to read an answer
-	}
-	err = h.write(w, q.appendAnswer(nil, messages))
-	// The messages count as taken only if the connection still stands when
-	// the kernel has all of the answer. Else the next poll gets them again.
-	poll.Done(err == nil && !transport.PeerGone(r.Context()))
+	return p.appendAnswer(dst, messages), false
 }
 
-// await waits for messages, but not longer than a poll may take.
-func (h *Handler) await(r *http.Request, poll *hub.Poll) ([]*hub.Message, error) {
-	ctx, end := transport.Hold(r.Context(), h.opts.Timeout, h.opts.Drain)
-	defer end()
-	return poll.Next(ctx)
-}
+// Sent says that the messages are taken. They are so only if the connection
+// still stands when the kernel has all of the answer; else the next poll gets
+// them again.
+func (p *poll) Sent() { p.poll.Done(true) }
 
-// write sends the whole answer and returns when the kernel has it.
-func (h *Handler) write(w http.ResponseWriter, body []byte) (err error) {
-	flushed := transport.Whole(w, h.opts.WriteTimeout, func() {
-		answerHeader(w, len(body))
-		_, err = w.Write(body)
-	})
-	return errors.Join(err, flushed)
-}
+func (p *poll) Closed(error) { p.poll.Close() }
 
-func answerHeader(w http.ResponseWriter, length int) {
+func answerHeader(w http.ResponseWriter) {
 	transport.ScriptHeader(w)
 	w.Header().Set("Access-Control-Allow-Origin", "*")
-	w.Header().Set("Content-Length", strconv.Itoa(length))
 }

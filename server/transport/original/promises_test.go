@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport/original"
 	"github.com/shaveet/shaveet/server/transport/transporttest"
 )
@@ -18,7 +19,7 @@ import (
 func TestPromises(t *testing.T) {
 	transporttest.Run(t, transporttest.Transport{
 		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
-			return original.New(h, original.Options{Drain: drain})
+			return original.New(h, original.Options{Lot: park.New(park.Options{Drain: drain})})
 		},
 		Dial: func(client *http.Client, start transporttest.Start) transporttest.Reader {
 			q := url.Values{"callback": {"cb"}}

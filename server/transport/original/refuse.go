@@ -39,7 +39,8 @@ func (h *Handler) refuse(w http.ResponseWriter, q query, err error) {
 		return
 	}
 	body := q.appendError(nil, status, kind, gone)
-	answerHeader(w, len(body))
+	answerHeader(w)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if q.jsonp {
 		status = http.StatusOK
 	}

@@ -30,7 +30,7 @@ func wrongKey(w *world) {
 		if !errors.Is(err, ErrGone) || len(got.Messages) != 0 {
 			w.t.Errorf("%v: got %+v, %v", test.creds, got, err)
 		}
-		if w.transport.Positions && !slices.Equal(got.gone(), test.wrong) {
+		if w.transport.Positions && !w.transport.Silent && !slices.Equal(got.gone(), test.wrong) {
 			w.t.Errorf("%v: called gone are %q", test.creds, got.gone())
 		}
 	}

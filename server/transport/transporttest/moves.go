@@ -34,7 +34,7 @@ func tookOver(here, there *world) {
 	older := here.begins(start)
 	start.Cursor = here.read(older).Cursor
 	c := here.wait(older)
-	newer := there.wait(there.begins(start))
+	newer := there.waitOn(there.begins(start))
 	if !c.ended() || c.err != nil || len(c.got.signals("superseded")) != 1 {
 		here.t.Errorf("the older self: ended %t with %+v, %v", c.ended(), c.got, c.err)
 	}

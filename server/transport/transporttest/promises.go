@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"testing/synctest"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -128,6 +129,7 @@ func newSubscription(w *world) {
 
 func nothingAfterLeaving(w *world) {
 	r := w.settled(w.client("alice", "room", "other"))
+	w.cut()
 	w.publish("room", "not read in time")
 	c := w.wait(w.dial(w.client("witness", "room")))
 	w.unsubscribe("alice", "room")
@@ -305,6 +307,7 @@ func atReconnect(w *world) {
 		w.network.cut()
 		<-said
 		<-c.done
+		synctest.Wait() // the reader may have heard it, and not yet that its connection broke
 		var texts []string
 		if c.err == nil {
 			texts = c.got.texts("room")
@@ -347,6 +350,7 @@ func excluded(w *world) {
 
 func tooLate(w *world) {
 	r := w.settled(w.client("alice", "room"))
+	w.cut()
 	to := w.say(hub.Publication{Channel: "room", Data: json.RawMessage(`"brief"`), TTL: time.Second})
 	w.publish("room", "lasting")
 	time.Sleep(2 * time.Second)

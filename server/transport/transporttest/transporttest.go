@@ -38,6 +38,11 @@ type Transport struct {
 	// and are told by signals what no message can tell. Promises that need
 	// this are not asked of others.
 	Positions bool
+	// Events says that what comes is not in batches: nobody can tell where one
+	// ends, nor that more is waiting.
+	Events bool
+	// Silent says that who is refused is not told which of its clients is gone.
+	Silent bool
 }
 
 // A Start is what a reader begins with. All but Clients is for transports with
@@ -265,7 +270,7 @@ func (w *world) settled(creds ...hub.Credentials) Reader {
 // read returns what r hears first.
 func (w *world) read(r Reader) News {
 	w.t.Helper()
-	for range 3 {
+	for range 100 { // some say often that they have nothing to say
 		got, err := r.Read(w.t.Context())
 		w.must(err)
 		if !got.empty() {
@@ -293,6 +298,7 @@ func (w *world) texts(r Reader, n int, channel string) []string {
 func (w *world) cut() {
 	synctest.Wait()
 	w.network.cut()
+	synctest.Wait()
 }
 
 // A call is a Read under way.
@@ -313,6 +319,16 @@ func (w *world) wait(r Reader) *call {
 	}()
 	w.atEnd(func() { cancel(); <-c.done })
 	synctest.Wait()
+	return c
+}
+
+// waitOn begins a Read of a reader that has connected, perhaps, and returns when
+// it waits for news: a stream says at first that it stands.
+func (w *world) waitOn(r Reader) *call {
+	c := w.wait(r)
+	if c.ended() && c.err == nil && c.got.empty() {
+		c = w.wait(r)
+	}
 	return c
 }
 

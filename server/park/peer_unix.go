@@ -1,16 +1,16 @@
 //go:build unix
 
-package transport
+package park
 
 import (
 	"net"
 	"syscall"
 )
 
-// atEOF looks whether the next read of c would find its end, or that it was
-// reset, without reading anything.
-func atEOF(c net.Conn) (gone bool) {
-	sc, ok := c.(syscall.Conn)
+// peerGone reports whether the next read of c would find its end, or that it
+// was reset, without reading anything: what the kernel knows at this moment.
+func peerGone(c net.Conn) (gone bool) {
+	sc, ok := innermost(c).(syscall.Conn)
 	if !ok {
 		return false
 	}
@@ -18,7 +18,7 @@ func atEOF(c net.Conn) (gone bool) {
 	if err != nil {
 		return true
 	}
-	// Control, not Read: the latter would wait for net/http's own read to end.
+	// Control, not Read: the latter would wait for another read to end.
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

@@ -1,0 +1,77 @@
+package park
+
+import (
+	"net"
+	"sync"
+)
+
+// returns is the listener by which connections come back to their server.
+type returns struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newReturns(addr net.Addr) *returns {
+	return &returns{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// give hands c over, which is closed if nobody is there any more.
+func (r *returns) give(c net.Conn) {
+	select {
+	case r.conns <- c:
+	case <-r.closed:
+		c.Close()
+	}
+}
+
+func (r *returns) Accept() (net.Conn, error) {
+	select {
+	case <-r.closed:
+		return nil, net.ErrClosed
+	default:
+	}
+	select {
+	case c := <-r.conns:
+		return c, nil
+	case <-r.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (r *returns) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return nil
+}
+
+func (r *returns) Addr() net.Addr { return r.addr }
+
+// A replay is a connection of which some bytes have been read already.
+type replay struct {
+	net.Conn
+	first []byte
+}
+
+func (c *replay) Read(p []byte) (int, error) {
+	if len(c.first) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.first)
+	if c.first = c.first[n:]; len(c.first) == 0 {
+		c.first = nil
+	}
+	return n, nil
+}
+
+// NetConn returns the connection itself.
+func (c *replay) NetConn() net.Conn { return c.Conn }
+
+// bare takes off what we have put around a connection that came back before.
+// Its bytes have long been read.
+func bare(c net.Conn) net.Conn {
+	if r, ok := c.(*replay); ok && len(r.first) == 0 {
+		return r.Conn
+	}
+	return c
+}

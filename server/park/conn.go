@@ -1,0 +1,291 @@
+package park
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unique"
+)
+
+// A Conn is one connection with its tenant. Its zero value is not held yet; it
+// is used once and not copied.
+type Conn struct {
+	// Certain has a poll's tenant told Sent only if the peer still stands when
+	// the kernel has the whole answer, as far as that can be known.
+	Certain bool
+
+	state  atomic.Uint32 // what has happened and is not looked at yet, and who looks
+	lot    *Lot
+	every  time.Duration // between two times Due
+	timer  *time.Timer
+	bytes  int64
+	status int
+	ended  func(status int, bytes int64) // told at the end; nil: nobody
+
+	mu     sync.Mutex // held for each call of tenant; guards the two below
+	tenant Tenant     // nil at the end
+	early  []byte     // what has come of the next request while the poll was held
+
+	stock *stock // where net/http keeps the connection; nil: we have it
+	held  held
+}
+
+// held is what we know of a connection that we have taken.
+type held struct {
+	rw    net.Conn
+	back  *returns // nil: it does not go back
+	kind  kind
+	close bool                  // a poll's answer is its last
+	done  bool                  // the last chunk has been written
+	head  unique.Handle[string] // of a poll's answer; there are few different ones
+	inbox [24]byte              // most of what peers of ours have to say fits
+
+	opening []byte // of what is not a poll: what is still to be written before all else
+}
+
+// A kind is what a connection is held for.
+type kind uint8
+
+const (
+	answer  kind = iota // of a poll
+	chunked             // a stream whose parts say how long they are
+	plain               // a stream that ends with its connection
+	upgrade             // bytes of another protocol
+)
+
+// The bits of a Conn's state.
+const (
+	woken uint32 = 1 << iota
+	due
+	draining
+	hungUp  // the peer has gone
+	cutOff  // the lot's time is over
+	begun   // the connection is held
+	running // somebody looks after it
+
+	events = woken | due | draining | hungUp | cutOff
+)
+
+// Wake has Next called. It never blocks, and may be called by any goroutine, at
+// any time.
+func (c *Conn) Wake() { c.kick(woken) }
+
+// DueIn has Next be called for [Due] in d, and again each time that d has
+// passed since. It is called by methods of the tenant, or before the connection
+// is held.
+func (c *Conn) DueIn(d time.Duration) {
+	c.every = d
+	if c.timer != nil {
+		c.timer.Reset(d)
+	}
+}
+
+// kick notes events and sees to it that somebody looks at them.
+func (c *Conn) kick(event uint32) {
+	for {
+		old := c.state.Load()
+		next := old | event
+		start := old&(begun|running) == begun
+		if start {
+			next |= running
+		} else if next == old {
+			return
+		}
+		if c.state.CompareAndSwap(old, next) {
+			if start {
+				c.start()
+			}
+			return
+		}
+	}
+}
+
+// start has somebody run. The mark running is set.
+func (c *Conn) start() {
+	if c.stock != nil {
+		c.stock.bell <- struct{}{}
+		return
+	}
+	go c.run()
+}
+
+// run looks at events until there are none. At the end of the connection it
+// reports true, and the mark running stays, so that nobody else comes.
+func (c *Conn) run() (over bool) {
+	for {
+		now := c.state.And(^events)
+		if now&events != 0 && c.pass(now) {
+			return true
+		}
+		left := c.state.Load()
+		if left&events == 0 && c.state.CompareAndSwap(left, left&^running) {
+			return false
+		}
+	}
+}
+
+// pass has the tenant say what is to be written, and writes it. It reports
+// whether the connection has ended.
+func (c *Conn) pass(now uint32) (over bool) {
+	switch {
+	case now&cutOff != 0:
+		return c.finish(ErrCut)
+	case now&hungUp != 0:
+		return c.finish(ErrGone)
+	}
+	b := buffers.Get().(*buffer)
+	defer b.release()
+	front := c.front()
+	dst := b.room(front)
+	c.mu.Lock()
+	out, end := c.tenant.Next(dst, c.why(now))
+	c.mu.Unlock()
+	b.keep(out)
+	said := len(out) > front
+	if said || c.held.opening != nil {
+		if err := c.write(out, end); err != nil {
+			return c.finish(err)
+		}
+	}
+	if said {
+		c.mu.Lock()
+		c.tenant.Sent()
+		c.mu.Unlock()
+		if c.kind() == answer {
+			return c.answered()
+		}
+	}
+	if end {
+		return c.finish(nil)
+	}
+	return false
+}
+
+// why says for what events Next is called, and asks for the next time Due.
+func (c *Conn) why(now uint32) (why Event) {
+	if now&due != 0 {
+		why |= Due
+		if c.timer != nil {
+			c.timer.Reset(c.every)
+		}
+	}
+	if now&draining != 0 {
+		why |= Drain
+	}
+	return why
+}
+
+func (c *Conn) kind() kind { return c.held.kind }
+
+// front is how many bytes what is written may need in front of it.
+func (c *Conn) front() int {
+	switch {
+	case c.stock != nil:
+		return 0
+	case c.kind() == answer:
+		return len(c.held.head.Value()) + answerFrame
+	case c.kind() == chunked:
+		return len(c.held.opening) + chunkFrame
+	}
+	return len(c.held.opening)
+}
+
+// write writes what has been put behind the room for its frame.
+func (c *Conn) write(out []byte, last bool) error {
+	if c.stock != nil {
+		return c.stock.write(c, out)
+	}
+	front := c.front()
+	if c.kind() == answer {
+		return c.send(c.frameAnswer(out, front))
+	}
+	begin := front
+	if c.kind() == chunked && len(out) > front {
+		out, begin = frameChunk(out, front, last)
+		c.held.done = last
+	}
+	begin -= copy(out[begin-len(c.held.opening):], c.held.opening)
+	c.held.opening = nil
+	return c.send(out[begin:])
+}
+
+// slow is how long a peer may take before it counts as behind.
+const slow = 500 * time.Millisecond
+
+// send writes p to the connection that we have taken.
+func (c *Conn) send(p []byte) error {
+	began := time.Now()
+	c.held.rw.SetWriteDeadline(began.Add(c.lot.opts.WriteTimeout))
+	n, err := c.held.rw.Write(p)
+	c.bytes += int64(n)
+	if err == nil && c.kind() == answer && c.Certain && peerGone(c.held.rw) {
+		err = ErrGone
+	}
+	return c.lot.judge(err, time.Since(began))
+}
+
+// finish ends the connection and tells the tenant why.
+func (c *Conn) finish(err error) (over bool) {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	switch {
+	case c.stock != nil:
+		c.stock.err = err
+	case err == nil:
+		c.goodbye()
+	default:
+		c.hangUp()
+	}
+	c.leave(err)
+	return true
+}
+
+// leave ends the tenancy.
+func (c *Conn) leave(err error) {
+	c.mu.Lock()
+	t := c.tenant
+	c.tenant = nil
+	t.Closed(err)
+	c.mu.Unlock()
+	if c.ended != nil {
+		c.ended(c.status, c.bytes)
+		c.ended = nil
+	}
+}
+
+// letGo has the tenant end; where there is none any more, nothing is lost.
+func (c *Conn) letGo() {
+	c.mu.Lock()
+	idle := c.tenant == nil
+	c.mu.Unlock()
+	if idle && c.stock == nil {
+		c.held.rw.Close()
+		return
+	}
+	c.kick(draining)
+}
+
+// cut ends the connection whatever it is doing.
+func (c *Conn) cut() {
+	c.kick(cutOff)
+	if c.stock == nil { // else net/http has it, and cuts it off
+		c.held.rw.Close()
+	}
+}
+
+// witness finds who wants to know how the request of w ends.
+func witness(w http.ResponseWriter) (ended func(int, int64)) {
+	for {
+		if v, ok := w.(Witness); ok {
+			return v.Outlive()
+		}
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = inner.Unwrap()
+	}
+}

@@ -1,0 +1,247 @@
+// Package park holds connections that have nothing to say most of the time:
+// polls that wait for their answer, streams, WebSockets.
+//
+// A handler hands its request over and returns; from then on a [Tenant] says
+// what is to be written, and when. While there is nothing, a connection of
+// HTTP/1.1 costs one small goroutine, which notices that the peer has gone, and
+// no buffer: it has been taken from net/http, which keeps several of both. Where
+// it cannot be taken, as with HTTP/2, the handler's own goroutine stays with it.
+// Tenants cannot tell the two apart.
+//
+// A connection whose poll has been answered waits here for its next request
+// too, and goes back to its server with the first byte of that.
+package park
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Why a connection ended, as [Tenant.Closed] is told.
+var (
+	// ErrGone: the peer has closed its connection, or broken it.
+	ErrGone = errors.New("the peer has gone")
+	// ErrTooSlow: the peer has not taken what was written in time.
+	ErrTooSlow = errors.New("the peer is too slow")
+	// ErrCut: the time to end was over.
+	ErrCut = errors.New("the connection was cut off")
+)
+
+// Options are what a [Lot] can be told. Zero fields mean the defaults.
+type Options struct {
+	// Drain, when it ends, lets go of everybody. nil: never.
+	Drain context.Context
+	// WriteTimeout is how long the peer may take for one piece; default 10 s.
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection may wait for its next request once
+	// its poll has been answered; default 75 s.
+	IdleTimeout time.Duration
+	// MaxUnsent is how many bytes the kernel may hold for a stream that the
+	// peer's window has no room for, where the kernel can be told (Linux);
+	// default 128 KiB.
+	MaxUnsent int
+
+	// Behind is told of each piece that the peer took its time for, and
+	// TooSlow of each connection that was given up for that. nil: nobody.
+	Behind, TooSlow func()
+}
+
+func (o Options) withDefaults() Options {
+	if o.Drain == nil {
+		o.Drain = context.Background()
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = 10 * time.Second
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = 75 * time.Second
+	}
+	if o.MaxUnsent == 0 {
+		o.MaxUnsent = 128 << 10
+	}
+	if o.Behind == nil {
+		o.Behind = func() {}
+	}
+	if o.TooSlow == nil {
+		o.TooSlow = func() {}
+	}
+	return o
+}
+
+// A Lot holds connections. Its methods may be called by many goroutines at
+// once.
+type Lot struct {
+	opts Options
+
+	mu    sync.Mutex // guards all below
+	conns map[*Conn]struct{}
+	empty chan struct{} // closed when the last one leaves; nil: nobody waits for that
+	cut   bool
+}
+
+// New returns an empty lot.
+func New(opts Options) *Lot {
+	l := &Lot{opts: opts.withDefaults(), conns: make(map[*Conn]struct{})}
+	context.AfterFunc(l.opts.Drain, l.letGo)
+	return l
+}
+
+// An Event is a reason for calling [Tenant.Next] beside [Conn.Wake].
+type Event uint8
+
+// The events. Several may come together.
+const (
+	Due   Event = 1 << iota // the time has come that was asked for
+	Drain                   // the lot lets go of everybody
+)
+
+// A Tenant says what is written to a connection. Its methods are called one at
+// a time, by whichever goroutine; they must not block, since others may have to
+// wait for that.
+type Tenant interface {
+	// Next appends to dst what is to be written now, and returns it; with
+	// nothing appended nothing is written. When it says end, the connection
+	// ends after that. It is called after a Wake and for events; not again
+	// before what it returned last has been written.
+	Next(dst []byte, why Event) (out []byte, end bool)
+	// Sent says that the kernel has all that Next returned last.
+	Sent()
+	// Closed is the last call, which always comes, once. err is nil if Next
+	// has said the end, or a poll was answered.
+	Closed(err error)
+}
+
+// A Peer is a tenant that is spoken to.
+type Peer interface {
+	Tenant
+	// Received is given what has come, which is valid only for the time of
+	// the call.
+	Received(p []byte)
+}
+
+// A Witness is an http.ResponseWriter that wants to know how a request ends
+// that outlives its handler. It is found below others that have a method
+// Unwrap.
+type Witness interface {
+	// Outlive is called before the handler returns, and what it returns when
+	// the request has ended: with status 0 if the peer has never been
+	// answered.
+	Outlive() (ended func(status int, bytes int64))
+}
+
+// Held returns how many connections there are, those included that wait for
+// their next request.
+func (l *Lot) Held() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
+// Wait returns when nobody is held any more, or ctx ends: then the rest is cut
+// off, and the error says so. It is for the end of a lot that drains.
+func (l *Lot) Wait(ctx context.Context) error {
+	l.mu.Lock()
+	if l.empty == nil {
+		l.empty = make(chan struct{})
+		if len(l.conns) == 0 {
+			close(l.empty)
+		}
+	}
+	empty := l.empty
+	l.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+	}
+	l.cutOff()
+	<-empty
+	return ErrCut
+}
+
+// add makes c one of the held.
+func (l *Lot) add(c *Conn) {
+	l.mu.Lock()
+	l.conns[c] = struct{}{}
+	cut := l.cut
+	l.mu.Unlock()
+	if cut {
+		c.kick(cutOff)
+	}
+	if l.opts.Drain.Err() != nil {
+		c.kick(draining)
+	}
+}
+
+func (l *Lot) remove(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+	if len(l.conns) == 0 && l.empty != nil {
+		select {
+		case <-l.empty:
+		default:
+			close(l.empty)
+		}
+	}
+}
+
+func (l *Lot) all() []*Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]*Conn, 0, len(l.conns))
+	for c := range l.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// letGo tells everybody that it is time to go.
+func (l *Lot) letGo() {
+	for _, c := range l.all() {
+		c.letGo()
+	}
+}
+
+func (l *Lot) cutOff() {
+	l.mu.Lock()
+	l.cut = true
+	l.mu.Unlock()
+	for _, c := range l.all() {
+		c.cut()
+	}
+}
+
+// placeKey finds the place of a request's connection.
+type placeKey struct{}
+
+// A place is the connection that a request came by, and the way back to its
+// server.
+type place struct {
+	conn net.Conn
+	back *returns
+}
+
+// Serve has srv serve ln, and whatever connections come back from the lot. It
+// sets srv's ConnContext, and returns when both are over, with the error for
+// ln.
+func (l *Lot) Serve(srv *http.Server, ln net.Listener) error {
+	back := newReturns(ln.Addr())
+	also := srv.ConnContext
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if also != nil {
+			ctx = also(ctx, c)
+		}
+		return context.WithValue(ctx, placeKey{}, place{c, back})
+	}
+	var both sync.WaitGroup
+	both.Go(func() { srv.Serve(back) }) // ends with the server, or below
+	err := srv.Serve(ln)
+	back.Close()
+	both.Wait()
+	return err
+}

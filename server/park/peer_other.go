@@ -1,0 +1,7 @@
+//go:build !unix
+
+package park
+
+import "net"
+
+func peerGone(net.Conn) bool { return false }

@@ -1,7 +1,0 @@
-//go:build !unix
-
-package transport
-
-import "net"
-
-func atEOF(net.Conn) bool { return false }
