@@ -9,6 +9,7 @@ packages=(
   chromium:chromium
   php:php-cli
   nginx:nginx-light
+  haproxy:haproxy
   python3:python3
   gcc:gcc # the race detector is linked with it
 )
@@ -24,10 +25,12 @@ missing() {
     echo libc6-dev
   fi
   php -r 'exit(extension_loaded("curl") ? 0 : 1);' 2>/dev/null || echo php-curl
+  # Of Debian's own Python: another one in the PATH does not see it.
+  /usr/bin/python3 -c 'import websockets' 2>/dev/null || echo python3-websockets
 }
 
 # Folders with modules of npm.
-npm_folders=(client-js tests/openrpc)
+npm_folders=(client-js tests/openrpc tests/websocket)
 
 modules_current() { # FOLDER
   [ -f "$1/node_modules/.package-lock.json" ] &&

@@ -33,6 +33,8 @@ type Config struct {
 	MinAge        time.Duration `help:"age below which no client is let go: a page needs time to load"`
 	SweepInterval time.Duration `help:"time between two looks for idle clients"`
 
+	WebsocketCompression bool `help:"agree on permessage-deflate with WebSockets that offer it: each message is compressed once, for all" live:"yes"`
+
 	DrainDelay   time.Duration `help:"at SIGTERM: how long to be not ready before the doors close, so that a balancer notices" live:"yes"`
 	DrainTimeout time.Duration `help:"at SIGTERM: how long what is under way may then take to end" live:"yes"`
 
@@ -41,15 +43,18 @@ type Config struct {
 	WriteTimeout  time.Duration `help:"time an answer may take to be written"`
 	KeepAlive     time.Duration `help:"time a connection may stay open between two requests"`
 
-	MaxConnections int   `help:"connections open at once on each door; 0: what the descriptor limit leaves room for"`
-	MaxHeaderBytes int   `help:"bytes of a request's header, its URL included"`
-	MaxBodyBytes   int64 `help:"bytes of an admin request's body"`
-	MaxHelloBytes  int64 `help:"bytes of a browser request's body" live:"yes"`
-	MaxUnsentBytes int   `help:"bytes the kernel may hold for a stream whose reader has no room for them; Linux only"`
-	MaxBatchCalls  int   `help:"calls in one admin request"`
-	MaxAnswerBytes int   `help:"bytes of a batch's answer after which no further call of it is made"`
-	MaxJSONDepth   int   `help:"levels of nesting in an admin request"`
-	MaxPollClients int   `help:"clients in one poll" live:"yes"`
+	HTTP2 bool `help:"understand HTTP/2 without TLS too, for proxies that speak it to us; a WebSocket needs HTTP/1.1"`
+
+	MaxConnections  int   `help:"connections open at once on each door; 0: what the descriptor limit leaves room for"`
+	MaxHeaderBytes  int   `help:"bytes of a request's header, its URL included"`
+	MaxBodyBytes    int64 `help:"bytes of an admin request's body"`
+	MaxHelloBytes   int64 `help:"bytes of a browser request's body" live:"yes"`
+	MaxReaderFrames int   `help:"frames a second that a WebSocket's reader may send, who has nothing to say but pongs" live:"yes"`
+	MaxUnsentBytes  int   `help:"bytes the kernel may hold for a stream whose reader has no room for them; Linux only"`
+	MaxBatchCalls   int   `help:"calls in one admin request"`
+	MaxAnswerBytes  int   `help:"bytes of a batch's answer after which no further call of it is made"`
+	MaxJSONDepth    int   `help:"levels of nesting in an admin request"`
+	MaxPollClients  int   `help:"clients in one poll" live:"yes"`
 
 	LogLevel  string `help:"debug, info, warn or error" live:"yes"`
 	LogFormat string `help:"text or json"`
@@ -83,14 +88,15 @@ func DefaultConfig() Config {
 		WriteTimeout:  10 * time.Second,
 		KeepAlive:     75 * time.Second,
 
-		MaxHeaderBytes: 16 << 10,
-		MaxBodyBytes:   2 << 20,
-		MaxHelloBytes:  64 << 10,
-		MaxUnsentBytes: 128 << 10,
-		MaxBatchCalls:  1000,
-		MaxAnswerBytes: 8 << 20,
-		MaxJSONDepth:   64,
-		MaxPollClients: 16,
+		MaxHeaderBytes:  16 << 10,
+		MaxBodyBytes:    2 << 20,
+		MaxHelloBytes:   64 << 10,
+		MaxReaderFrames: 100,
+		MaxUnsentBytes:  128 << 10,
+		MaxBatchCalls:   1000,
+		MaxAnswerBytes:  8 << 20,
+		MaxJSONDepth:    64,
+		MaxPollClients:  16,
 
 		LogLevel:  "info",
 		LogFormat: "text",
@@ -124,7 +130,7 @@ func (c Config) Validate() error {
 	check(c.MinAge >= 0 && c.DrainDelay >= 0, "min_age, drain_delay: must not be negative")
 	for name, n := range map[string]int64{
 		"max_header_bytes": int64(c.MaxHeaderBytes), "max_body_bytes": c.MaxBodyBytes,
-		"max_hello_bytes": c.MaxHelloBytes, "max_unsent_bytes": int64(c.MaxUnsentBytes), "max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
+		"max_hello_bytes": c.MaxHelloBytes, "max_unsent_bytes": int64(c.MaxUnsentBytes), "max_reader_frames": int64(c.MaxReaderFrames), "max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
 		"max_poll_clients": int64(c.MaxPollClients), "max_answer_bytes": int64(c.MaxAnswerBytes),
 	} {
 		check(n > 0, "%s: must be more than 0", name)

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/shaveet/shaveet/server/metrics"
 )
@@ -58,10 +59,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	l.counts.Opened()
-	return &limitedConn{Conn: c, leave: sync.OnceFunc(func() {
-		l.counts.Closed()
-		l.leave()
-	})}, nil
+	return &limitedConn{Conn: c, listener: l}, nil
 }
 
 // leave gives back the room of one connection.
@@ -78,13 +76,17 @@ func (l *limitedListener) Close() error {
 
 type limitedConn struct {
 	net.Conn
-	leave func()
+	listener *limitedListener
+	closed   atomic.Bool
 }
 
 // NetConn returns the connection itself.
 func (c *limitedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *limitedConn) Close() error {
-	defer c.leave()
+	if c.closed.CompareAndSwap(false, true) {
+		defer c.listener.leave()
+		c.listener.counts.Closed()
+	}
 	return c.Conn.Close()
 }

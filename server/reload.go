@@ -17,6 +17,7 @@ import (
 	"github.com/shaveet/shaveet/server/transport/original"
 	"github.com/shaveet/shaveet/server/transport/sse"
 	"github.com/shaveet/shaveet/server/transport/stream"
+	"github.com/shaveet/shaveet/server/transport/websocket"
 )
 
 // live is what can be changed while the server runs: the configuration in
@@ -29,6 +30,8 @@ type live struct {
 	longpoll http.Handler
 	sse      http.Handler
 	stream   http.Handler
+
+	websocket http.Handler
 }
 
 func (s *Server) newLive(cfg Config) *live {
@@ -53,6 +56,12 @@ func (s *Server) newLive(cfg Config) *live {
 		longpoll: longpoll.New(s.hub, longpoll.Options{Options: common, Timeout: cfg.PollTimeout}),
 		sse:      sse.New(s.hub, common),
 		stream:   stream.New(s.hub, common),
+		websocket: websocket.New(s.hub, websocket.Options{
+			Options:      common,
+			HelloTimeout: cfg.BodyTimeout,
+			MaxFrames:    cfg.MaxReaderFrames,
+			Compression:  cfg.WebsocketCompression,
+		}),
 	}
 }
 

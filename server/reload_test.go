@@ -2,11 +2,13 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
@@ -40,6 +44,8 @@ func changed(t *testing.T, key string) Config {
 			s.Value.Set(reflect.ValueOf([]string{map[string]string{"allowed_hosts": "push.internal", "allowed_origins": page}[key]}))
 		case time.Duration:
 			s.Value.SetInt(s.Value.Int() + int64(time.Second))
+		case bool:
+			s.Value.SetBool(!s.Value.Bool())
 		default:
 			s.Value.SetInt(s.Value.Int() + 1)
 		}
@@ -144,6 +150,26 @@ var effects = map[string]struct {
 			}
 		}
 		return time.Since(began) < DefaultConfig().HeartbeatTime
+	}},
+	"websocket_compression": {func(c *Config) { c.WebsocketCompression = true }, func(t *testing.T, r *running) bool {
+		_, agreed := upgraded(t, r.pub, "Sec-WebSocket-Extensions: permessage-deflate\r\n")
+		return strings.Contains(agreed.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+	}},
+	"max_reader_frames": {func(c *Config) { c.MaxReaderFrames = 1 }, func(t *testing.T, r *running) bool {
+		conn, _ := upgraded(t, r.pub, "")
+		pings := bytes.Repeat(ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame(nil))), 10)
+		conn.Write(pings)
+		for {
+			f, err := ws.ReadFrame(conn)
+			if err != nil {
+				t.Error(err)
+				return false
+			}
+			if f.Header.OpCode == ws.OpClose {
+				code, _ := ws.ParseCloseFrameData(f.Payload)
+				return code == ws.StatusPolicyViolation
+			}
+		}
 	}},
 	"retry_time": {func(c *Config) { c.RetryTime = 1000 * time.Second }, func(t *testing.T, r *running) bool {
 		answer := make(chan string, 1)
@@ -404,4 +430,21 @@ func TestConcurrentReload(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// upgraded opens a WebSocket, with these lines of header.
+func upgraded(t *testing.T, address, lines string) (net.Conn, *http.Response) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "GET /websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", lines)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) // nothing follows before the hello
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	return conn, resp
 }

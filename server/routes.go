@@ -20,6 +20,7 @@ func (s *Server) routes() (main, public, admin http.Handler) {
 		"/longpoll":           s.patient(s.shared(s.current(func(l *live) http.Handler { return l.longpoll }))),
 		"/sse":                s.patient(s.shared(s.current(func(l *live) http.Handler { return l.sse }))),
 		"/stream":             s.patient(s.shared(s.current(func(l *live) http.Handler { return l.stream }))),
+		"/websocket":          noBody(s.shared(s.current(func(l *live) http.Handler { return l.websocket }))),
 		"/static/shaveet.js":  noBody(static),
 		"/static/shaveet.mjs": noBody(static),
 	}

@@ -243,6 +243,9 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is not here either
 	}
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(s.cfg.HTTP2)
 	srv.RegisterOnShutdown(waiting.dismiss)
 	return srv
 }
@@ -315,8 +318,9 @@ func (s *Server) ready() bool {
 // HTTP/1.0 sends, where net/http passes over that header.
 func (s *Server) patient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rc := http.NewResponseController(w)
-		rc.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // every connection of net/http has deadlines
+		if r.ContentLength != 0 {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // every connection of net/http has deadlines
+		}
 		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
 			w.Header().Set("Connection", "close")
 		}

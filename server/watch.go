@@ -103,7 +103,7 @@ type seenWriter struct {
 // its headers, for there may be many.
 func (w *seenWriter) Outlive() (ended func(status int, bytes int64)) {
 	w.outlives = true
-	h, method, peer, began := w.watch, w.request.Method, w.request.RemoteAddr, w.began
+	h, method, peer, began := w.watch, knownMethod(w.request.Method), w.request.RemoteAddr, w.began
 	return func(status int, bytes int64) {
 		h.counts.End(status)
 		h.tell(context.Background(), status, bytes, method, peer, time.Since(began))

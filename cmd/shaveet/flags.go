@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 
 	"github.com/shaveet/shaveet/server"
@@ -35,7 +36,11 @@ func (p *program) configure(command string, base server.Config, args []string, m
 	fs.BoolVar(daemon, "daemon", false, "the same as -d")
 	given := make(map[string]string)
 	for _, s := range all {
-		fs.Func(s.flag(), s.help+defaultText(s), func(text string) error {
+		declare := fs.Func
+		if s.value.Kind() == reflect.Bool {
+			declare = fs.BoolFunc // without a value it is true
+		}
+		declare(s.flag(), s.help+defaultText(s), func(text string) error {
 			given[s.name] = text
 			return nil
 		})

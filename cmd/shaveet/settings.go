@@ -51,6 +51,12 @@ func (s setting) setText(text string) error {
 			return fmt.Errorf(`%q is not a duration such as "25s" or "5m"`, text)
 		}
 		s.value.SetInt(int64(d))
+	case bool:
+		yes, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		s.value.SetBool(yes)
 	default: // int, int64
 		n, err := strconv.ParseInt(text, 10, s.value.Type().Bits())
 		if err != nil {

@@ -85,6 +85,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 			text, inFile = "42", "42"
 		case s.value.Kind() == reflect.Slice:
 			inFile = `["other"]`
+		case s.value.Kind() == reflect.Bool:
+			text, inFile = "true", "true"
 		}
 		for source, set := range map[string]func(cfg *server.Config, all []setting) error{
 			"the file": func(cfg *server.Config, _ []setting) error {

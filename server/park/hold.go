@@ -50,6 +50,7 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 func (l *Lot) Stream(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, beat time.Duration) {
 	c.begin(l, t, beat)
 	c.state.Or(woken)
+	c.held.kind = chunked
 	head := w.Header().Clone()
 	form := chunked
 	if !r.ProtoAtLeast(1, 1) {

@@ -37,6 +37,7 @@ func (s *stock) stay(c *Conn) {
 	defer stop()
 	if !s.whole {
 		s.begin()
+		s.rc.Flush() // if that fails, so does what follows
 	}
 	for !c.run() {
 		<-s.bell

@@ -191,7 +191,7 @@ func (s *saying) hello() (Hello, error) {
 		if !validSession(*s.session) {
 			return Hello{}, invalid("session: must be 1 to %d characters of A-Z a-z 0-9 - _", maxSession)
 		}
-		h.Session = *s.session
+		h.Session = strings.Clone(*s.session) // and not the whole request that it is part of
 	}
 	if s.wait != nil {
 		if h.Wait, err = parseWait(*s.wait); err != nil {

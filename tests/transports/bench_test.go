@@ -1,0 +1,319 @@
+package transports_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/shaveet/shaveet/server"
+	"github.com/shaveet/shaveet/server/broker/memory"
+	"github.com/shaveet/shaveet/server/hub"
+)
+
+// requests are how readers ask, on a connection of their own. The token is
+// client and key.
+var requests = map[string]string{
+	"longpoll": "GET /longpoll?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\n\r\n",
+	"sse":      "GET /sse?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\n\r\n",
+	"stream":   "GET /stream?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\n\r\n",
+	"websocket": "GET /websocket?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+}
+
+var names = []string{"longpoll", "sse", "stream", "websocket"}
+
+// A site is a server in this process.
+type site struct {
+	hub    *hub.Hub
+	public string
+	tokens []string
+}
+
+// newSite serves clients that are on the channel "room".
+func newSite(t testing.TB, clients int) *site {
+	t.Helper()
+	cfg := server.DefaultConfig()
+	cfg.DrainDelay = 0
+	cfg.LogLevel = "error"
+	cfg.Limits.NoticeMembers = 1 // who comes is not news
+	srv, err := server.New(cfg, memory.New(), server.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	doors := server.Doors{Main: listen(), Public: listen()}
+	ctx, stop := context.WithCancel(context.Background())
+	var served sync.WaitGroup
+	served.Go(func() { srv.Serve(ctx, doors) })
+	t.Cleanup(func() { stop(); served.Wait() })
+	<-srv.Hub().Ready()
+	s := &site{hub: srv.Hub(), public: doors.Public.Addr().String()}
+	var pairs []hub.Pair
+	for i := range clients {
+		id := fmt.Sprint("reader", i)
+		key, _, err := s.hub.CreateClient(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.tokens = append(s.tokens, id+hub.Delimiter+key)
+		pairs = append(pairs, hub.Pair{Client: id, Channel: "room"})
+	}
+	if _, err := s.hub.Subscribe(t.Context(), pairs); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// mark ends every message, and is nowhere else in what the server says.
+const mark = '~'
+
+// A counter counts what has been read, and wakes who waits for it.
+type counter struct {
+	n, goal atomic.Int64
+	reached chan struct{}
+}
+
+func newCounter() *counter { return &counter{reached: make(chan struct{}, 1)} }
+
+func (c *counter) add(n int) {
+	now := c.n.Add(int64(n))
+	if goal := c.goal.Load(); goal <= now && now-int64(n) < goal {
+		c.reached <- struct{}{}
+	}
+}
+
+// read reads for one client until the connection ends, and counts marks.
+func read(conn net.Conn, transport, token, cursor string, seen *counter, ready func()) {
+	in := bufio.NewReaderSize(conn, 4<<10)
+	if transport == "longpoll" {
+		poll(conn, in, token, cursor, seen, ready)
+		return
+	}
+	fmt.Fprintf(conn, requests[transport], token, cursor)
+	buffer := make([]byte, 4<<10)
+	for first := true; ; first = false {
+		n, err := conn.Read(buffer)
+		if first {
+			ready()
+		}
+		if err != nil {
+			return
+		}
+		seen.add(bytes.Count(buffer[:n], []byte{mark}))
+	}
+}
+
+// poll polls without making anything new for each poll.
+func poll(conn net.Conn, in *bufio.Reader, token, cursor string, seen *counter, ready func()) {
+	request := []byte(fmt.Sprintf(requests["longpoll"], token, cursor))
+	at := bytes.Index(request, []byte(cursor))
+	before, after := request[:at], request[at+len(cursor):]
+	place := []byte(cursor)
+	var whole []byte
+	for first := true; ; first = false {
+		whole = append(append(append(whole[:0], before...), place...), after...)
+		if _, err := conn.Write(whole); err != nil {
+			return
+		}
+		if first {
+			ready()
+		}
+		length := 0
+		for {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+				for _, c := range bytes.TrimSpace(value) {
+					length = length*10 + int(c-'0')
+				}
+			}
+			if len(line) == 2 {
+				break
+			}
+		}
+		body, err := in.Peek(length)
+		if err != nil {
+			return
+		}
+		seen.add(bytes.Count(body, []byte{mark}))
+		rest := body[len(`{"cursor":"`):]
+		place = append(place[:0], rest[:bytes.IndexByte(rest, '"')]...)
+		in.Discard(length)
+	}
+}
+
+// BenchmarkFanOut publishes one message after the other, each when the last has
+// reached every one of 1,000 readers. An operation is one delivery. The readers
+// are part of the process, but make nothing new for a delivery.
+func BenchmarkFanOut(b *testing.B) {
+	const readers = 1000
+	for _, name := range names {
+		b.Run(name, func(b *testing.B) {
+			s := newSite(b, readers)
+			seen := newCounter()
+			var waiting, over sync.WaitGroup
+			cursor := s.hub.Position().String()
+			for _, token := range s.tokens {
+				conn, err := net.Dial("tcp", s.public)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer conn.Close()
+				waiting.Add(1)
+				over.Go(func() { read(conn, name, token, cursor, seen, waiting.Done) })
+			}
+			waiting.Wait()
+			for s.hub.Stats().Sessions < readers {
+				runtime.Gosched()
+			}
+			data := json.RawMessage(`"` + strings.Repeat("x", 125) + string(mark) + `"`)
+			var want int64
+			publish := func() {
+				want += readers
+				seen.goal.Store(want)
+				if _, err := s.hub.Publish(b.Context(), hub.Publication{Channel: "room", Sender: json.RawMessage(`"bench"`), Data: data}); err != nil {
+					b.Fatal(err)
+				}
+				<-seen.reached
+			}
+			publish()
+			encoded := s.hub.Stats().Bytes
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			b.ResetTimer()
+			for range (b.N + readers - 1) / readers {
+				publish()
+			}
+			b.StopTimer()
+			runtime.ReadMemStats(&after)
+			n := float64(want - readers)
+			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/delivery")
+			b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/delivery")
+			b.ReportMetric(float64(s.hub.Stats().Bytes-encoded)/(n/readers), "kept-B/message")
+			b.ReportMetric(0, "B/op")
+		})
+	}
+}
+
+// BenchmarkIdle measures how much memory one reader costs the server that has
+// nothing to hear: what the process of a server grows by when its clients come
+// that are there already. Every figure is of a process of its own, because what
+// Go once had for a goroutine it keeps.
+func BenchmarkIdle(b *testing.B) {
+	const readers = 5000
+	for _, name := range names {
+		b.Run(name, func(b *testing.B) {
+			child := exec.Command(os.Args[0])
+			child.Env = append(os.Environ(), fmt.Sprint("SHAVEET_CLIENTS=", readers))
+			child.Stderr = os.Stderr
+			ask, err := child.StdinPipe()
+			if err != nil {
+				b.Fatal(err)
+			}
+			told, err := child.StdoutPipe()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := child.Start(); err != nil {
+				b.Fatal(err)
+			}
+			defer func() { ask.Close(); child.Wait() }()
+			answers := bufio.NewReader(told)
+			var address, cursor string
+			var before, after, sessions int
+			fmt.Fscanln(answers, &address, &cursor, &before)
+			var waiting, over sync.WaitGroup
+			for range readers {
+				var token string
+				fmt.Fscanln(answers, &token)
+				conn, err := net.Dial("tcp", address)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer conn.Close()
+				waiting.Add(1)
+				over.Go(func() { read(conn, name, token, cursor, newCounter(), waiting.Done) })
+			}
+			waiting.Wait()
+			for sessions < readers {
+				fmt.Fprintln(ask)
+				fmt.Fscanln(answers, &sessions, &after)
+			}
+			time.Sleep(time.Second)
+			fmt.Fprintln(ask)
+			fmt.Fscanln(answers, &sessions, &after)
+			for b.Loop() { // what it costs is not time
+			}
+			b.ReportMetric(float64(after-before)/readers, "RSS-B/reader")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// serve is the process of that server. It says where it is, how large it is,
+// and who may read; and after each line of its standard input, how many do, and
+// how large it is then.
+func serve(clients int) {
+	testing.Init()
+	s := newSite(new(background), clients)
+	fmt.Println(s.public, s.hub.Position(), resident())
+	fmt.Println(strings.Join(s.tokens, "\n"))
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		fmt.Println(s.hub.Stats().Sessions, resident())
+	}
+	if path := os.Getenv("SHAVEET_HEAP"); path != "" {
+		f, _ := os.Create(path)
+		pprof.WriteHeapProfile(f)
+		f.Close()
+	}
+}
+
+// background is the testing.TB of a process that is no test.
+type background struct{ testing.TB }
+
+func (*background) Helper()                  {}
+func (*background) Cleanup(func())           {}
+func (*background) Context() context.Context { return context.Background() }
+func (*background) Fatal(args ...any)        { panic(fmt.Sprint(args...)) }
+
+// resident returns the memory of the process that is in use.
+func resident() int {
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+	return pages * os.Getpagesize()
+}
+
+func TestMain(m *testing.M) {
+	if clients, _ := strconv.Atoi(os.Getenv("SHAVEET_CLIENTS")); clients > 0 {
+		serve(clients)
+		return
+	}
+	os.Exit(m.Run())
+}
