@@ -9,10 +9,12 @@ import (
 
 // The wire forms messages are encoded in, each once per message.
 const (
-	FormLegacy hub.Form = iota + 1 // [id, "text", publisher], as the pages of 2010 read it
-	FormModern                     // an object on one line, as all other readers read it
-	FormBatch                      // a batch that has nothing but this message
-	FormEvent                      // an event of a text/event-stream
+	FormLegacy       hub.Form = iota + 1 // [id, "text", publisher], as the pages of 2010 read it
+	FormModern                           // an object on one line, as all other readers read it
+	FormBatch                            // a batch that has nothing but this message
+	FormEvent                            // an event of a text/event-stream
+	FormDeflated                         // a WebSocket's frame with the same batch, deflated
+	FormDeflatedMore                     // the same where something else is waiting
 )
 
 // Legacy returns m as the pages of 2010 read it: `[id, "text", publisher]` in

@@ -85,8 +85,9 @@ func newSite(t testing.TB, clients int) *site {
 	return s
 }
 
-// mark ends every message, and is nowhere else in what the server says.
-const mark = '~'
+// mark ends every message, and is nowhere else in what the server says, heads of
+// frames included.
+const mark = '^'
 
 // A counter counts what has been read, and wakes who waits for it.
 type counter struct {

@@ -8,13 +8,6 @@ import (
 	"github.com/shaveet/shaveet/server/wsframe"
 )
 
-// The wire forms that are ours: whole frames, with a deflated batch of one
-// message. Their numbers are beyond those of package transport.
-const (
-	formDeflated     hub.Form = 0x40 + iota // nothing else is waiting
-	formDeflatedMore                        // something is
-)
-
 // encode appends a batch as frames: as one, or, deflated, as one for each
 // message, because those are the same for all readers. A batch with signals is
 // never cut: what they say holds for the messages behind them, too.
@@ -57,9 +50,9 @@ func onlyMessages(b *hub.Batch) bool {
 func appendDeflated(dst []byte, b *hub.Batch) []byte {
 	for i, m := range b.Messages {
 		if i < len(b.Messages)-1 || b.More {
-			dst = append(dst, m.Encoding(formDeflatedMore, deflatedMore)...)
+			dst = append(dst, m.Encoding(transport.FormDeflatedMore, deflatedMore)...)
 		} else {
-			dst = append(dst, m.Encoding(formDeflated, deflated)...)
+			dst = append(dst, m.Encoding(transport.FormDeflated, deflated)...)
 		}
 	}
 	return dst
