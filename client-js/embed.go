@@ -6,7 +6,8 @@ package clientjs
 import "embed"
 
 // Files has dist/shaveet.js, the script a page includes, which makes the
-// global Shaveet, and dist/shaveet.mjs, the same client as a module.
+// global Shaveet, dist/shaveet.mjs, the same client as a module, and
+// dist/tabs.mjs, by which tabs share one connection.
 //
-//go:embed dist/shaveet.js dist/shaveet.mjs
+//go:embed dist/shaveet.js dist/shaveet.mjs dist/tabs.mjs
 var Files embed.FS

@@ -13,9 +13,9 @@ func TestFilesEvaluateNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{"/message_updates", "/longpoll"} {
+		for _, path := range []string{"/message_updates", "/longpoll", "/stream", "/sse", "/websocket"} {
 			if !bytes.Contains(text, []byte(path)) {
-				t.Errorf("%s does not poll %s: is it the client?", name, path)
+				t.Errorf("%s does not read %s: is it the client?", name, path)
 			}
 		}
 		for _, word := range []string{"eval(", "Function(", "innerHTML", "document.write"} {

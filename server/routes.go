@@ -23,6 +23,7 @@ func (s *Server) routes() (main, public, admin http.Handler) {
 		"/websocket":          noBody(s.shared(s.current(func(l *live) http.Handler { return l.websocket }))),
 		"/static/shaveet.js":  noBody(static),
 		"/static/shaveet.mjs": noBody(static),
+		"/static/tabs.mjs":    noBody(static),
 	}
 	backend := routes{
 		"/":        s.patient(s.admin),

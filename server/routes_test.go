@@ -45,6 +45,7 @@ var urls = []struct {
 	{"/longpoll?client_id=nobody_!!_key", 404, 404, 404, 404},
 	{"/static/shaveet.js", 200, 200, 200, 404},
 	{"/static/shaveet.mjs", 200, 200, 200, 404},
+	{"/static/tabs.mjs", 200, 200, 200, 404},
 	{"/static/shaveet.js?disableCORS=1", 200, 200, 200, 404},
 	{"/healthz", 200, 200, 200, 200},
 	{"/readyz", 200, 200, 200, 200},

@@ -22,7 +22,7 @@ type asset struct {
 
 func newStatic() static {
 	s := make(static)
-	for _, name := range []string{"shaveet.js", "shaveet.mjs"} {
+	for _, name := range []string{"shaveet.js", "shaveet.mjs", "tabs.mjs"} {
 		content, err := clientjs.Files.ReadFile("dist/" + name)
 		if err != nil {
 			panic(err) // it was embedded when the program was built

@@ -73,10 +73,13 @@ export interface Page {
      * a position that survives whatever may happen to the connection, and told of
      * everything that was missed. Listeners that are added at once miss nothing.
      *
-     * @throws Error if `url` is not given and no script tag tells it.
+     * @throws Error if `url` is not given and no script tag tells it, or if none
+     * of the transports exists here.
      */
     connect(options: ConnectOptions): Connection;
 }
+/** The ways to read, from the best to the one that works nearly everywhere. */
+export type TransportName = 'websocket' | 'sse' | 'stream' | 'longpoll' | 'jsonp';
 /** A value, or a function that gets it. */
 export type Given<T> = T | (() => T | PromiseLike<T>);
 export interface ConnectOptions {
@@ -97,9 +100,19 @@ export interface ConnectOptions {
     readonly resume?: boolean | string | undefined;
     /** Where to begin: a position that the backend handed to the page, or `now`. It wins over `resume`. */
     readonly cursor?: string | undefined;
-    /** True: poll by script tags. If neither this nor `url` is given, the script's address tells, as with `Shaveet.jsonp`. */
+    /**
+     * By what to read, the best first: whichever opens and stays alive is used,
+     * and remembered for the next page. All of them, in the order of their type,
+     * if not given; those that do not exist here are left out.
+     */
+    readonly transports?: readonly TransportName[] | undefined;
+    /**
+     * True: poll by script tags, and by nothing else. False: never. If none of
+     * this, `transports` and `url` is given, the script's address tells, as with
+     * `Shaveet.jsonp`.
+     */
     readonly jsonp?: boolean | undefined;
-    /** How long a poll may be held, in ms: 25,000 if not given, 600,000 at most. The server may hold it for less. */
+    /** How long the server may keep silent, in ms: 25,000 if not given, 600,000 at most. It may speak sooner. */
     readonly wait?: number | undefined;
 }
 /** One message of a `Connection`. */
@@ -153,8 +166,8 @@ export type ConnectionState = {
     /** When it tries again, in Unix ms; Infinity while the browser has the page put away. */
     readonly until: number;
     /**
-     * `network`, `timeout`, `offline`, `credentials` (a function failed), `gone`, `drain`, `superseded`,
-     * `empty` (answers that come too fast), `hidden`, `HTTP 502` and the like, or the server's own type of error.
+     * `network`, `timeout`, `answer` (nothing that the server says), `offline`, `credentials` (a function failed), `gone`, `drain`, `superseded`,
+     * `empty` (answers that come too fast), `hidden`, `HTTP 502`, `close 1011` and the like, or the server's own type of error.
      */
     readonly why: string;
 } | {
@@ -163,6 +176,8 @@ export type ConnectionState = {
 };
 export interface Connection {
     readonly state: ConnectionState;
+    /** By what it reads; undefined unless it is connected. */
+    readonly transport: TransportName | undefined;
     /** Calls `listener` with every message of `channel`; `*` means those channels that have no listener of their own. */
     on(channel: string, listener: (message: ChannelMessage) => void): Undo;
     /** Calls `listener` with every hole, before the messages that follow it. */

@@ -32,20 +32,27 @@ export interface Membership {
 }
 
 /** What a link has to say, see `Link`. */
-export type News =
-  | { readonly kind: 'batch'; readonly batch: Batch }
-  /** There is none. `refused`: the same request will not do. */
-  | { readonly kind: 'failed'; readonly why: string; readonly retryMs: number; readonly refused: boolean };
+export type News = Batch | Failure;
 
-const failed = (why: string, retryMs: number, status: number): News => ({
-  kind: 'failed',
+/** There is no batch, or no other. */
+export interface Failure {
+  readonly why: string;
+  readonly retryMs: number;
+  /** The same request will not do. */
+  readonly refused: boolean;
+  /** These are the server's own words: the way to it is good. */
+  readonly said: boolean;
+}
+
+export const failed = (why = 'network', retryMs = 0, status = 0, said = retryMs > 0): Failure => ({
   why,
   retryMs,
   refused: status > 399 && status < 429,
+  said,
 });
 
-/** Understands the text of a poll's answer. Status 0: there was none, or not all of it. */
-export function readText(text: string, status: number, retryAfter: string | null): News {
+/** Understands what came as text. Status 0: nothing came, or not all of it. */
+export function readText(text: string, status = 200, retryAfter?: string | null): News {
   const retryMs = Number(retryAfter) * 1_000 || 0;
   try {
     return read(JSON.parse(text), status, retryMs);
@@ -55,12 +62,12 @@ export function readText(text: string, status: number, retryAfter: string | null
   }
 }
 
-/** Understands the value of a poll's answer. */
+/** The same for a value. */
 export function read(value: unknown, status: number, retryMs = 0): News {
   if (isObject(value)) {
     const { error, cursor, signals, messages } = value;
     if (isObject(error)) {
-      return failed(String(error['type']), Number(error['retry_ms']) || retryMs, Number(error['code']));
+      return failed(String(error['type']), Number(error['retry_ms']) || retryMs, Number(error['code']), true);
     }
     if (Array.isArray(signals) && Array.isArray(messages)) {
       const batch = {
@@ -69,10 +76,10 @@ export function read(value: unknown, status: number, retryMs = 0): News {
         messages: messages.filter(isMessage),
       };
       // Somebody else's 404 is not ours.
-      if (status === 200 || has(batch, 'gone')) return { kind: 'batch', batch };
+      if (status === 200 || has(batch, 'gone')) return batch;
     }
   }
-  return failed(status === 200 ? 'answer' : status ? `HTTP ${status}` : 'network', retryMs, status);
+  return failed(status === 200 ? 'answer' : status ? `HTTP ${status}` : undefined, retryMs, status);
 }
 
 /** The signal of this type, if it is there. */

@@ -20,7 +20,7 @@ export function createClient(env: Environment): Page {
   const poller = createPoller({
     env,
     base: () => (client.base || '').replace(/\/+$/, ''),
-    transport: () => (client.jsonp || !env.canAbort() ? byScript : byFetch)(env),
+    transport: () => (client.jsonp || !env.globals['AbortController'] ? byScript : byFetch)(env),
     onNews(news) {
       news.forEach((messages, channel) => channels.emit(channel, messages) || channels.emit(ANY, messages));
     },

@@ -2,25 +2,28 @@
  * A connection of the modern form.
  *
  *     asking ──url, id, key──▶ opening ──batch──▶ open ──batch──▶ open …
- *       ▲                        ▲ │               │
- *       └───────time is up───────┤ └────failure────┤      close, and gone with a
- *                                └──── waiting ◀───┘      constant key ──▶ closed
+ *       ▲                      ▲ │  ▲ another      │
+ *       └──────time is up──────┤ │  │ transport    │
+ *                              │ └──┴───failure────┤      close, and gone with a
+ *                              └───── waiting ◀────┘      constant key ──▶ closed
  *
- * What is read is opened with a poll that the server answers at once. So it is
- * known soon that the connection stands, and where it begins.
+ * A stream begins with a batch, and what is polled is opened with a poll that
+ * the server answers at once. So it is known soon that the connection stands,
+ * and where it begins. By which transport is the chooser's choice.
  */
 
 import { backoff, LONGEST } from './backoff';
-import { has, isPosition, type News } from './batch';
+import { type Failure, failed, has, isPosition, type News } from './batch';
+import { type Chooser, createChooser } from './chooser';
 import { ANY, createEmitter } from './emitter';
 import type { Environment } from './environment';
 import { guard } from './guard';
 import { type Audience, createLedger, type Ledger } from './ledger';
-import { byCall, byPost } from './links';
+import { type Hello, LINKS } from './links';
 import { find } from './locate';
-import { CAP, HOLD, LONGEST_HOLD, MARGIN, PATIENCE, TOO_SOON } from './times';
+import { CAP, HOLD, LONGEST_HOLD, MARGIN, PATIENCE, TOO_SOON, TRIAL } from './times';
 import { unique } from './transports';
-import type { ChannelMessage, Connection, ConnectionState, ConnectOptions, Gap, Given, Presence } from './types';
+import type { ChannelMessage, Connection, ConnectionState, ConnectOptions, Gap, Given, Presence, TransportName } from './types';
 
 /**
  * Every state knows how to leave it; `become` is the only way to another. What
@@ -47,6 +50,9 @@ interface State {
 const CONNECTING: ConnectionState = { name: 'connecting' };
 const CONNECTED: ConnectionState = { name: 'connected' };
 
+const ALL = Object.keys(LINKS) as TransportName[];
+const JSONP: readonly TransportName[] = ['jsonp'];
+
 /** What a page may hear of beside messages. */
 interface Events {
   readonly gap: Gap;
@@ -58,7 +64,7 @@ interface Events {
 interface Credentials {
   readonly url: string;
   readonly id: string;
-  readonly key: string;
+  readonly clients: Hello['clients'];
 }
 
 export function createConnection(env: Environment, options: ConnectOptions): Connection {
@@ -68,11 +74,18 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   const hold = isNaN(wanted) ? HOLD : wanted;
   const place = url === undefined ? find(env.scripts(), 'url') : { base: url, jsonp: false };
   const given = [place.base, clientId, key];
-  const link = (jsonp === undefined ? place.jsonp : jsonp) || !env.canAbort() ? byCall : byPost;
+  const flag = jsonp === undefined && !options.transports ? place.jsonp : jsonp;
+  const names = (flag ? JSONP : options.transports || ALL).filter(
+    (name) => LINKS[name] && env.globals[LINKS[name][0]] && (name !== 'jsonp' || jsonp !== false),
+  );
+  if (!names.length) throw new Error('none of the transports exists here');
 
   let state: State = { name: 'asking', leave() {}, seen: CONNECTING, held: false };
   let credentials: Credentials | undefined;
+  /** Whether the credentials were refused, and must be asked for again. */
+  let stale = false;
   let ledger: Ledger | undefined;
+  let chooser: Chooser | undefined;
   /** Since the last answer that brought us further, or was held as it should be. */
   let failures = 0;
 
@@ -97,7 +110,12 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
     if (seen !== before.seen) tell('state', seen);
   }
 
-  const attempt = () => (credentials ? read('opening') : ask());
+  const attempt = () => (credentials && !stale ? begin() : ask());
+
+  function begin(): void {
+    chooser!.restart();
+    read('opening');
+  }
 
   /** A function that throws, rejects, or never tells, is asked again. */
   function ask(): void {
@@ -107,10 +125,13 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
       const [url, id, key] = await Promise.all(given.map((value) => (isFunction(value) ? value() : value)));
       if (state.leave !== leave) return;
       if (typeof url !== 'string' || !id || !key) throw new Error('no url, id or key');
-      const found = { url: url.replace(/\/+$/, ''), id: String(id), key: String(key) };
+      const client = { id: String(id), key: String(key) };
+      const found: Credentials = { url: url.replace(/\/+$/, ''), id: client.id, clients: [client] };
       ledger = ledger || recall(shelf(found));
+      chooser = chooser || createChooser(env, names, hold, `shaveet ${found.url}`);
       credentials = found;
-      read('opening');
+      stale = false;
+      begin();
     };
     answers().catch((error) => {
       env.report(error);
@@ -119,37 +140,54 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   }
 
   function read(name: 'opening' | 'open'): void {
+    const [, streams, link] = LINKS[chooser!.current()];
     const began = env.now();
-    const wait = name === 'open' ? hold : 0;
-    const timeout = env.later(wait + Math.min(CAP, MARGIN * 2 ** failures), () => pause('timeout'));
+    /** Whether what comes next has been waited for. */
+    let held = !streams && name === 'open';
+    let timeout = () => {};
     let giveUp = () => {};
+    const allow = (silence: number, margin: number) => {
+      timeout();
+      timeout = env.later(silence + Math.min(CAP, margin * 2 ** failures), () => fail(failed('timeout'), false));
+    };
     const leave = () => {
       timeout();
       giveUp();
     };
+    const { url, clients } = credentials!;
+    const hello = { clients, session, cursor: ledger!.cursor(), wait: held || streams ? hold : 0 };
+    allow(held ? hold : 0, streams ? TRIAL : MARGIN);
     become(name, leave, name === 'open' ? CONNECTED : CONNECTING);
     if (state.leave !== leave) return; // the page has closed it
-    giveUp = link(env, { ...credentials!, session, cursor: ledger!.cursor(), wait }, (news) => {
-      // What was replaced is not listened to: it comes again by its successor.
-      if (state.leave === leave) hear(news, name === 'open', env.now() - began);
-    });
+    try {
+      giveUp = link(env, url, hello, (news) => {
+        // What was replaced is not listened to: it comes again by its successor.
+        if (state.leave !== leave) return;
+        allow(hold, MARGIN);
+        hear(news, held, streams ? undefined : env.now() - began);
+        held = true;
+      });
+    } catch {
+      // A policy forbids it: of the page, or of the browser.
+      fail(failed());
+    }
   }
 
-  /** `news` is of the link under way, which took `ms` for it. `held`: the server was to hold it if it had none. */
-  function hear(news: News, held: boolean, ms: number): void {
-    if (news.kind === 'failed') {
-      if (news.refused) credentials = undefined;
-      return pause(news.why, news.retryMs);
-    }
-    const { batch } = news;
-    if (has(batch, 'gone')) return refuse();
+  /**
+   * `news` is of the link under way. `held`: the server was to hold it if it
+   * had none. `ms`: how long that took, if it is all that comes by this link.
+   */
+  function hear(news: News, held: boolean, ms: number | undefined): void {
+    if ('why' in news) return fail(news);
+    if (has(news, 'gone')) return refuse();
     const { leave } = state;
+    chooser!.heard(state.name === 'opening');
     become('open', leave, CONNECTED);
     if (state.leave !== leave) return; // a listener has closed it
 
-    const further = ledger!.take(batch);
-    const superseded = has(batch, 'superseded');
-    const drain = has(batch, 'drain');
+    const further = ledger!.take(news);
+    const superseded = has(news, 'superseded');
+    const drain = has(news, 'drain');
     // The page was copied, with all that is kept for it, and its copy came by our name.
     if (superseded) session = unique(env);
     keep();
@@ -160,16 +198,27 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
       if (failures) return pause('superseded');
       failures = 1;
     } else if (held || further) {
-      if (!further && ms < TOO_SOON) return pause('empty');
+      if (!further && ms! < TOO_SOON) return pause('empty');
       failures = 0;
     }
-    read('open');
+    if (superseded || ms !== undefined) read('open');
+  }
+
+  /** No more comes by the link under way: another transport may do, or a wait. `broken`: it has worked until now. */
+  function fail({ why, retryMs, refused, said }: Failure, broken = state.name === 'open'): void {
+    const strange = why === 'answer';
+    if (refused) stale = true;
+    // What the server itself says it would say again; and without a network none would do.
+    if (!said && env.online() && chooser!.failed(broken, refused || strange)) return read('opening');
+    // Perhaps the address is wrong, or the transport cannot tell that the client is gone.
+    if (strange) stale = true;
+    pause(why, retryMs);
   }
 
   /** The server does not know the client, or has another key for it. The position is still good for a new one. */
   function refuse(): void {
     const { id } = credentials!;
-    credentials = undefined;
+    stale = true;
     if (isFunction(clientId) || isFunction(key)) pause('gone');
     else end('gone');
     // If nobody asked to be told, this is the only trace of why the page falls silent.
@@ -212,28 +261,16 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   const shelf = ({ url, id }: Credentials) => `shaveet ${typeof resume === 'string' ? resume : `${url} ${id}`}`;
 
   function keep(): void {
-    if (!resume) return;
-    try {
-      env.keep(shelf(credentials!), JSON.stringify({ cursor: ledger!.cursor(), session, channels: ledger!.channels() }));
-    } catch {
-      // Forbidden or full. A page that is loaded again begins anew, or with something older.
-    }
+    if (resume) env.keep(shelf(credentials!), { cursor: ledger!.cursor(), session, channels: ledger!.channels() });
   }
 
   function recall(place: string): Ledger {
     const { cursor } = options;
-    if (resume && !cursor) {
-      try {
-        const kept = JSON.parse(env.recall(place)!);
-        if (isPosition(kept.cursor) && typeof kept.session === 'string' && /^[\w-]{1,64}$/.test(kept.session)) {
-          if (!options.session) ({ session } = kept);
-          return createLedger(audience, kept.cursor, kept.channels);
-        }
-      } catch {
-        // Forbidden, or not there, or not ours.
-      }
-    }
-    return createLedger(audience, cursor);
+    const kept = resume && !cursor ? env.recall(place) : {};
+    const { cursor: position, session: name, channels } = kept;
+    if (!isPosition(position) || typeof name !== 'string' || !/^[\w-]{1,64}$/.test(name)) return createLedger(audience, cursor);
+    if (!options.session) session = name;
+    return createLedger(audience, position, channels);
   }
 
   const hears =
@@ -245,6 +282,9 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   return {
     get state() {
       return state.seen;
+    },
+    get transport() {
+      return state.name === 'open' ? chooser!.current() : undefined;
     },
     on: (channel, listener) => messages.on(channel, (message) => call(listener, message)),
     onGap: hears('gap'),

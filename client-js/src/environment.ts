@@ -1,7 +1,8 @@
 /**
  * All the client needs of a browser, in one place, so that a test can be the
- * browser. Nothing is touched before it is used: importing the module on a
- * server (for rendering, say) does no harm.
+ * browser. Nothing is touched before it is used, and much of it may not be
+ * there: in a program of Node there is no page, no storage and no news of the
+ * network.
  */
 export interface Environment {
   /** Runs `task` after `ms`; the result takes that back. */
@@ -23,12 +24,14 @@ export interface Environment {
 
   /** By POST if there is a body. */
   fetch(url: string, signal: AbortSignal, body?: string): Promise<Response>;
-  /** Whether a fetch can be aborted here. */
-  canAbort(): boolean;
 
-  /** What is kept for this tab, also when its page is loaded again. May throw. */
-  recall(key: string): string | null;
-  keep(key: string, text: string): void;
+  /**
+   * Keeps a value (as JSON) for this tab, also when its page is loaded again; or
+   * for all tabs. Where that is forbidden or full it does nothing.
+   */
+  keep(key: string, value: unknown, forAll?: boolean): void;
+  /** What is kept, or an empty object. It may be anybody's. */
+  recall(key: string, forAll?: boolean): Readonly<Record<string, unknown>>;
 
   /** Addresses of the script tags of the page, in order. */
   scripts(): string[];
@@ -41,7 +44,7 @@ export interface Environment {
    * would else wait for the script: for all the time a poll is held.
    */
   script(url: string, ended: () => void): () => void;
-  /** Where a script called by name finds its function. */
+  /** Where there is what may not be there, and where a script called by name finds its function. */
   readonly globals: Record<string, unknown>;
 }
 
@@ -49,7 +52,10 @@ export interface Environment {
 export function browser(): Environment {
   // Only while a script runs does the page say which one it is; by the time
   // init is called a loader may have taken the tag out again.
-  const self = typeof document === 'object' && (document.currentScript as HTMLScriptElement | null);
+  const page = typeof document === 'object';
+  const self = page && (document.currentScript as HTMLScriptElement | null);
+  // Node has storage that warns whoever looks at it.
+  const storage = (forAll?: boolean) => (page && (forAll ? localStorage : sessionStorage)) as Storage;
 
   return {
     later(ms, task) {
@@ -58,7 +64,7 @@ export function browser(): Environment {
     },
     now: () => Date.now(),
     random: () => Math.random(),
-    online: () => navigator.onLine !== false,
+    online: () => !page || navigator.onLine !== false,
     whenOnline: (task) => listen('online', task),
     whenHidden: (task) => listen('pagehide', task),
     whenShown: (task) => listen('pageshow', (event) => (event as PageTransitionEvent).persisted && task()),
@@ -66,12 +72,24 @@ export function browser(): Environment {
 
     // A body that is a string is text/plain to the browser, which needs no preflight.
     fetch: (url, signal, body) => fetch(url, body ? { signal, body, method: 'POST' } : { signal }),
-    canAbort: () => typeof AbortController === 'function' && typeof fetch === 'function',
 
-    recall: (key) => sessionStorage.getItem(key),
-    keep: (key, text) => sessionStorage.setItem(key, text),
+    keep(key, value, forAll) {
+      try {
+        storage(forAll).setItem(key, JSON.stringify(value));
+      } catch {
+        // A page that is loaded again begins anew, or with something older.
+      }
+    },
+    recall(key, forAll) {
+      try {
+        return Object(JSON.parse(storage(forAll).getItem(key)!));
+      } catch {
+        return {};
+      }
+    },
 
     scripts() {
+      if (!page) return [];
       const sources = Array.from(document.scripts, (script) => script.src);
       return self ? [...sources, self.src] : sources;
     },
@@ -95,13 +113,12 @@ export function browser(): Environment {
         if (!begun) setTimeout(ended);
       };
     },
-    get globals() {
-      return window as unknown as Record<string, unknown>;
-    },
+    globals: (page ? window : globalThis) as unknown as Record<string, unknown>,
   };
 }
 
 function listen(name: string, task: (event: Event) => void): () => void {
+  if (typeof addEventListener !== 'function') return () => {};
   addEventListener(name, task);
   return () => removeEventListener(name, task);
 }

@@ -17,12 +17,20 @@ export const LONGEST_TIMER = 2 ** 31 - 1;
 
 // ---- of a connection
 
-/** How long a poll may be held, if the page does not say. */
+/** How long the server may keep silent, if the page does not say. */
 export const HOLD = 25_000;
 /** The longest that a page can ask for. */
 export const LONGEST_HOLD = 600_000;
 /** How much longer than it may be silent a link can take. More after each failure: the network may be slow. */
 export const MARGIN = 15_000;
+/** The same for a stream that has not brought anything yet, since the next transport may do better. */
+export const TRIAL = 5_000;
+/** A transport that has lived for as long as this, and brings something then, is one that works here. */
+export const PROOF = 15_000;
+/** For how long what worked is preferred to what should be better. */
+export const LOYALTY = 600_000;
+/** A batch comes in one go. A stream of events that is silent for this long has told all of it. */
+export const PAUSE = 1_000;
 /** How long a function of the page may take to tell. */
 export const PATIENCE = 20_000;
 /** The longest wait that a server can ask for. */

@@ -22,20 +22,36 @@ export const byFetch = (env: Environment): Transport => (url, sink) => cors(env,
 export const byScript = (env: Environment): Transport => (url, sink) =>
   jsonp(env, (name) => `${named(url, name)}&jsonp=1`, (value) => sink(read(value)));
 
-/** One fetch, by POST if there is a body. `understand` gets status 0 if there was no answer, or not all of it. */
+/**
+ * One fetch, by POST if there is a body. `understand` gets its text; or, if it
+ * `streams`, each line that has come whole, and at the end nothing with status 0,
+ * as if there was no answer or not all of it.
+ */
 export function cors<T>(
   env: Environment,
   url: string,
   understand: (text: string, status: number, retryAfter: string | null) => T,
   sink: (answer: T) => void,
   body?: string,
+  streams?: boolean,
 ): () => void {
   const abort = new AbortController();
-  env
-    .fetch(url, abort.signal, body)
-    .then(async (response) => understand(await response.text(), response.status, response.headers.get('Retry-After')))
-    .catch(() => understand('', 0, null))
-    .then(sink);
+  const run = async () => {
+    const response = await env.fetch(url, abort.signal, body);
+    const { status } = response;
+    const retryAfter = response.headers.get('Retry-After');
+    const understood = (text: string) => sink(understand(text, status, retryAfter));
+    if (!streams || status !== 200) return understood(await response.text());
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    for (let begun = ''; ; ) {
+      const { value, done } = await reader.read();
+      if (done) throw done;
+      const lines = (begun + value).split('\n');
+      begun = lines.pop()!;
+      lines.forEach(understood);
+    }
+  };
+  run().catch(() => sink(understand('', 0, null)));
   return () => abort.abort();
 }
 

@@ -5,7 +5,7 @@ const E = '00000000000000aa';
 const F = '00000000000000ab';
 const EMPTY = { cursor: `${E}.1`, signals: [], messages: [] };
 
-const failed = (why: string, retryMs = 0, refused = false) => ({ kind: 'failed', why, retryMs, refused });
+const failed = (why: string, retryMs = 0, refused = false, said = retryMs > 0) => ({ why, retryMs, refused, said });
 
 describe('positions', () => {
   test.each([
@@ -37,12 +37,12 @@ describe('positions', () => {
 
 describe('an answer', () => {
   test('with a batch is one', () => {
-    expect(readText(JSON.stringify(EMPTY), 200, null)).toEqual({ kind: 'batch', batch: EMPTY });
+    expect(readText(JSON.stringify(EMPTY), 200, null)).toEqual(EMPTY);
   });
 
   test('may have no cursor, or none that is any good', () => {
     for (const cursor of [undefined, null, 'now', 7]) {
-      expect(read({ ...EMPTY, cursor }, 200)).toMatchObject({ kind: 'batch', batch: { cursor: undefined } });
+      expect(read({ ...EMPTY, cursor }, 200)).toMatchObject({ cursor: undefined });
     }
   });
 
@@ -66,15 +66,15 @@ describe('an answer', () => {
 
   test('with 404 is a batch if it says who is gone', () => {
     const gone = { signals: [{ type: 'gone', client: 'a' }], messages: [] };
-    expect(readText(JSON.stringify(gone), 404, null)).toMatchObject({ kind: 'batch', batch: gone });
+    expect(readText(JSON.stringify(gone), 404, null)).toMatchObject(gone);
   });
 
   test.each([
     [{ code: 503, type: 'unavailable', retry_ms: 7000 }, 503, '3', failed('unavailable', 7000)],
     [{ code: 429, type: 'limit_reached' }, 429, '3', failed('limit_reached', 3000)],
-    [{ code: 400, type: 'invalid_request' }, 400, null, failed('invalid_request', 0, true)],
-    [{ code: 400, type: 'invalid_request' }, 200, null, failed('invalid_request', 0, true)],
-    [{ code: 503, type: 'unavailable', retry_ms: 'soon' }, 503, 'Wed, 21 Oct 2015 07:28:00 GMT', failed('unavailable')],
+    [{ code: 400, type: 'invalid_request' }, 400, null, failed('invalid_request', 0, true, true)],
+    [{ code: 400, type: 'invalid_request' }, 200, null, failed('invalid_request', 0, true, true)],
+    [{ code: 503, type: 'unavailable', retry_ms: 'soon' }, 503, 'Wed, 21 Oct 2015 07:28:00 GMT', failed('unavailable', 0, false, true)],
   ])('%j with status %d and Retry-After %j', (error, status, retryAfter, expected) => {
     expect(readText(JSON.stringify({ error }), status, retryAfter)).toEqual(expected);
   });
@@ -91,6 +91,6 @@ describe('an answer', () => {
       signals: [null, 1, 'x', { type: 'of a later version' }],
       messages: [null, 1, 'x', [], {}, { channel: 'c', id: 1, pos: 'now' }, good],
     };
-    expect(read(value, 200)).toMatchObject({ batch: { signals: [{ type: 'of a later version' }], messages: [good] } });
+    expect(read(value, 200)).toMatchObject({ signals: [{ type: 'of a later version' }], messages: [good] });
   });
 });

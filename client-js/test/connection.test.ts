@@ -31,8 +31,9 @@ const key = () =>
     });
   });
 
+/** Polls, if nothing else is said. What it is to choose is tested elsewhere. */
 function connect(options: Partial<ConnectOptions> = {}): Connection {
-  connection = createConnection(env, { url: 'http://push', clientId: 'a', key: 'k', ...options });
+  connection = createConnection(env, { url: 'http://push', clientId: 'a', key: 'k', transports: ['longpoll'], ...options });
   connection.on('*', (message) => heard.push(`${message.channel} ${message.id}`));
   connection.onGap((gap) => gaps.push(gap));
   connection.onGone((id) => gone.push(id));
@@ -357,14 +358,15 @@ describe('a poll', () => {
 
   test.each([
     ['wanted', { jsonp: true }, 'tag'],
-    ['needed', {}, 'tag'],
+    ['all there is', {}, 'tag'],
     ['said by the script', { url: undefined }, 'tag'],
-    ['not wanted', { url: undefined, jsonp: false }, 'fetch'],
+    ['said by the script, and not by the page', { url: undefined, transports: ['longpoll'] as const }, 'fetch'],
+    ['said by the script, and not wanted', { url: undefined, jsonp: false }, 'fetch'],
     ['not said', {}, 'fetch'],
   ])('goes by JSONP if it is %s', async (how, options, kind) => {
-    env.aborts = how !== 'needed';
+    if (how === 'all there is') delete env.native['AbortController'];
     env.sources = ['http://push:8082/static/shaveet.js?disableCORS=1'];
-    connect(options);
+    connect({ transports: undefined, ...options });
     await settled();
     expect([env.tags.length, env.fetches.length]).toEqual(kind === 'tag' ? [1, 0] : [0, 1]);
   });
@@ -610,7 +612,7 @@ describe('gone', () => {
   });
 
   test('that nobody hears of is at least on the console', async () => {
-    connection = createConnection(env, { url: 'http://push', clientId: 'a', key: 'k' });
+    connection = createConnection(env, { url: 'http://push', clientId: 'a', key: 'k', transports: ['longpoll'] });
     await settled();
     await refuse();
     expect(env.reports).toEqual([['Shaveet: client a is gone']]);

@@ -58,6 +58,36 @@ export class Fetch {
     await settled();
   }
 
+  private pieces: ReadableStreamDefaultController<Uint8Array> | undefined;
+
+  /** The next bytes of an answer that comes in pieces. */
+  async write(text: string | Uint8Array): Promise<void> {
+    if (!this.pieces) {
+      const body = new ReadableStream<Uint8Array>({ start: (pieces) => void (this.pieces = pieces) });
+      this.signal.addEventListener('abort', () => this.cut());
+      this.settle.resolve(new Response(body));
+    }
+    this.pieces!.enqueue(typeof text === 'string' ? new TextEncoder().encode(text) : text);
+    await settled();
+  }
+
+  /** Whether there is such an answer. */
+  get begun(): boolean {
+    return this.pieces !== undefined;
+  }
+
+  /** Such an answer is over. */
+  async end(): Promise<void> {
+    this.pieces!.close();
+    await settled();
+  }
+
+  /** Such an answer is cut. */
+  async cut(): Promise<void> {
+    this.pieces!.error(new TypeError('network'));
+    await settled();
+  }
+
   async fail(): Promise<void> {
     this.settle.reject(new TypeError('network'));
     await settled();
@@ -90,6 +120,62 @@ export class Script {
   }
 }
 
+/** A WebSocket or an EventSource, for a test to be the other side of. */
+export class Wire {
+  /** As both count: 0 connecting, 1 open, and more: closing or closed. */
+  readyState = 0;
+  readonly sent: string[] = [];
+  onopen: (() => void) | undefined;
+  onmessage: ((event: { data: unknown }) => void) | undefined;
+  onclose: ((event: { code: number }) => void) | undefined;
+  onerror: (() => void) | undefined;
+  private readonly listeners = new Map<string, (event: object) => void>();
+  private lastEventId = '';
+
+  constructor(
+    readonly url: string,
+    readonly kind: 'WebSocket' | 'EventSource',
+  ) {}
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+  addEventListener(name: string, listener: (event: object) => void): void {
+    this.listeners.set(name, listener);
+  }
+  close(): void {
+    this.readyState = 2;
+  }
+  get closed(): boolean {
+    return this.readyState > 1;
+  }
+
+  open(): void {
+    this.readyState = 1;
+    this.onopen?.();
+  }
+  /** A frame of a WebSocket. Also one that was closed may still say something. */
+  frame(data: unknown): void {
+    this.onmessage?.({ data });
+  }
+  /** The end of a WebSocket. */
+  end(code = 1006): void {
+    this.readyState = 3;
+    this.onclose?.({ code });
+  }
+  /** An event of an EventSource. One that is closed is silent. */
+  event(type: string, data = '', id?: string): void {
+    if (this.closed) return;
+    if (id !== undefined) this.lastEventId = id;
+    this.listeners.get(type)?.({ type, data, lastEventId: this.lastEventId });
+  }
+  /** An error of an EventSource: the network, or an answer that is no stream. */
+  error(refused = false): void {
+    this.readyState = refused ? 2 : 0;
+    this.onerror?.();
+  }
+}
+
 /** Lets promises under way come to their end. */
 export const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -100,14 +186,20 @@ export class FakeBrowser implements Environment {
   readonly clock = new Clock();
   readonly fetches: Fetch[] = [];
   readonly tags: Script[] = [];
-  readonly globals: Record<string, unknown> = {};
+  readonly wires: Wire[] = [];
+  /** All of these, in the order in which they came. */
+  readonly requests: (Fetch | Script | Wire)[] = [];
+  /** What exists here. Polls alone, if a test does not say `modern`. */
+  readonly native: Record<string, unknown> = { AbortController, document: {} };
+  readonly globals: Record<string, unknown> = Object.create(this.native);
   readonly reports: unknown[][] = [];
   sources = ['http://page/app.js', 'http://push:8082/static/shaveet.js'];
   isOnline = true;
-  aborts = true;
   dice = 1;
-  /** What is kept for the tab. Without it, whoever asks is in for an exception. */
+  /** What is kept for the tab. It may be forbidden. */
   storage: Map<string, string> | undefined = new Map();
+  /** What is kept for all tabs. */
+  shared: Map<string, string> | undefined = new Map();
   private readonly listeners = { online: new Set<() => void>(), hidden: new Set<() => void>(), shown: new Set<() => void>() };
 
   later = (ms: number, task: () => void) => this.clock.later(ms, task);
@@ -117,23 +209,44 @@ export class FakeBrowser implements Environment {
   whenOnline = (task: () => void) => this.when('online', task);
   whenHidden = (task: () => void) => this.when('hidden', task);
   whenShown = (task: () => void) => this.when('shown', task);
-  recall = (key: string) => this.storage!.get(key) ?? null;
-  keep = (key: string, text: string) => void this.storage!.set(key, text);
+  keep = (key: string, value: unknown, forAll?: boolean) =>
+    void (forAll ? this.shared : this.storage)?.set(key, JSON.stringify(value));
+  recall = (key: string, forAll?: boolean) => {
+    try {
+      return Object(JSON.parse((forAll ? this.shared : this.storage)!.get(key)!));
+    } catch {
+      return {};
+    }
+  };
   report = (...what: unknown[]) => void this.reports.push(what);
-  canAbort = () => this.aborts;
   scripts = () => this.sources;
 
   fetch = (url: string, signal: AbortSignal, body?: string) => {
     const fetch = new Fetch(url, signal, body);
     this.fetches.push(fetch);
+    this.requests.push(fetch);
     return fetch.response;
   };
 
   script = (url: string, ended: () => void) => {
     const tag = new Script(url, this.globals, ended);
     this.tags.push(tag);
+    this.requests.push(tag);
     return () => void (tag.onPage = false);
   };
+
+  /** Lets there be WebSocket and EventSource. */
+  modern(): void {
+    const { wires, requests } = this;
+    for (const kind of ['WebSocket', 'EventSource'] as const) {
+      this.native[kind] = function (url: string) {
+        const wire = new Wire(url, kind);
+        wires.push(wire);
+        requests.push(wire);
+        return wire;
+      };
+    }
+  }
 
   comeOnline(): void {
     this.isOnline = true;
@@ -158,6 +271,11 @@ export class FakeBrowser implements Environment {
   /** The latest poll by fetch. */
   get poll(): Fetch {
     return last(this.fetches);
+  }
+
+  /** The latest WebSocket or EventSource. */
+  get wire(): Wire {
+    return last(this.wires);
   }
 
   /** The latest poll by script tag. */

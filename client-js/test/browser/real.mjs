@@ -58,19 +58,30 @@ export class Program {
 
   /** Starts `shaveet demo` (with the chat at `page`) or `shaveet serve`, with these flags and those for its doors. */
   static async start(command, ...flags) {
-    const program = new Program();
-    program.#command = command;
-    program.#flags = flags;
+    for (let tries = 3; ; tries--) {
+      const program = new Program();
+      await program.#settle(command, flags);
+      try {
+        await program.start();
+        return program;
+      } catch (error) {
+        // Somebody else who tests has found the port free as well.
+        if (tries === 1 || !String(error).includes('address already in use')) throw error;
+      }
+    }
+  }
+
+  async #settle(command, flags) {
+    this.#command = command;
+    this.#flags = [...flags];
     const door = async (flag) => {
       const address = `127.0.0.1:${await freePort()}`;
-      program.#flags.push(flag, address);
+      this.#flags.push(flag, address);
       return `http://${address}`;
     };
-    program.admin = `${await door('--listen')}/`;
-    program.public = await door('--public-listen');
-    if (command === 'demo') program.page = `${await door('--page-listen')}/`;
-    await program.start();
-    return program;
+    this.admin = `${await door('--listen')}/`;
+    this.public = await door('--public-listen');
+    if (command === 'demo') this.page = `${await door('--page-listen')}/`;
   }
 
   async start() {

@@ -86,7 +86,8 @@ type events struct {
 
 // encode appends what b tells as events. Signals have no position and come
 // first, so that whoever loses the connection in between is told them again. A
-// tick then says where the reader is, unless the last message does.
+// tick ends a batch that has any: messages belong together with the signals
+// before them, and nothing else says where they end.
 func (e *events) encode(dst []byte, b *hub.Batch, retry time.Duration, beat bool) []byte {
 	if e.retry > 0 {
 		dst = append(dst, "retry: "...)
@@ -104,14 +105,12 @@ func (e *events) encode(dst []byte, b *hub.Batch, retry time.Duration, beat bool
 			dst = appendEvent(dst, transport.PresenceName, hub.Position{}, transport.Modern(m))
 		}
 	}
-	last := hub.Position{}
 	for _, m := range b.Messages {
 		if !transport.IsPresence(m) {
-			last = m.Position()
 			dst = append(dst, m.Encoding(transport.FormEvent, encodeMessage)...)
 		}
 	}
-	if beat || told && last != b.Position {
+	if beat || told {
 		dst = appendEvent(dst, "tick", b.Position, nil)
 	}
 	return dst

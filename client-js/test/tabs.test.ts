@@ -1,0 +1,600 @@
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { share } from '../src/tabs';
+import { KEY, Page, settled, type Tab, World } from './tabs-fakes';
+
+const world = () => new World(() => 0);
+
+/** Opens pages one after the other, each when the ones before have come to rest. */
+async function open(world: World, count: number, options = {}): Promise<Page[]> {
+  const pages: Page[] = [];
+  for (let i = 0; i < count; i++) {
+    pages.push(await world.tab().load(options));
+    world.settle();
+  }
+  return pages;
+}
+
+const heard = (page: Page) => page.told.flatMap(({ what, value }) => (what === 'message' ? value.data : []));
+const told = (page: Page, what: string) => page.told.filter((item) => item.what === what).map(({ value }) => value);
+const states = (page: Page) => (told(page, 'state') as { name: string }[]).map(({ name }) => name);
+
+/** Who is connected, by their place among the tabs. */
+const connected = ({ server, tabs }: World) => [...server.connections].map(({ page }) => tabs.indexOf(page.tab));
+
+function say(world: World, ...values: unknown[]): void {
+  for (const value of values) {
+    world.server.publish('c', value);
+    world.settle();
+  }
+}
+
+describe('one connection', () => {
+  test('is of the tab that came first, and all hear what it hears', async () => {
+    const w = world();
+    const pages = await open(w, 3);
+    expect(connected(w)).toEqual([0]);
+    say(w, 1, 2);
+    for (const page of pages) {
+      expect(heard(page)).toEqual([1, 2]);
+      expect(page.member.state).toEqual({ name: 'connected' });
+      expect(page.member.transport).toBe('websocket');
+    }
+    expect(connected(w)).toEqual([0]);
+  });
+
+  test('is of one of those that start at once', async () => {
+    const w = world();
+    const pages = await Promise.all(Array.from({ length: 4 }, () => w.tab().load()));
+    w.server.publish('c', 1);
+    w.settle();
+    w.pass(30_000);
+    say(w, 2);
+    for (const page of pages) expect(heard(page)).toEqual([1, 2]);
+    expect(connected(w)).toHaveLength(1);
+  });
+
+  test('goes to the next tab when the first is closed, put away, or killed', async () => {
+    for (const leave of ['unload', 'crash', 'hide'] as const) {
+      const w = world();
+      const pages = await open(w, 3);
+      say(w, 1);
+      w.tabs[0]![leave]();
+      w.server.publish('c', 2);
+      w.settle();
+      expect(connected(w)).toEqual([1]);
+      say(w, 3);
+      for (const page of pages.slice(1)) expect(heard(page), leave).toEqual([1, 2, 3]);
+    }
+  });
+
+  test('is handed over by close(), which ends that page alone', async () => {
+    const w = world();
+    const [first, second] = (await open(w, 2)) as [Page, Page];
+    first.member.close();
+    w.settle();
+    say(w, 1);
+    expect(first.member.state).toEqual({ name: 'closed', why: 'closed' });
+    expect(first.member.transport).toBeUndefined();
+    expect(heard(first)).toEqual([]);
+    expect(heard(second)).toEqual([1]);
+    expect(connected(w)).toEqual([1]);
+    second.member.close();
+    w.settle();
+    expect(connected(w)).toEqual([]);
+    for (const page of w.pages) expect([page.timers.length, page.waiting]).toEqual([0, 0]);
+    first.member.close();
+    expect(told(first, 'state').slice(-1)).toEqual([{ name: 'closed', why: 'closed' }]);
+  });
+
+  test('has the name that the page gave it; what fills holes has none', async () => {
+    const w = world();
+    await open(w, 1, { session: 'mine' });
+    const [connection] = [...w.server.connections];
+    expect(connection!.options.session).toBe('mine');
+    await w.tab().load({ session: 'mine' });
+    for (let i = 0; w.server.connections.size < 2; i++) if (!w.step()) throw new Error('it does not connect');
+    expect([...w.server.connections].map(({ options }) => options.session)).toEqual(['mine', undefined]);
+    w.tabs[0]!.crash();
+    w.settle();
+    expect([...w.server.connections].map(({ options }) => options.session)).toEqual(['mine']);
+  });
+});
+
+describe('a tab that comes later', () => {
+  test('hears what it would by a connection of its own, and needs one only for a moment', async () => {
+    const w = world();
+    await open(w, 1);
+    say(w, 1, 2);
+    const { top } = w.server;
+    say(w, 3);
+    const all = (await open(w, 1))[0]!;
+    const now = (await open(w, 1, { cursor: 'now' }))[0]!;
+    const since = (await open(w, 1, { cursor: top }))[0]!;
+    expect(connected(w)).toEqual([0]);
+    say(w, 4);
+    expect(heard(all)).toEqual([1, 2, 3, 4]);
+    expect(heard(now)).toEqual([4]);
+    expect(heard(since)).toEqual([3, 4]);
+  });
+
+  test('needs none at all if it goes on where the others are', async () => {
+    const w = world();
+    const [, second] = (await open(w, 2, { resume: true })) as [Page, Page];
+    say(w, 1);
+    w.server.traffic(); // of which the leader learns when it is told
+    w.pass(60_000);
+    second.tab.unload();
+    const before = w.server.opened.length;
+    const again = await second.tab.load({ resume: true });
+    w.pass(30_000);
+    say(w, 2);
+    expect(heard(again)).toEqual([2]);
+    expect(w.server.opened).toHaveLength(before);
+  });
+
+  test('is told of what was lost', async () => {
+    const w = world();
+    const [, second] = (await open(w, 2, { resume: true })) as [Page, Page];
+    say(w, 1);
+    second.tab.unload();
+    say(w, 2, 3, 4);
+    w.server.evict('c', 1);
+    const again = await second.tab.load({ resume: true });
+    w.settle();
+    expect(told(again, 'gap')).toMatchObject([{ channel: 'c', reason: 'count' }]);
+    expect(heard(again)).toEqual([4]);
+    expect(connected(w)).toEqual([0]);
+  });
+
+  test('needs none where nothing has been said yet', async () => {
+    const w = world();
+    await open(w, 1);
+    w.server.traffic();
+    w.pass(30_000);
+    const pages = await open(w, 2, { cursor: w.server.top });
+    say(w, 1);
+    for (const page of pages) expect(heard(page)).toEqual([1]);
+    expect(w.server.opened).toEqual([w.tabs[0]]);
+  });
+
+  test('begins where the page says, whatever was kept', async () => {
+    const w = world();
+    const [first] = (await open(w, 1, { resume: true })) as [Page];
+    const { top } = w.server;
+    say(w, 1, 2);
+    first.tab.unload();
+    const again = await first.tab.load({ resume: true, cursor: top });
+    w.settle();
+    expect(heard(again)).toEqual([1, 2]);
+  });
+
+  test('waits with the others while the server cannot be reached', async () => {
+    const w = world();
+    w.server.down = true;
+    const pages = await open(w, 3);
+    w.pass(60_000);
+    expect(connected(w)).toEqual([0]);
+    w.server.down = false;
+    w.server.publish('c', 1);
+    w.settle();
+    for (const page of pages) expect(heard(page)).toEqual([1]);
+    expect(connected(w)).toEqual([0]);
+  });
+});
+
+describe('a leader that says nothing', () => {
+  test('keeps nothing from the others, who share again when it is back', async () => {
+    const w = world();
+    const pages = await open(w, 3);
+    w.tabs[0]!.frozen = true; // with the lock in its hands
+    say(w, 1);
+    w.pass(25_000);
+    for (const page of pages.slice(1)) expect(heard(page)).toEqual([1]);
+    say(w, 2);
+    for (const page of pages.slice(1)) expect(heard(page)).toEqual([1, 2]);
+    w.tabs[0]!.frozen = false;
+    w.pass(60_000);
+    for (const page of pages) expect(heard(page)).toEqual([1, 2]);
+    expect(connected(w)).toEqual([0]);
+  });
+
+  test('is found out at once by a tab that somebody looks at', async () => {
+    const w = world();
+    const [, second] = (await open(w, 2)) as [Page, Page];
+    w.tabs[0]!.frozen = true;
+    say(w, 1);
+    second.happen('seen');
+    w.pass(2_000);
+    expect(heard(second)).toEqual([1]);
+  });
+
+  test('is no leader any more when the lock is taken away', async () => {
+    const w = world();
+    const pages = await open(w, 2);
+    w.steal('shaveet all');
+    w.settle();
+    w.pass(60_000);
+    say(w, 1);
+    for (const page of pages) expect(heard(page)).toEqual([1]);
+    expect(connected(w)).toEqual([1]);
+  });
+});
+
+describe('a leader that is not let in', () => {
+  test('gives way to others, and follows them', async () => {
+    const w = world();
+    const [first] = (await open(w, 1, { key: () => 'bad' })) as [Page];
+    const [second] = (await open(w, 1, { key: () => 'good' })) as [Page];
+    say(w, 1);
+    w.server.refuses = (key) => key === 'bad';
+    say(w, 2);
+    w.pass(60_000);
+    say(w, 3);
+    for (const page of [first, second]) {
+      expect(heard(page)).toEqual([1, 2, 3]);
+      expect(page.member.state).toEqual({ name: 'connected' });
+    }
+    expect(told(first, 'gone')).toEqual(['a']);
+    expect(connected(w)).toEqual([1]);
+  });
+
+  test('does not ask more often than it would alone', async () => {
+    for (const session of [undefined, 'mine']) {
+      const w = world();
+      w.server.refuses = () => true;
+      await open(w, 1, { key: () => KEY, session });
+      w.pass(60_000);
+      expect(w.server.opened).toHaveLength(1);
+    }
+  });
+});
+
+describe('a tab that was put away', () => {
+  test('says so, and goes on where it was', async () => {
+    const w = world();
+    const [first, second] = (await open(w, 2)) as [Page, Page];
+    say(w, 1);
+    w.tabs[0]!.hide();
+    w.tabs[1]!.hide();
+    expect(first.member.state).toEqual({ name: 'waiting', until: Infinity, why: 'hidden' });
+    expect(connected(w)).toEqual([]);
+    say(w, 2);
+    w.tabs[1]!.show();
+    w.tabs[0]!.show();
+    w.settle();
+    say(w, 3);
+    for (const page of [first, second]) {
+      expect(heard(page)).toEqual([1, 2, 3]);
+      expect(states(page).slice(-3)).toEqual(['waiting', 'connecting', 'connected']);
+    }
+    expect(connected(w)).toHaveLength(1);
+  });
+});
+
+describe('what else is told', () => {
+  test('that another tab has to connect', async () => {
+    const w = world();
+    const pages = await open(w, 3);
+    w.server.down = true;
+    w.tabs[0]!.crash();
+    w.settle();
+    for (const page of pages.slice(1)) {
+      expect(page.member.state).toEqual({ name: 'connecting' });
+      expect(page.member.transport).toBeUndefined();
+    }
+  });
+
+  test('holes, comings and goings, and states, in all tabs', async () => {
+    const w = world();
+    const pages = await open(w, 2);
+    say(w, 1);
+    [...w.server.connections][0]!.drop();
+    w.pages[0]!.drain();
+    while (w.pages[1]!.member.state.name === 'connected') w.step();
+    for (const page of pages) expect(page.member.state).toMatchObject({ name: 'waiting', why: 'network' });
+    w.server.publish('c', 2);
+    w.server.evict('c', 0);
+    w.server.presence({ joined: 'bob' });
+    w.settle();
+    for (const page of pages) {
+      expect(told(page, 'gap')).toMatchObject([{ channel: 'c', reason: 'count' }]);
+      expect(told(page, 'presence')).toMatchObject([{ joined: 'bob' }]);
+      expect(states(page).slice(-3)).toEqual(['connected', 'waiting', 'connected']);
+    }
+  });
+
+  test('a client that is gone, with constant keys: each tab tries its own, and ends', async () => {
+    const w = world();
+    const pages = await open(w, 3);
+    w.server.refuses = () => true;
+    say(w, 1);
+    w.pass(60_000);
+    for (const page of pages) {
+      expect(page.member.state).toEqual({ name: 'closed', why: 'gone' });
+      expect(told(page, 'gone')).toEqual(['a']);
+      expect(page.timers).toEqual([]);
+    }
+    expect(connected(w)).toEqual([]);
+  });
+
+  test('a newer key in another tab keeps that tab', async () => {
+    const w = world();
+    await open(w, 2);
+    const [newer] = (await open(w, 1, { key: 'newer' })) as [Page];
+    w.server.refuses = (key) => key === KEY;
+    say(w, 1);
+    w.pass(60_000);
+    expect(w.pages.map((page) => page.member.state.name)).toEqual(['closed', 'closed', 'connected']);
+    expect(heard(newer)).toEqual([1]);
+    expect(told(newer, 'gone')).toEqual([]);
+  });
+
+  test('a client that is gone, with functions: all are told, and somebody gets in again', async () => {
+    const w = world();
+    const pages = await open(w, 3, { key: () => KEY });
+    let refusals = 2;
+    w.server.refuses = () => refusals-- > 0;
+    say(w, 1);
+    w.pass(60_000);
+    for (const page of pages) {
+      expect(told(page, 'gone')).toContain('a');
+      expect(heard(page)).toEqual([1]);
+      expect(page.member.state).toEqual({ name: 'connected' });
+    }
+    expect(connected(w)).toHaveLength(1);
+  });
+
+  test('a client that is gone: where nobody asked, the console knows', async () => {
+    const w = world();
+    const [page] = (await open(w, 1)) as [Page];
+    for (const undo of page.undo) undo();
+    w.server.refuses = () => true;
+    say(w, 1);
+    w.pass(60_000);
+    expect(page.reports).toEqual(['Shaveet: client a is gone']);
+    expect(page.told).toMatchObject([{ what: 'state', value: { name: 'connected' } }]);
+  });
+
+  test('who has gone since is not told to have come', async () => {
+    const w = world();
+    const [first, second] = (await open(w, 2)) as [Page, Page];
+    first.tab.frozen = true;
+    w.server.presence({ joined: 'bob' });
+    w.server.publish('c', 1);
+    w.pass(25_000); // the second is alone now
+    w.server.presence({ left: 'bob' });
+    w.server.publish('c', 2);
+    w.settle();
+    // The first hears half of it, says so, and that is the last of it.
+    first.tab.frozen = false;
+    const [late] = [...w.server.connections].filter(({ page }) => page === first);
+    w.run({ page: first, run: () => late!.step(1, 1) });
+    expect(heard(first)).toEqual([1]);
+    first.tab.frozen = true;
+    w.settle();
+    const who = () => (told(second, 'presence') as { joined?: string }[]).map(({ joined }) => !!joined);
+    expect(who()).toEqual([true, false]);
+    first.tab.frozen = false;
+    w.pass(60_000);
+    expect(who().slice(-1)).toEqual([false]);
+    expect(connected(w)).toEqual([0]);
+  });
+});
+
+describe('listeners', () => {
+  test('* is for channels without one; undo takes back; a throw disturbs nobody', async () => {
+    const w = world();
+    const [page, other] = (await open(w, 2)) as [Page, Page];
+    const mine: unknown[] = [];
+    const undo = page.member.on('d', ({ data }) => mine.push(data));
+    page.member.on('d', () => {
+      throw new Error('listener');
+    });
+    w.server.publish('d', 1);
+    w.settle();
+    expect(mine).toEqual([1]);
+    expect(heard(page)).toEqual([]);
+    expect(heard(other)).toEqual([1]);
+    expect(page.reports).toHaveLength(1);
+    undo();
+    w.server.publish('d', 2);
+    w.settle();
+    expect(mine).toEqual([1]);
+  });
+
+  test('one that closes hears no more, and what it has not heard comes after a reload', async () => {
+    const w = world();
+    w.dice = () => 0.99; // all that is there comes together
+    const [first, second] = (await open(w, 2, { resume: true })) as [Page, Page];
+    for (const page of [first, second]) page.member.on('*', ({ data }) => data === 2 && page.member.close());
+    for (const value of [1, 2, 3, 4]) w.server.publish('c', value);
+    w.settle();
+    for (const page of [first, second]) {
+      expect(heard(page)).toEqual([1, 2]);
+      expect(page.member.state.name).toBe('closed');
+      page.tab.unload();
+      const again = await page.tab.load({ resume: true });
+      w.settle();
+      expect(heard(again)).toEqual([3, 4]);
+      expect(told(again, 'gap')).toEqual([]);
+    }
+  });
+});
+
+describe('what is kept', () => {
+  const shelves = (tab: Tab) => [...tab.storage.keys()];
+
+  test('by a tab is no more than its place, in the form of connections, and only if it asks for it', async () => {
+    const w = world();
+    const [kept, not] = [await w.tab().load({ resume: true }), await w.tab().load()];
+    const named = await w.tab().load({ resume: 'mine' });
+    w.settle();
+    say(w, 1);
+    for (const page of [kept, not, named]) page.member.close();
+    expect(shelves(kept.tab)).toEqual(['shaveet all']);
+    expect(shelves(named.tab)).toEqual(['shaveet mine']);
+    expect(shelves(not.tab)).toEqual([]);
+    expect(kept.tab.stored('shaveet all')).toEqual({ cursor: w.server.top, channels: [], session: expect.stringMatching(/^\w+$/) });
+  });
+
+  test('goes to the next leader with all that was known of the channels', async () => {
+    const w = world();
+    await open(w, 2);
+    const [leader] = [...w.server.connections];
+    leader!.channels = [['c', { id: 7 }]];
+    say(w, 1);
+    w.tabs[0]!.unload();
+    w.settle();
+    const [next] = [...w.server.connections];
+    expect(next!.started).toMatchObject({ cursor: w.server.top, channels: [['c', { id: 7 }]] });
+  });
+
+  test('where nothing can be kept, a tab still goes on where it was', async () => {
+    const w = world();
+    const pages = await open(w, 2);
+    say(w, 1);
+    const [, tab] = w.tabs as [Tab, Tab];
+    tab.store = () => {};
+    w.tabs[0]!.unload();
+    w.settle();
+    say(w, 2);
+    expect(heard(pages[1]!)).toEqual([1, 2]);
+    expect([...w.server.connections][0]!.options).toMatchObject({ cursor: expect.stringMatching(/\./) });
+  });
+
+  test('where the leader can keep no more, the others go on', async () => {
+    const w = world();
+    const pages = await open(w, 3);
+    w.tabs[0]!.store = () => {};
+    const before = w.server.opened.length;
+    say(w, 1, 2, 3);
+    for (const page of pages) expect(heard(page)).toEqual([1, 2, 3]);
+    expect(w.server.opened).toHaveLength(before);
+    w.tabs[0]!.unload();
+    say(w, 4);
+    for (const page of pages.slice(1)) expect(heard(page)).toEqual([1, 2, 3, 4]);
+  });
+
+  test('is all that was known, for a page that leaves when it hears of a hole', async () => {
+    const w = world();
+    const [page] = (await open(w, 1, { resume: true })) as [Page];
+    const [connection] = [...w.server.connections];
+    connection!.channels = [['c', { id: 1 }]];
+    say(w, 1);
+    const { cursor, channels } = page.tab.stored('shaveet all')!;
+    page.member.onGap(() => page.member.close());
+    w.server.publish('c', 2);
+    w.server.publish('c', 3);
+    w.server.evict('c', 1);
+    w.settle();
+    expect(page.member.state.name).toBe('closed');
+    expect(page.tab.stored('shaveet all')).toMatchObject({ cursor, channels });
+  });
+
+  test('never has the key, nor does what goes between tabs', async () => {
+    const w = world();
+    await open(w, 3, { resume: true });
+    say(w, 1);
+    w.tabs[0]!.unload();
+    w.settle();
+    say(w, 2);
+    expect(w.posts.length).toBeGreaterThan(5);
+    expect(w.posts.join()).not.toContain(KEY);
+    for (const tab of w.tabs) expect([...tab.storage.values()].join()).not.toContain(KEY);
+  });
+});
+
+describe('a name', () => {
+  const names = async (options: object) => {
+    const w = world();
+    const page = await w.tab().load({ share: undefined, ...options });
+    w.settle();
+    return { names: w.names, page, w };
+  };
+
+  test.each([
+    [{ url: 'http://push' }, 'http://push a'],
+    [{ url: 'http://push/' }, 'http://push a'],
+    [{ url: () => 'http://push', clientId: async () => 'b' }, 'http://push b'],
+    [{}, 'http://script a'],
+    [{ share: 'us' }, 'us'],
+  ])('of %o is %s', async (options, name) => {
+    expect((await names(options)).names).toEqual([`shaveet tabs 1 ${name}`, `shaveet ${name}`]);
+  });
+
+  test('of another client or server: these do not share', async () => {
+    const w = world();
+    for (const options of [{ clientId: 'a' }, { clientId: 'b' }, { clientId: 'a', url: 'http://other' }]) {
+      await w.tab().load({ url: 'http://push', share: undefined, ...options });
+    }
+    w.settle();
+    expect(connected(w)).toEqual([0, 1, 2]);
+  });
+
+  test('that cannot be told now is asked for again', async () => {
+    let asked = 0;
+    const clientId = () => {
+      asked++;
+      if (asked === 1) return Promise.reject(new Error('not now'));
+      if (asked === 2) return new Promise<string>(() => {});
+      return 'b';
+    };
+    const { page, w } = await names({ url: 'http://push', clientId });
+    expect(page.reports).toEqual([new Error('not now')]);
+    expect(page.member.state).toEqual({ name: 'connecting' });
+    w.pass(20_000);
+    expect(w.names).toEqual([]);
+    w.pass(20_000);
+    await settled();
+    w.settle();
+    expect(asked).toBe(3);
+    expect(w.names).toEqual(['shaveet tabs 1 http://push b', 'shaveet http://push b']);
+    expect(page.member.state).toEqual({ name: 'connected' });
+  });
+
+  test('that nobody tells is a mistake, as with connect', async () => {
+    const page = new Page(world().tab(), { clientId: 'a', key: 'k' });
+    page.scripts = () => [];
+    await expect(page.share()).rejects.toThrow('url is not set');
+  });
+
+  test('that comes when the page is put away, or closed, waits for it, or is for nothing', async () => {
+    let tell = (_: string) => {};
+    const clientId = () => new Promise<string>((resolve) => (tell = resolve));
+    const { page, w } = await names({ clientId });
+    page.tab.hide();
+    tell('b');
+    await settled();
+    expect(w.names).toEqual([]);
+    page.tab.show();
+    w.settle();
+    expect(w.names).toHaveLength(2);
+
+    const other = await names({ clientId });
+    other.page.member.close();
+    tell('b');
+    await settled();
+    other.w.pass(60_000);
+    expect(other.w.names).toEqual([]);
+  });
+});
+
+describe('where tabs cannot share', () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  test('share is connect', () => {
+    const options = { url: 'http://push', clientId: 'a', key: 'k' };
+    const connection = {} as never;
+    const connect = vi.fn(() => connection);
+    expect(share(connect, options)).toBe(connection); // Node has no page
+    const all = { document: {}, navigator: { locks: {} }, BroadcastChannel: class {}, sessionStorage: {} };
+    for (const missing of Object.keys(all)) {
+      for (const [name, value] of Object.entries(all)) vi.stubGlobal(name, name === missing ? undefined : value);
+      expect(share(connect, options), missing).toBe(connection);
+    }
+    vi.stubGlobal('navigator', {});
+    expect(share(connect, options)).toBe(connection);
+    expect(connect).toHaveBeenCalledTimes(6);
+    expect(connect).toHaveBeenLastCalledWith(options);
+  });
+});
