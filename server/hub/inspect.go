@@ -126,7 +126,7 @@ func (m *member) describe() Member {
 	d := Member{Client: m.client.id, Since: time.UnixMilli(m.joined)}
 	m.channel.mu.RUnlock()
 	for _, r := range m.client.readers(nil) {
-		d.Sessions = append(d.Sessions, SessionInfo{r.transport, r.began})
+		d.Sessions = append(d.Sessions, SessionInfo{r.transport.Value(), r.hub.begun.Add(time.Duration(r.began))})
 	}
 	return d
 }

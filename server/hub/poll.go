@@ -70,6 +70,7 @@ func (p *Poll) Done(taken bool) {
 		p.hub.totals.delivered.Add(uint64(p.handed))
 	}
 	p.release(p.clients, !taken)
+	p.giveBack()
 }
 
 // Close ends the poll; an answer under way counts as not taken. It may be
@@ -83,7 +84,7 @@ func (p *Poll) Close() {
 // also if another answer is under way, whose end is told as news. After messages
 // the caller says by Done how the answer fared. The error is [ErrGone] or
 // [ErrDismissed].
-func (p *Poll) Collect() ([]*Message, error) {
+func (p *Poll) Collect() (messages []*Message, err error) {
 	p.pending.Store(false)
 	if p.dismissed.Load() {
 		return nil, ErrDismissed
@@ -91,6 +92,12 @@ func (p *Poll) Collect() ([]*Message, error) {
 	if !p.lease() {
 		return nil, nil
 	}
+	p.borrow()
+	defer func() {
+		if len(messages) == 0 {
+			p.giveBack()
+		}
+	}()
 	for {
 		top := p.hub.visible.Load()
 		if !p.readMemberships() {

@@ -3,8 +3,9 @@ package hub
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
-	"time"
+	"unique"
 )
 
 // Credentials open a client.
@@ -13,23 +14,58 @@ type Credentials struct{ ID, Key string }
 // A reader is what sessions and polls have in common: the clients they read
 // for, and the mark that says that something waits for them.
 type reader struct {
-	hub     *Hub
-	clients []*client
-	number  uint64        // of two readers, the one that came later has the higher one
-	sources []source      // scratch of gather
-	batch   []*Message    // scratch of gather
-	news    chan struct{} // holds a token when notify was called
-	notify  func()        // told once when something becomes pending
-	pending atomic.Bool   // notify has been called since the last look
-	session string        // the session id, "" if it has none
-	poll    bool          // it is a page's of 2010
-	usurped atomic.Bool   // a newer session of the same id has taken over
-	closed  bool
+	hub      *Hub
+	clients  []*client
+	number   uint64        // of two readers, the one that came later has the higher one
+	*scratch               // lent while the reader looks; nil while it waits
+	news     chan struct{} // holds a token when notify was called
+	notify   func()        // told once when something becomes pending
+	pending  atomic.Bool   // notify has been called since the last look
+	session  string        // the session id, "" if it has none
+	poll     bool          // it is a page's of 2010
+	usurped  atomic.Bool   // a newer session of the same id has taken over
+	closed   bool
 
-	dismissed atomic.Bool // the backend has asked for its end
-	transport string      // how it is connected
-	began     time.Time
+	dismissed atomic.Bool           // the backend has asked for its end
+	transport unique.Handle[string] // how it is connected; there are few ways
+	began     int64                 // monotonic
 }
+
+// A scratch is what a reader needs only while it looks what there is.
+type scratch struct {
+	sources   []source
+	batch     []*Message
+	announced []*client // clients the last batch called gone
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// borrow sees to it that r has a scratch.
+func (r *reader) borrow() {
+	if r.scratch == nil {
+		r.scratch = scratches.Get().(*scratch)
+	}
+}
+
+// giveBack gives the scratch back: what was in it is not valid any more.
+func (r *reader) giveBack() {
+	s := r.scratch
+	if s == nil {
+		return
+	}
+	r.scratch = nil
+	if cap(s.sources)+cap(s.batch) > maxScratch {
+		return
+	}
+	clear(s.sources)
+	clear(s.batch)
+	clear(s.announced)
+	s.sources, s.batch, s.announced = s.sources[:0], s.batch[:0], s.announced[:0]
+	scratches.Put(s)
+}
+
+// maxScratch is how large a scratch may have become to be used again.
+const maxScratch = 4096
 
 // wake tells r that there is something to look at, unless it knows.
 func (r *reader) wake() {
@@ -82,7 +118,7 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 		return nil, h.refuse(ErrBadCredentials)
 	}
 	r := &reader{hub: h, number: h.totals.readers.Add(1), clients: clients, session: start.Session,
-		notify: start.Ready, transport: start.Transport, began: time.Now()}
+		notify: start.Ready, transport: unique.Make(start.Transport), began: h.now()}
 	if r.notify == nil {
 		r.news = make(chan struct{}, 1)
 		r.notify = r.signal
@@ -146,6 +182,7 @@ func (r *reader) close() {
 		return
 	}
 	r.closed = true
+	r.giveBack()
 	r.detach(r.clients)
 	r.hub.sessions.Add(-1)
 }

@@ -27,17 +27,16 @@ type Start struct {
 // are called by one goroutine at a time.
 type Session struct {
 	*reader
-	cursor    uint64    // everything up to here has been handed over
-	fresh     bool      // nothing has been: it cannot miss what it never had
-	introduce bool      // nor has it been told where its channels begin
-	reset     bool      // the position it came with is worth nothing
-	offered   uint64    // what Commit will move cursor to
-	announced []*client // clients the last batch called gone
-	handed    int       // messages in the last batch
-	gaps      int       // gaps in it
-	resets    int       // resets in it
-	told      bool      // the last batch said that the session ends
-	ended     bool      // and has been handed over
+	cursor    uint64 // everything up to here has been handed over
+	fresh     bool   // nothing has been: it cannot miss what it never had
+	introduce bool   // nor has it been told where its channels begin
+	reset     bool   // the position it came with is worth nothing
+	offered   uint64 // what Commit will move cursor to
+	handed    int    // messages in the last batch
+	gaps      int    // gaps in it
+	resets    int    // resets in it
+	told      bool   // the last batch said that the session ends
+	ended     bool   // and has been handed over
 }
 
 // A Batch is what a reader gets in one piece.
@@ -120,6 +119,7 @@ func (s *Session) Collect() Batch {
 	h.yield()
 
 	var b Batch
+	s.borrow()
 	s.readMemberships(&b)
 	if len(s.announced) > 0 {
 		return s.goneBatch()
@@ -136,6 +136,9 @@ func (s *Session) Collect() Batch {
 	// Another life's position is never kept, and a position never goes back.
 	s.offered = max(top, s.cursor)
 	b.Position = h.position(s.offered)
+	if len(b.Messages) == 0 {
+		s.giveBack()
+	}
 	return b
 }
 
@@ -174,15 +177,13 @@ func (s *Session) Commit() {
 	}
 	s.cursor = max(s.cursor, s.offered)
 	s.count()
-	clear(s.batch)
-	s.batch, s.sources = nil, nil
-	if len(s.announced) == 0 {
+	defer s.giveBack()
+	if s.scratch == nil || len(s.announced) == 0 {
 		s.fresh, s.reset, s.introduce = false, false, false
 		return
 	}
 	s.detach(s.announced)
 	s.clients = slices.DeleteFunc(s.clients, func(c *client) bool { return slices.Contains(s.announced, c) })
-	s.announced = nil
 }
 
 // readMemberships makes the sources of what the clients are members of, and

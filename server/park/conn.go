@@ -16,17 +16,20 @@ type Conn struct {
 	// the kernel has the whole answer, as far as that can be known.
 	Certain bool
 
+	status uint16
 	state  atomic.Uint32 // what has happened and is not looked at yet, and who looks
 	lot    *Lot
-	every  time.Duration // between two times Due
-	timer  *time.Timer
+	every  time.Duration // between two times Due; 0: it has none
+	alarm  alarm         // guarded by lot.clock.mu
 	bytes  int64
-	status int
-	ended  func(status int, bytes int64) // told at the end; nil: nobody
+	ended  func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
 
-	mu     sync.Mutex // held for each call of tenant; guards the two below
+	mu     sync.Mutex // held for each call of tenant, and guards it
 	tenant Tenant     // nil at the end
-	early  []byte     // what has come of the next request while the poll was held
+
+	// Of a poll: what has come of the next request while it was held; guarded
+	// by mu. Else: the head, while it has not been written.
+	pending []byte
 
 	stock *stock // where net/http keeps the connection; nil: we have it
 	held  held
@@ -40,9 +43,7 @@ type held struct {
 	close bool                  // a poll's answer is its last
 	done  bool                  // the last chunk has been written
 	head  unique.Handle[string] // of a poll's answer; there are few different ones
-	inbox [24]byte              // most of what peers of ours have to say fits
-
-	opening []byte // of what is not a poll: what is still to be written before all else
+	inbox [16]byte              // most of what peers of ours have to say fits
 }
 
 // A kind is what a connection is held for.
@@ -64,6 +65,7 @@ const (
 	cutOff  // the lot's time is over
 	begun   // the connection is held
 	running // somebody looks after it
+	ticking // it can be due
 
 	events = woken | due | draining | hungUp | cutOff
 )
@@ -77,8 +79,8 @@ func (c *Conn) Wake() { c.kick(woken) }
 // is held.
 func (c *Conn) DueIn(d time.Duration) {
 	c.every = d
-	if c.timer != nil {
-		c.timer.Reset(d)
+	if c.state.Load()&ticking != 0 {
+		c.lot.clock.set(c, d)
 	}
 }
 
@@ -144,7 +146,7 @@ func (c *Conn) pass(now uint32) (over bool) {
 	c.mu.Unlock()
 	b.keep(out)
 	said := len(out) > front
-	if said || c.held.opening != nil {
+	if said || len(c.opening()) > 0 {
 		if err := c.write(out, end); err != nil {
 			return c.finish(err)
 		}
@@ -167,8 +169,8 @@ func (c *Conn) pass(now uint32) (over bool) {
 func (c *Conn) why(now uint32) (why Event) {
 	if now&due != 0 {
 		why |= Due
-		if c.timer != nil {
-			c.timer.Reset(c.every)
+		if c.state.Load()&ticking != 0 {
+			c.lot.clock.set(c, c.every)
 		}
 	}
 	if now&draining != 0 {
@@ -179,6 +181,14 @@ func (c *Conn) why(now uint32) (why Event) {
 
 func (c *Conn) kind() kind { return c.held.kind }
 
+// opening is what is still to be written before all else.
+func (c *Conn) opening() []byte {
+	if c.kind() == answer {
+		return nil
+	}
+	return c.pending
+}
+
 // front is how many bytes what is written may need in front of it.
 func (c *Conn) front() int {
 	switch {
@@ -187,9 +197,9 @@ func (c *Conn) front() int {
 	case c.kind() == answer:
 		return len(c.held.head.Value()) + answerFrame
 	case c.kind() == chunked:
-		return len(c.held.opening) + chunkFrame
+		return len(c.opening()) + chunkFrame
 	}
-	return len(c.held.opening)
+	return len(c.opening())
 }
 
 // write writes what has been put behind the room for its frame.
@@ -206,8 +216,8 @@ func (c *Conn) write(out []byte, last bool) error {
 		out, begin = frameChunk(out, front, last)
 		c.held.done = last
 	}
-	begin -= copy(out[begin-len(c.held.opening):], c.held.opening)
-	c.held.opening = nil
+	begin -= copy(out[begin-len(c.opening()):], c.opening())
+	c.pending = nil
 	return c.send(out[begin:])
 }
 
@@ -228,9 +238,6 @@ func (c *Conn) send(p []byte) error {
 
 // finish ends the connection and tells the tenant why.
 func (c *Conn) finish(err error) (over bool) {
-	if c.timer != nil {
-		c.timer.Stop()
-	}
 	switch {
 	case c.stock != nil:
 		c.stock.err = err
@@ -248,10 +255,12 @@ func (c *Conn) leave(err error) {
 	c.mu.Lock()
 	t := c.tenant
 	c.tenant = nil
+	c.state.And(^ticking)
 	t.Closed(err)
 	c.mu.Unlock()
+	c.lot.clock.clear(c)
 	if c.ended != nil {
-		c.ended(c.status, c.bytes)
+		c.ended(int(c.status), c.bytes, c.held.rw.RemoteAddr())
 		c.ended = nil
 	}
 }
@@ -277,7 +286,7 @@ func (c *Conn) cut() {
 }
 
 // witness finds who wants to know how the request of w ends.
-func witness(w http.ResponseWriter) (ended func(int, int64)) {
+func witness(w http.ResponseWriter) (ended func(int, int64, net.Addr)) {
 	for {
 		if v, ok := w.(Witness); ok {
 			return v.Outlive()

@@ -31,10 +31,12 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 		return
 	}
 	head := w.Header().Clone()
-	if !c.take(w, r, answer) {
+	early, ok := c.take(w, r, answer)
+	if !ok {
 		s.stay(c)
 		return
 	}
+	c.pending = early
 	c.held.close = c.held.back == nil || r.Close || !r.ProtoAtLeast(1, 1) || head.Get("Connection") == "close"
 	head.Del("Connection")
 	c.held.head = unique.Make(string(serialized(head)))
@@ -56,7 +58,7 @@ func (l *Lot) Stream(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 	if !r.ProtoAtLeast(1, 1) {
 		form = plain
 	}
-	if !c.take(w, r, form) {
+	if _, ok := c.take(w, r, form); !ok {
 		newStock(w, r, false).stay(c)
 		return
 	}
@@ -80,11 +82,15 @@ func (l *Lot) Upgrade(c *Conn, w http.ResponseWriter, r *http.Request, p Peer, b
 	c.begin(l, p, beat)
 	c.state.Or(woken)
 	head := w.Header().Clone()
-	if !c.take(w, r, upgrade) {
+	early, ok := c.take(w, r, upgrade)
+	if !ok {
 		return http.ErrNotSupported
 	}
 	c.tune(beat)
 	c.opens(http.StatusSwitchingProtocols, head)
+	if len(early) > 0 {
+		c.receive(early)
+	}
 	c.stay()
 	return nil
 }
@@ -95,38 +101,43 @@ func (c *Conn) begin(l *Lot, t Tenant, every time.Duration) {
 	c.state.Or(begun | running)
 }
 
-// take takes the connection from net/http, and reports whether it could.
-func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) bool {
+// take takes the connection from net/http, if it can, with what has come by it
+// behind the request.
+func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byte, ok bool) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return false
+		return nil, false
 	}
 	conn.SetDeadline(time.Time{})
 	if n := buffered.Reader.Buffered(); n > 0 {
-		c.early, _ = buffered.Reader.Peek(n)
-		c.early = bytes.Clone(c.early)
+		early, _ = buffered.Reader.Peek(n)
+		early = bytes.Clone(early)
 	}
 	at, _ := r.Context().Value(placeKey{}).(place)
 	c.stock = nil
 	c.held.rw, c.held.back, c.held.kind = bare(conn), at.back, k
 	c.ended = witness(w)
-	return true
+	return early, true
 }
 
 // opens has what is written first begin with this head.
-func (c *Conn) opens(status int, head http.Header) {
+func (c *Conn) opens(status uint16, head http.Header) {
 	c.status = status
-	c.held.opening = appendHead(nil, status, serialized(head))
+	c.pending = appendHead(nil, int(status), serialized(head))
 }
 
 // stay lets the handler go: the connection is held from here on.
 func (c *Conn) stay() {
-	if c.every > 0 {
-		c.timer = time.AfterFunc(c.every, c.isDue)
-	}
+	c.tick()
 	c.lot.add(c)
 	c.hear()
 	c.run()
 }
 
-func (c *Conn) isDue() { c.kick(due) }
+// tick has the clock tell the connection when it is due.
+func (c *Conn) tick() {
+	c.state.Or(ticking)
+	if c.every > 0 {
+		c.lot.clock.set(c, c.every)
+	}
+}

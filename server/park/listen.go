@@ -10,20 +10,13 @@ import (
 	"time"
 )
 
-// hear begins to listen to the peer, so that we know when it has gone.
+// hear begins to listen to the peer, so that we know when it has gone. If a
+// poll's next request is here already, what comes after that is not looked at,
+// nor is its end, before the poll has its answer.
 func (c *Conn) hear() {
-	switch {
-	case c.kind() == answer && len(c.early) > 0:
-		// Its next request is here already. What comes after that is not
-		// looked at, nor is its end, before it has its answer.
-		return
-	case c.kind() == upgrade && len(c.early) > 0:
-		c.receive(c.early)
+	if c.kind() != answer || len(c.pending) == 0 {
+		go c.listen()
 	}
-	if c.kind() != answer {
-		c.early = nil
-	}
-	go c.listen()
 }
 
 // listen reads until the connection has ended, or goes back to its server.
@@ -93,7 +86,7 @@ func (c *Conn) listenForNext() {
 	c.mu.Lock()
 	answered := c.tenant == nil
 	if !answered && n > 0 {
-		c.early = c.held.inbox[:n]
+		c.pending = c.held.inbox[:n]
 		c.mu.Unlock()
 		return
 	}
@@ -115,16 +108,13 @@ func (c *Conn) listenForNext() {
 func (c *Conn) deaf() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.early != nil
+	return c.kind() == answer && c.pending != nil
 }
 
 // answered ends the tenancy of a poll. Its connection waits for the next
 // request.
 func (c *Conn) answered() (over bool) {
 	c.status = 200
-	if c.timer != nil {
-		c.timer.Stop()
-	}
 	if c.stock != nil {
 		c.leave(nil)
 		return true
@@ -138,7 +128,7 @@ func (c *Conn) answered() (over bool) {
 	c.held.rw.SetReadDeadline(time.Now().Add(c.lot.opts.IdleTimeout))
 	c.leave(nil)
 	if c.deaf() {
-		c.giveBack(c.early)
+		c.giveBack(c.pending)
 	}
 	return true
 }

@@ -75,7 +75,8 @@ func (o Options) withDefaults() Options {
 // A Lot holds connections. Its methods may be called by many goroutines at
 // once.
 type Lot struct {
-	opts Options
+	opts  Options
+	clock clock
 
 	mu    sync.Mutex // guards all below
 	conns map[*Conn]struct{}
@@ -85,7 +86,7 @@ type Lot struct {
 
 // New returns an empty lot.
 func New(opts Options) *Lot {
-	l := &Lot{opts: opts.withDefaults(), conns: make(map[*Conn]struct{})}
+	l := &Lot{opts: opts.withDefaults(), clock: clock{begun: time.Now()}, conns: make(map[*Conn]struct{})}
 	context.AfterFunc(l.opts.Drain, l.letGo)
 	return l
 }
@@ -130,7 +131,7 @@ type Witness interface {
 	// Outlive is called before the handler returns, and what it returns when
 	// the request has ended: with status 0 if the peer has never been
 	// answered.
-	Outlive() (ended func(status int, bytes int64))
+	Outlive() (ended func(status int, bytes int64, peer net.Addr))
 }
 
 // Held returns how many connections there are, those included that wait for

@@ -26,9 +26,7 @@ func newStock(w http.ResponseWriter, r *http.Request, whole bool) *stock {
 // stay looks after the request until it has ended. The mark running is set.
 func (s *stock) stay(c *Conn) {
 	c.stock = s
-	if c.every > 0 {
-		c.timer = time.AfterFunc(c.every, c.isDue)
-	}
+	c.tick()
 	// What comes for longer than a request may take is still wanted.
 	s.rc.SetReadDeadline(time.Time{})
 	c.lot.add(c)

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -19,14 +20,15 @@ type Encoding func(dst []byte, b *hub.Batch, retry time.Duration, beat bool) []b
 type Feed struct {
 	park.Conn
 
-	// Patient feeds begin with nothing before there is news, or it is due.
-	Patient bool
-
 	host    *Host
 	encode  Encoding
 	session *hub.Session
-	begun   bool // something has been written
-	over    bool // the session has ended
+
+	// Patient feeds begin with nothing before there is news, or it is due.
+	Patient bool
+
+	begun bool // something has been written
+	over  bool // the session has ended
 }
 
 // Attach begins a session for a reader that has come by the transport of this
@@ -48,7 +50,9 @@ func (f *Feed) Next(dst []byte, why park.Event) (out []byte, end bool) {
 	if f.over {
 		return dst, true
 	}
-	b := f.session.Collect()
+	b := batches.Get().(*hub.Batch)
+	defer batches.Put(b)
+	*b = f.session.Collect()
 	if why&park.Drain != 0 {
 		end = true
 		if !slices.ContainsFunc(b.Signals, endsSession) {
@@ -67,8 +71,11 @@ func (f *Feed) Next(dst []byte, why park.Event) (out []byte, end bool) {
 	if len(b.Signals) > 0 { // only a drain tells it
 		retry = f.host.RetryTime()
 	}
-	return f.encode(dst, &b, retry, beat), end
+	return f.encode(dst, b, retry, beat), end
 }
+
+// batches are lent for as long as it takes to encode what is in them.
+var batches = sync.Pool{New: func() any { return new(hub.Batch) }}
 
 // endsSession reports whether s is told by the session itself to who has to go.
 func endsSession(s hub.Signal) bool {

@@ -53,18 +53,17 @@ type conn struct {
 	reader  wsframe.Reader
 
 	state      state
-	deflate    bool   // permessage-deflate has been agreed on
-	draining   bool   // it is time to go
-	deaf       bool   // what the peer sends cannot be read any more
-	peerClosed bool   // the peer has sent a close frame
-	heard      bool   // the peer has sent something since the last ping
-	pinged     bool   // a ping has been sent
-	toPong     bool   // a ping has come; pong has what it said
-	batch      bool   // what is being written is of the feed
-	wroteBeat  bool   // and there is a ping in it
-	code       uint16 // what the connection is closed with when the feed has ended
-	pong       []byte
-	last       []byte        // what is to be said at the end
+	deflate    bool          // permessage-deflate has been agreed on
+	draining   bool          // it is time to go
+	deaf       bool          // what the peer sends cannot be read any more
+	peerClosed bool          // the peer has sent a close frame
+	heard      bool          // the peer has sent something since the last ping
+	pinged     bool          // a ping has been sent
+	toPong     bool          // a ping has come, which is to be answered
+	batch      bool          // what is being written is of the feed
+	wroteBeat  bool          // and there is a ping in it
+	code       uint16        // what the connection is closed with when the feed has ended
+	last       []byte        // what is to be said at the end; before that, what the ping said
 	quota      time.Duration // when the frames that have come would be due, since the handler began
 	pingSent   time.Duration // when the last ping was sent, since the handler began
 
@@ -193,8 +192,8 @@ func (c *conn) read(dst []byte, why park.Event) (out []byte, end bool) {
 // answerPing answers the last ping that has come.
 func (c *conn) answerPing(dst []byte) []byte {
 	if c.toPong {
-		dst = wsframe.AppendPong(dst, c.pong)
-		c.pong, c.toPong = nil, false
+		dst = wsframe.AppendPong(dst, c.last)
+		c.last, c.toPong = nil, false
 	}
 	return dst
 }
@@ -256,6 +255,7 @@ func (c *conn) end(code uint16, reason string, message []byte) {
 		return
 	}
 	c.state = closing
+	c.last, c.toPong = nil, false
 	if message != nil {
 		c.last = wsframe.AppendText(c.last, message)
 	}

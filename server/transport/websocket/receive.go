@@ -55,7 +55,7 @@ func (c *conn) take(f wsframe.Frame) {
 		c.Wake() // also if it is the answer to ours
 	case wsframe.Ping:
 		if c.state != closing {
-			c.pong, c.toPong = append(c.pong[:0], f.Data...), true
+			c.last, c.toPong = append(c.last[:0], f.Data...), true
 			c.Wake()
 		}
 	case wsframe.Binary:
