@@ -198,6 +198,7 @@ type statusError struct {
 	status     int
 	text       string
 	retryAfter time.Duration // what the server advises, if it does
+	said       bool          // it is the server's own word, and no proxy's
 }
 
 func (e *statusError) Error() string { return e.text }
@@ -207,11 +208,14 @@ func (e *statusError) Error() string { return e.text }
 func mayPass(err error) bool {
 	var status *statusError
 	var refusal *rpcError
+	var broken *brokenError
 	switch {
 	case errors.As(err, &refusal):
 		return refusal.Code == rpcUnavailable
 	case errors.As(err, &status):
 		return status.status == http.StatusTooManyRequests || status.status >= 500
+	case errors.As(err, &broken):
+		return true
 	}
 	return isNetwork(err)
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"slices"
 	"strings"
 )
 
@@ -31,4 +33,33 @@ func (l *listFlag) String() string { return strings.Join(*l, ",") }
 func (l *listFlag) Set(text string) error {
 	*l = append(*l, strings.Split(text, ",")...)
 	return nil
+}
+
+// A choice is a flag that has one of some values.
+type choice struct {
+	value string
+	all   []string
+}
+
+func (c *choice) String() string { return c.value }
+
+func (c *choice) Set(text string) error {
+	if !slices.Contains(c.all, text) {
+		return errors.New("must be " + c.list())
+	}
+	c.value = text
+	return nil
+}
+
+func (c *choice) list() string {
+	last := len(c.all) - 1
+	return strings.Join(c.all[:last], ", ") + " or " + c.all[last]
+}
+
+// transports are those that are chosen, the best first.
+func (c *choice) transports() []string {
+	if c.value == auto {
+		return transportNames()
+	}
+	return []string{c.value}
 }

@@ -90,10 +90,10 @@ func (p *program) complete(ctx context.Context, words []string) []candidate {
 		name, before = before[0], before[1:]
 	}
 	flags := p.flagsOf(name)
-	given, wantsValue := passOver(flags, before)
+	given, open := passOver(flags, before)
 	switch {
-	case wantsValue:
-		return nil
+	case open != nil:
+		return starting(current, valueCandidates(open))
 	case strings.HasPrefix(current, "-"):
 		return starting(current, flagCandidates(flags))
 	case given > 0:
@@ -153,10 +153,20 @@ func dashes(name string) string {
 	return "--"
 }
 
+// valueCandidates are the values of a flag that has only some.
+func valueCandidates(f *flag.Flag) (all []candidate) {
+	if c, ok := f.Value.(*choice); ok {
+		for _, value := range c.all {
+			all = append(all, candidate{word: value})
+		}
+	}
+	return all
+}
+
 // passOver reads the words that have been typed: how many are arguments, and
-// whether the last is a flag that wants a value yet. The flags get the values
+// the last if it is a flag that wants a value yet. The flags get the values
 // they were given, as far as those make sense.
-func passOver(flags *flag.FlagSet, words []string) (arguments int, wantsValue bool) {
+func passOver(flags *flag.FlagSet, words []string) (arguments int, open *flag.Flag) {
 	for i := 0; i < len(words); i++ {
 		if !strings.HasPrefix(words[i], "-") || words[i] == "-" {
 			arguments++
@@ -169,13 +179,13 @@ func passOver(flags *flag.FlagSet, words []string) (arguments int, wantsValue bo
 		}
 		if !hasValue {
 			if i++; i == len(words) {
-				return arguments, true
+				return arguments, f
 			}
 			value = words[i]
 		}
 		_ = flags.Set(name, value) // who completes is still typing
 	}
-	return arguments, false
+	return arguments, nil
 }
 
 func isSwitch(f *flag.Flag) bool {

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -85,10 +86,15 @@ var checks = []check{
 	{"caching", needPolls, (*doctor).caching},
 	{"compression", needPolls, (*doctor).compression},
 	{"held poll", needPolls, (*doctor).heldPoll},
+	{"sse", needClient, (*doctor).events},
+	{"stream", needClient, (*doctor).lines},
+	{"websocket", needClient, (*doctor).webSocket},
 	{"idle time-out", needTime, (*doctor).idleTimeout},
+	{"idle streams", needTime, (*doctor).idleStreams},
 	{"keep-alive", needAnswer, (*doctor).keepAlive},
 	{"CORS preflight", needAnswer, (*doctor).preflight},
 	{"CORS answer", needAnswer, (*doctor).crossOrigin},
+	{"WebSocket origin", needAnswer, (*doctor).socketOrigin},
 	{"admin API hidden", needAnswer, (*doctor).adminHidden},
 	{"metrics hidden", needAnswer, (*doctor).metricsHidden},
 	{"profiles hidden", needAnswer, (*doctor).profilesHidden},
@@ -124,10 +130,15 @@ type doctor struct {
 	roots  *x509.CertPool
 	times  doctorTimes
 	http   *http.Client
+	site   *site
 
 	reached bool // something answers
 	polls   bool // polls of the patient are answered
 	patient patient
+	streams []string              // the transports that stream, and work here
+	trials  map[string]chan trial // what came of each transport that streams
+	idle    chan idled            // how those that work fare without news; closed when they have ended
+	running *sync.WaitGroup       // what is done beside the checks
 }
 
 // doctor checks a running installation from outside.
@@ -174,13 +185,13 @@ func (p *program) doctor(ctx context.Context, args []string) error {
 }
 
 func (p *program) newDoctor(args []string) (d *doctor, asJSON bool, err error) {
-	d = &doctor{times: usualTimes}
+	d = &doctor{times: usualTimes, running: new(sync.WaitGroup)}
 	fs := p.flagSet("doctor")
 	admin := fs.String("admin-url", "", "the admin API's `address`; if URL is on this machine: SHAVEET_URL or "+defaultURL)
 	tokenFile := p.tokenFlag(fs)
 	fs.StringVar(&d.origin, "origin", "", "an `origin` whose pages poll, as in https://www.example.com")
-	fs.BoolVar(&d.quick, "quick", false, "do not hold a poll for its full time")
-	fs.DurationVar(&d.times.hold, "hold", 0, "how long the poll of the idle check is to be held; else as long as the server does")
+	fs.BoolVar(&d.quick, "quick", false, "do not hold a poll and streams for their full time")
+	fs.DurationVar(&d.times.hold, "hold", 0, "how long the poll of the idle check, and the silence of its streams, are to last; else as long as the server has it")
 	fs.DurationVar(&d.times.answer, "timeout", d.times.answer, "how long to wait for what should come at once (default 10s)")
 	caFile := fs.String("ca-file", "", "`file` of certificates to trust beside the system's, at URL and at --admin-url")
 	fs.BoolVar(&asJSON, "json", false, "print the findings as JSON")
@@ -216,6 +227,7 @@ func (p *program) newDoctor(args []string) (d *doctor, asJSON bool, err error) {
 		d.origin = "https://doctor.invalid"
 	}
 	d.http = d.newHTTP()
+	d.site = newSite(d.base, d.unchecked())
 	return d, asJSON, nil
 }
 
@@ -254,11 +266,16 @@ func readRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// newHTTP returns a client with connections of its own. What is wrong with a
-// certificate one check says; the others look behind it.
+// unchecked takes any certificate. What is wrong with it one check says; the
+// others look behind it.
+func (d *doctor) unchecked() *tls.Config {
+	return &tls.Config{RootCAs: d.roots, InsecureSkipVerify: true}
+}
+
+// newHTTP returns a client with connections of its own.
 func (d *doctor) newHTTP() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: d.roots, InsecureSkipVerify: true}
+	transport.TLSClientConfig = d.unchecked()
 	transport.DisableCompression = true // answers are looked at as they come
 	return &http.Client{
 		Transport:     transport,
@@ -286,10 +303,12 @@ func (d *doctor) examine(ctx context.Context, tell func(finding)) (all []finding
 			add(c.name, f)
 		}
 	}
+	d.running.Wait()
 	if d.patient.id != "" {
 		add("tidying up", d.removeClient(context.WithoutCancel(ctx)))
 	}
 	d.http.CloseIdleConnections()
+	d.site.close()
 	return all
 }
 

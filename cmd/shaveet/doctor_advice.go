@@ -53,6 +53,31 @@ var (
 		"nginx: proxy_read_timeout 60s;   Caddy: no response_header_timeout or read_timeout below 60s",
 		"HAProxy: timeout server 60s   Apache: ProxyTimeout 60   Where it cannot be changed: shaveet serve --poll-timeout",
 	}
+	adviceStream = []string{
+		"Nobody between may gather a stream, nor compress it. Shaveet asks for that by X-Accel-Buffering: no, which nginx heeds unless told not to.",
+		"nginx: proxy_buffering off; and no proxy_ignore_headers X-Accel-Buffering;   Caddy: flush_interval -1",
+		"HAProxy: no compression, and no filter that holds answers back   Apache: ProxyPass … flushpackets=on",
+	}
+	adviceStreamPath = []string{
+		"The paths /websocket, /sse and /stream should go to Shaveet's public door.",
+		"nginx: location ~ ^/(sse|stream)$ { proxy_pass http://127.0.0.1:8083; }   Caddy: reverse_proxy /sse 127.0.0.1:8083",
+		"HAProxy: use_backend shaveet if { path /sse /stream /websocket }   Apache: ProxyPass /sse http://127.0.0.1:8083/sse",
+	}
+	adviceStreamIdle = []string{
+		"A stream must be let be for longer than Shaveet's heartbeat_time (20 s by default).",
+		"nginx: proxy_read_timeout 60s;   Caddy: no read_timeout or write_timeout below 60s",
+		"HAProxy: timeout server 60s, timeout client 60s, timeout tunnel 1h   Apache: ProxyTimeout 60   Where it cannot be changed: shaveet serve --heartbeat-time",
+	}
+	adviceSocket = []string{
+		"An upgrade must be passed on by HTTP/1.1, with the headers Upgrade and Connection, and what follows it unchanged.",
+		`nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";   Caddy: does so unasked`,
+		"HAProxy: does so unasked   Apache: ProxyPass /websocket http://127.0.0.1:8083/websocket upgrade=websocket",
+	}
+	adviceOrigin = []string{
+		"Shaveet decides by allowed_origins; pages of the host that is asked need no entry. The proxy must pass Origin and Host on as they come.",
+		"nginx: proxy_set_header Host $http_host; and not Origin   Caddy: no header_up for Host or Origin",
+		"HAProxy: no http-request set-header or del-header of them   Apache: ProxyPreserveHost On",
+	}
 	adviceKeepAlive = []string{
 		"nginx: keepalive_timeout 75s;   Caddy: no keepalive off",
 		"HAProxy: no option httpclose   Apache: KeepAlive On",

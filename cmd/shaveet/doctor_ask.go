@@ -84,8 +84,10 @@ func plainError(err error) error {
 }
 
 // gateway reports whether r is a proxy's word that there is no server behind.
-func (r *reply) gateway() bool {
-	return r.status == http.StatusBadGateway || r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
+func (r *reply) gateway() bool { return isGateway(r.status) }
+
+func isGateway(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
 func (r *reply) line() string { return strings.TrimSpace(string(r.body)) }

@@ -246,11 +246,13 @@ func (d *doctor) heldPoll(ctx context.Context) finding {
 	return good("held, and answered within %s of a publish", milliseconds(p.at.Sub(said)))
 }
 
-// idleTimeout: is a poll without news held to its end?
+// idleTimeout: is a poll without news held to its end? The streams are held
+// meanwhile.
 func (d *doctor) idleTimeout(ctx context.Context) finding {
 	if err := d.catchUp(ctx); err != nil {
 		return fail(adviceReach, "%v", err)
 	}
+	d.beginIdle(ctx)
 	wait := d.times.hold
 	if wait == 0 {
 		wait = -1

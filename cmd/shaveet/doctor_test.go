@@ -21,6 +21,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,7 @@ func examined(t *testing.T, site, admin string, change func(*doctor)) map[string
 // A healthy site: everything is well, and nothing is left on the server.
 func TestDoctorFindsNothing(t *testing.T) {
 	t.Parallel()
-	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--poll-timeout", "200ms")
+	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--poll-timeout", "200ms", "--heartbeat-time", "1s", "--websocket-compression")
 	admin := "http://" + addr("main") + "/"
 	for _, hold := range []time.Duration{0, shortTimes.hold} {
 		found := examined(t, "http://"+addr("public"), admin, func(d *doctor) { d.times.hold = hold })
@@ -85,7 +86,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 // On a busy server every poll has another cursor, whoever it is for.
 func TestDoctorAtABusyServer(t *testing.T) {
 	t.Parallel()
-	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--poll-timeout", "2s")
+	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--poll-timeout", "2s", "--heartbeat-time", "2s")
 	api := newAdminAPI("http://"+addr("main")+"/", "")
 	next := proxyTo(t, "http://"+addr("public"))
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -206,7 +207,14 @@ func proxyTo(t *testing.T, target string) http.Handler {
 		t.Fatal(err)
 	}
 	return &httputil.ReverseProxy{
-		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(u) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(u)
+			// A transport looks for more behind a body that it does not know;
+			// if the answer has begun by then, it breaks that off.
+			if body, err := io.ReadAll(r.In.Body); err == nil {
+				r.Out.Body = io.NopCloser(bytes.NewReader(body))
+			}
+		},
 		ErrorLog: log.New(io.Discard, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			w.WriteHeader(http.StatusBadGateway)
@@ -214,10 +222,19 @@ func proxyTo(t *testing.T, target string) http.Handler {
 	}
 }
 
-// changed answers as next, but for what change makes of it.
+// isStream is for what is not answered as a whole.
+func isStream(r *http.Request) bool {
+	return r.URL.Path == "/sse" || r.URL.Path == "/stream" || r.URL.Path == "/websocket"
+}
+
+// changed answers as next, but for what change makes of it. Streams pass.
 func changed(change func(r *http.Request, a *httptest.ResponseRecorder)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isStream(r) {
+				next.ServeHTTP(w, r)
+				return
+			}
 			a := httptest.NewRecorder()
 			next.ServeHTTP(a, r)
 			change(r, a)
@@ -246,7 +263,7 @@ var brokenProxies = []brokenProxy{
 		name: "lets in who forges a header", toAdmin: true,
 		front: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodPost && r.URL.Path != "/longpoll" && r.Header.Get("X-Real-Ip") != "127.0.0.1" ||
+				if r.Method == http.MethodPost && r.URL.Path != "/longpoll" && !isStream(r) && r.Header.Get("X-Real-Ip") != "127.0.0.1" ||
 					r.URL.Path == "/metrics" || r.URL.Path == "/debug/pprof/" {
 					http.NotFound(w, r)
 					return
@@ -263,7 +280,14 @@ var brokenProxies = []brokenProxy{
 	{
 		name: "cuts polls",
 		front: func(next http.Handler) http.Handler {
-			return http.TimeoutHandler(next, delay, "too late")
+			hurried := http.TimeoutHandler(next, delay, "too late")
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if isStream(r) {
+					next.ServeHTTP(w, r)
+				} else {
+					hurried.ServeHTTP(w, r)
+				}
+			})
 		},
 		change: func(d *doctor) { d.times.pause, d.times.hold = 2*delay, 2*delay },
 		want:   map[string]outcome{"idle time-out": failure, "held poll": failure},
@@ -301,7 +325,7 @@ var brokenProxies = []brokenProxy{
 		name: "answers polls itself",
 		front: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if body, _ := io.ReadAll(r.Body); !bytes.Contains(body, []byte(`"wait":0`)) && r.Method == http.MethodPost {
+				if body, _ := io.ReadAll(r.Body); isPoll(r) && !bytes.Contains(body, []byte(`"wait":0`)) && r.Method == http.MethodPost {
 					w.WriteHeader(http.StatusNoContent)
 				} else {
 					r.Body = io.NopCloser(bytes.NewReader(body))
@@ -462,7 +486,7 @@ var brokenProxies = []brokenProxy{
 		},
 		want: map[string]outcome{
 			"health": skipped, "readiness": skipped, "poll": failure, "credentials": failure, "caching": skipped, "compression": skipped,
-			"held poll": skipped, "idle time-out": skipped, "CORS preflight": warning, "CORS answer": warning,
+			"held poll": skipped, "idle time-out": skipped, "idle streams": skipped, "CORS preflight": warning, "CORS answer": warning,
 		},
 		text: "what answers for /longpoll is not Shaveet",
 	},
@@ -470,7 +494,7 @@ var brokenProxies = []brokenProxy{
 		name: "has pages of its own",
 		front: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/longpoll" || r.URL.Path == "/message_updates" {
+				if r.URL.Path == "/longpoll" || r.URL.Path == "/message_updates" || isStream(r) {
 					next.ServeHTTP(w, r)
 					return
 				}
@@ -513,6 +537,7 @@ var brokenProxies = []brokenProxy{
 			return http.RedirectHandler("https://push.example/", http.StatusMovedPermanently)
 		},
 		want: map[string]outcome{
+			"sse": failure, "stream": failure, "websocket": failure, "idle streams": skipped, "WebSocket origin": skipped,
 			"health": skipped, "readiness": skipped, "script": failure, "poll": failure, "poll of 2010": warning, "credentials": failure,
 			"caching": skipped, "compression": skipped, "held poll": skipped, "idle time-out": skipped, "CORS preflight": warning, "CORS answer": warning,
 		},
@@ -524,6 +549,7 @@ var brokenProxies = []brokenProxy{
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 		},
 		want: map[string]outcome{
+			"sse": failure, "stream": failure, "websocket": failure, "idle streams": skipped, "WebSocket origin": skipped,
 			"health": failure, "readiness": failure, "script": failure, "poll": failure, "poll of 2010": warning, "credentials": failure,
 			"caching": skipped, "compression": skipped, "held poll": skipped, "idle time-out": skipped, "CORS preflight": warning, "CORS answer": warning,
 		},
@@ -561,9 +587,9 @@ func cache(next http.Handler) http.Handler {
 // Every fault is found for what it is, and nothing else is said to be wrong.
 func TestDoctorFindsFaults(t *testing.T) {
 	t.Parallel()
-	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0")
+	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--heartbeat-time", "300ms")
 	admin := "http://" + addr("main") + "/"
-	for _, b := range brokenProxies {
+	for _, b := range slices.Concat(brokenProxies, brokenStreams) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			target := "http://" + addr("public")
@@ -602,7 +628,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 // enable it.
 func TestDoctorWithoutAdmin(t *testing.T) {
 	t.Parallel()
-	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0")
+	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--heartbeat-time", "300ms")
 	found := examined(t, "http://"+addr("public"), "", func(d *doctor) { d.api = nil })
 	for _, name := range []string{"temporary client", "credentials", "caching", "compression", "held poll", "idle time-out", "version"} {
 		if f := found[name]; f.Outcome != skipped || !strings.Contains(f.Text, "--admin-url") {
@@ -619,7 +645,7 @@ func TestDoctorWithoutAdmin(t *testing.T) {
 // Two addresses of different servers.
 func TestDoctorAtTheWrongServer(t *testing.T) {
 	t.Parallel()
-	_, one := serving(t, nil, "--public-listen", "127.0.0.1:0")
+	_, one := serving(t, nil, "--public-listen", "127.0.0.1:0", "--heartbeat-time", "300ms")
 	_, other := serving(t, nil)
 	found := examined(t, "http://"+one("public"), "http://"+other("main")+"/", nil)
 	if f := found["credentials"]; f.Outcome != failure || !strings.Contains(f.Text, "is not known at") {
@@ -630,7 +656,7 @@ func TestDoctorAtTheWrongServer(t *testing.T) {
 // Certificates: one that is trusted, one that is not, and one that ends soon.
 func TestDoctorCertificate(t *testing.T) {
 	t.Parallel()
-	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0")
+	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--heartbeat-time", "300ms")
 	site := httptest.NewUnstartedServer(proxyTo(t, "http://"+addr("public")))
 	site.EnableHTTP2 = true
 	site.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -731,7 +757,7 @@ func TestDoctorDescriptors(t *testing.T) {
 // The command: its lines, its exit status, its JSON.
 func TestDoctorCommand(t *testing.T) {
 	t.Parallel()
-	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0")
+	_, addr := serving(t, nil, "--public-listen", "127.0.0.1:0", "--heartbeat-time", "300ms")
 	admin, public := "http://"+addr("main")+"/", "http://"+addr("public")
 	env := []string{"SHAVEET_URL=" + admin}
 	got := run(t, env, "doctor", public, "--hold", "50ms")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -41,10 +40,13 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			t.Errorf("%v: status %d, %s", args, status, stderr)
 		}
 	}
-	p := newPoller(server.URL)
-	p.begin("a", "key", "")
-	if _, err := p.poll(context.Background()); err == nil {
-		t.Error("a poll follows")
+	for _, name := range transportNames() {
+		f := newFollower(newSite(server.URL, nil), []string{name}, t.Logf)
+		f.begin("a", "key", "")
+		if _, err := f.next(t.Context()); err == nil || mayPass(err) {
+			t.Errorf("%s follows: %v", name, err)
+		}
+		f.close()
 	}
 	if n := len(stolen); n > 0 {
 		t.Errorf("%d requests went astray, the first with %q", n, <-stolen)
@@ -89,14 +91,15 @@ func TestHostileAnswers(t *testing.T) {
 // Wrong arguments are answered by what is wrong with them, in a few lines.
 func TestMisuse(t *testing.T) {
 	for want, args := range map[string][]string{
-		"--ttl must not be negative":        {"publish", "--ttl", "-5s", "c", "x"},
-		"--batch must be 1 or more":         {"publish", "--batch", "0", "c", "x"},
-		"more than CHANNEL and DATA":        {"publish", "c", "a", "b"},
-		"-n must not be negative":           {"listen", "-n", "-1", "c"},
-		"which CHANNEL?":                    {"listen"},
-		"which METHOD?":                     {"call"},
-		"more than one URL":                 {"doctor", "http://a", "http://b"},
-		"flag provided but not defined: -x": {"serve", "-x"},
+		"--ttl must not be negative":                       {"publish", "--ttl", "-5s", "c", "x"},
+		"--batch must be 1 or more":                        {"publish", "--batch", "0", "c", "x"},
+		"more than CHANNEL and DATA":                       {"publish", "c", "a", "b"},
+		"-n must not be negative":                          {"listen", "-n", "-1", "c"},
+		"which CHANNEL?":                                   {"listen"},
+		"must be auto, websocket, sse, stream or longpoll": {"listen", "--transport", "smoke", "c"},
+		"which METHOD?":                                    {"call"},
+		"more than one URL":                                {"doctor", "http://a", "http://b"},
+		"flag provided but not defined: -x":                {"serve", "-x"},
 	} {
 		status, _, stderr := runProgram(t, args...)
 		if status != 2 || !strings.Contains(stderr, want) || !strings.Contains(stderr, "shaveet help "+args[0]) || strings.Count(stderr, "\n") > 4 {

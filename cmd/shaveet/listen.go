@@ -22,7 +22,7 @@ import (
 type listener struct {
 	stdout, stderr io.Writer
 	api            *adminAPI
-	poller         *poller
+	follower       *follower
 	channels       []string
 
 	asJSON   bool
@@ -45,6 +45,8 @@ func (p *program) listen(ctx context.Context, args []string) error {
 	fs.IntVar(&l.left, "n", 0, "end after this `number` of messages")
 	fs.BoolVar(&l.asJSON, "json", false, "print the messages as they came, one JSON object a line")
 	fs.BoolVar(&l.presence, "presence", false, "print who joins and who leaves")
+	by := choice{auto, append([]string{auto}, transportNames()...)}
+	fs.Var(&by, "transport", "how to read: "+by.list()+"; auto: the first of them that works (default auto)")
 	var err error
 	if l.channels, err = p.parseMixed(fs, args); err != nil {
 		return err
@@ -66,7 +68,7 @@ func (p *program) listen(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	l.endless, l.poller = l.left == 0, newPoller(*public)
+	l.endless, l.follower = l.left == 0, newFollower(newSite(*public, nil), by.transports(), l.say)
 	err = l.run(ctx, start)
 	if ctx.Err() != nil { // interrupted: that is how this ends
 		return nil
@@ -83,11 +85,14 @@ func unique(names []string) (once []string) {
 	return once
 }
 
+// auto stands for whatever transport works.
+const auto = "auto"
+
 func (p *program) publicFlag(fs *flag.FlagSet) *string {
 	return fs.String("public-url", p.getenv("SHAVEET_PUBLIC"), "`address` where browsers find the server, if not at the same one (SHAVEET_PUBLIC)")
 }
 
-// publicURL is where /longpoll is: as said, or beside the admin API.
+// publicURL is where readers are served: as said, or beside the admin API.
 func publicURL(said, admin string) (string, error) {
 	if said == "" && strings.HasPrefix(admin, "unix:") {
 		return "", errors.New("the admin API has a socket to itself: say by --public-url where browsers find the server")
@@ -123,7 +128,10 @@ var errEnough = errors.New("enough")
 // run listens until ctx ends, until it is enough, or until the server cannot be
 // asked.
 func (l *listener) run(ctx context.Context, from start) error {
-	defer func() { l.leave(context.WithoutCancel(ctx)) }()
+	defer func() {
+		l.follower.close()
+		l.leave(context.WithoutCancel(ctx))
+	}()
 	err := l.join(ctx, from)
 	for err == nil {
 		err = l.turn(ctx)
@@ -134,11 +142,11 @@ func (l *listener) run(ctx context.Context, from start) error {
 	return err
 }
 
-// turn polls once and prints what came.
+// turn reads once and prints what came.
 func (l *listener) turn(ctx context.Context) error {
 	var b *batch
 	err := l.patiently(ctx, "cannot hear the server", func() (err error) {
-		b, err = l.poller.poll(ctx)
+		b, err = l.follower.next(ctx)
 		return err
 	})
 	if err != nil {
@@ -184,7 +192,7 @@ func (l *listener) join(ctx context.Context, from start) error {
 			return err
 		}
 	}
-	l.poller.begin(l.client, made.Key, made.Position)
+	l.follower.begin(l.client, made.Key, made.Position)
 	if from.kept {
 		return l.catchUp(ctx, from.since)
 	}
@@ -199,7 +207,7 @@ func (l *listener) subscribe(ctx context.Context, channel string) error {
 // rejoin is for when the server knows our client no more. What was said
 // meanwhile is printed, as far as it is kept.
 func (l *listener) rejoin(ctx context.Context) error {
-	since := l.poller.cursor
+	since := l.follower.hello.Cursor
 	l.say("the server does not know %s any more (a restart?); making it again", l.client)
 	return l.patiently(ctx, "cannot call the admin API", func() error {
 		return l.join(ctx, start{kept: true, since: since})

@@ -180,7 +180,7 @@ func (l *listener) signal(ctx context.Context, s wireSignal) error {
 		return l.stayOn(ctx, s.Channels)
 	case "superseded":
 		l.say("somebody else reads as this session; reading on as another")
-		l.poller.newSession()
+		l.follower.newSession()
 	case "drain":
 		l.say("the server asks its readers to leave for a moment")
 		return pause(ctx, time.Duration(s.RetryMS)*time.Millisecond)

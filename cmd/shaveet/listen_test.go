@@ -276,7 +276,7 @@ func TestListenToLastWords(t *testing.T) {
 	for status, signal := range map[int]string{200: `{"type": "drain", "retry_ms": 3600000}`, 404: `{"type": "gone"}`} {
 		site := httptest.NewServer(scripted(proxyTo(t, base), says(status, fmt.Sprintf(
 			`{"cursor": %q, "signals": [%s], "messages": [{"channel": "room", "id": 1, "pos": %[1]q, "data": "last words"}]}`, p.Position, signal))))
-		r := begin(t, nil, "listen", "room", "--url", base, "--public-url", site.URL)
+		r := begin(t, nil, "listen", "room", "--transport", "longpoll", "--url", base, "--public-url", site.URL)
 		prints(t, &r.stdout, " - last words\n")
 		if r.stop() != 0 || strings.Count(r.stdout.String(), "\n") != 1 {
 			t.Errorf("%s: %s%s", signal, &r.stdout, &r.stderr)
@@ -302,7 +302,7 @@ func TestListenBesideAnother(t *testing.T) {
 		next.ServeHTTP(w, r)
 	}))
 	defer site.Close()
-	r := begin(t, nil, "listen", "room", "--url", base, "--public-url", site.URL)
+	r := begin(t, nil, "listen", "room", "--transport", "longpoll", "--url", base, "--public-url", site.URL)
 	defer r.stop() // before the site closes, which waits for its polls
 	var got [4]string
 	for i := range got {
@@ -338,7 +338,7 @@ func TestListenToTrouble(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			site := httptest.NewServer(scripted(proxyTo(t, base), tt.answer))
 			defer site.Close()
-			r := listening(t, base, "room", "-n", "1", "--public-url", site.URL)
+			r := listening(t, base, "room", "-n", "1", "--transport", "longpoll", "--public-url", site.URL)
 			rpc(t, base, "publish", "room", tt.name)
 			<-r.done
 			if r.code != 0 || !strings.Contains(r.stderr.String(), tt.says) || tt.says == "" && r.stderr.String() != "" {
