@@ -56,7 +56,7 @@ var (
 	adviceStream = []string{
 		"Nobody between may gather a stream, nor compress it. Shaveet asks for that by X-Accel-Buffering: no, which nginx heeds unless told not to.",
 		"nginx: proxy_buffering off; and no proxy_ignore_headers X-Accel-Buffering;   Caddy: flush_interval -1",
-		"HAProxy: no compression, and no filter that holds answers back   Apache: ProxyPass … flushpackets=on",
+		"HAProxy: option http-no-delay; no compression, and no filter that holds answers back   Apache: ProxyPass … flushpackets=on",
 	}
 	adviceStreamPath = []string{
 		"The paths /websocket, /sse and /stream should go to Shaveet's public door.",
