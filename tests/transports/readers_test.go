@@ -1,7 +1,6 @@
 package transports_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -31,12 +30,14 @@ var ways = []way{
 	{"longpoll", func(h *hub.Hub, o transport.Options) http.Handler {
 		return longpoll.New(h, longpoll.Options{Options: o})
 	},
-		func(base string) func(*http.Client, transporttest.Start) transporttest.Reader { return polls(base, "") }},
+		func(base string) func(*http.Client, transporttest.Start) transporttest.Reader {
+			return transporttest.Polls(base+"/longpoll", "", transporttest.ByPost)
+		}},
 	{"jsonp", func(h *hub.Hub, o transport.Options) http.Handler {
 		return longpoll.New(h, longpoll.Options{Options: o})
 	},
 		func(base string) func(*http.Client, transporttest.Start) transporttest.Reader {
-			return polls(base, "cb")
+			return transporttest.Polls(base+"/longpoll", "cb", transporttest.ByQuery)
 		}},
 	{"sse", func(h *hub.Hub, o transport.Options) http.Handler { return sse.New(h, o) },
 		func(base string) func(*http.Client, transporttest.Start) transporttest.Reader {
@@ -62,47 +63,6 @@ func (w way) transport() transporttest.Transport {
 		Events:    w.name == "sse",
 	}
 }
-
-// polls dials readers that poll, each time when they are asked to read.
-func polls(base, callback string) func(*http.Client, transporttest.Start) transporttest.Reader {
-	return func(client *http.Client, start transporttest.Start) transporttest.Reader {
-		return &polling{start, client, base + "/longpoll", callback}
-	}
-}
-
-type polling struct {
-	transporttest.Start
-	client            *http.Client
-	address, callback string
-}
-
-func (p *polling) Read(ctx context.Context) (transporttest.News, error) {
-	var none transporttest.News
-	r := transporttest.ByPost(p.address, p.Start)
-	if p.callback != "" {
-		r = transporttest.ByQuery(p.address, p.Start)
-		r.URL.RawQuery += "&callback=" + p.callback
-	}
-	resp, err := p.client.Do(r.WithContext(ctx))
-	if err != nil {
-		return none, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return none, err
-	}
-	if p.callback != "" {
-		body = bytes.TrimSuffix(bytes.TrimPrefix(body, []byte("/**/"+p.callback+"(")), []byte(");"))
-	}
-	news, err := transporttest.ParseBatch(body)
-	if news.Cursor != "" {
-		p.Cursor = news.Cursor
-	}
-	return news, err
-}
-
-func (p *polling) Close() {}
 
 // frames dials readers by another's WebSocket.
 func frames(base string) func(*http.Client, transporttest.Start) transporttest.Reader {

@@ -199,6 +199,12 @@ func (n *News) gone() []string {
 	return ids
 }
 
+// without returns the clients that are not called gone.
+func (n *News) without(clients []hub.Credentials) []hub.Credentials {
+	gone := n.gone()
+	return slices.DeleteFunc(slices.Clone(clients), func(c hub.Credentials) bool { return slices.Contains(gone, c.ID) })
+}
+
 // merged returns what was told first and then.
 func merged(first, then News) News {
 	then.Signals = append(slices.Clone(first.Signals), then.Signals...)

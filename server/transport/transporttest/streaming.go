@@ -2,10 +2,7 @@ package transporttest
 
 import (
 	"context"
-	"slices"
 	"sync"
-
-	"github.com/shaveet/shaveet/server/hub"
 )
 
 // A Stream is one connection by which news come until it ends.
@@ -73,9 +70,7 @@ func (r *streaming) connect(ctx context.Context) (News, error) {
 
 // take goes on from where the news end.
 func (r *streaming) take(news News) {
-	r.Clients = slices.DeleteFunc(slices.Clone(r.Clients), func(c hub.Credentials) bool {
-		return slices.Contains(news.gone(), c.ID)
-	})
+	r.Clients = news.without(r.Clients)
 	if news.Cursor != "" {
 		r.Cursor = news.Cursor
 	}
