@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/shaveet/shaveet/server/park"
 )
 
 // newcomers are the connections on which nothing has been asked yet. Browsers
@@ -18,7 +20,7 @@ type newcomers struct {
 func (n *newcomers) follow(c net.Conn, state http.ConnState) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if state == http.StateNew {
+	if state == http.StateNew && !park.CameBack(c) {
 		if n.conns == nil {
 			n.conns = make(map[net.Conn]struct{})
 		}

@@ -77,9 +77,10 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 // leaveUnread says that r's body, if it has one, will not be read: the answer is
 // the last thing on its connection. net/http would read on to where the next
 // request begins. That work is spared, and whoever is between the caller and us
-// cannot see that place elsewhere than we do.
+// cannot see that place elsewhere than we do. With HTTP/2 there is no such
+// doubt, and a connection carries the requests of others.
 func leaveUnread(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
 }

@@ -97,6 +97,9 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		MaxUnsent:    cfg.MaxUnsentBytes,
 		Behind:       s.metrics.Behind,
 		TooSlow:      s.metrics.TooSlow,
+		Panicked: func(v any, stack []byte) {
+			log.Error("a handler panicked", "route", "held", "panic", v, "stack", string(stack))
+		},
 	})
 	s.refused.dropped = s.metrics.LogDropped
 	s.live.Store(s.newLive(cfg))
@@ -235,7 +238,7 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		Handler:           h,
 		ConnState:         waiting.follow,
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
-		// From the header's end; a poll, which may be held longer, sets its own.
+		// From the header's end; what is held has its own for each write.
 		WriteTimeout:   s.cfg.BodyTimeout + s.cfg.WriteTimeout,
 		IdleTimeout:    s.cfg.KeepAlive,
 		MaxHeaderBytes: s.cfg.MaxHeaderBytes,

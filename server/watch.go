@@ -28,7 +28,8 @@ func (s *Server) watch(route string, next http.Handler) http.Handler {
 }
 
 // ServeHTTP makes a handler's panic the end of one connection, and an error in
-// the log: net/http would tell it where we log what clients do wrong.
+// the log: net/http would tell it where we log what clients do wrong. For what
+// outlives its handler package park does the same.
 func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	seen := &seenWriter{ResponseWriter: w, watch: h, request: r, began: began}

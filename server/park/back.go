@@ -67,6 +67,13 @@ func (c *replay) Read(p []byte) (int, error) {
 // NetConn returns the connection itself.
 func (c *replay) NetConn() net.Conn { return c.Conn }
 
+// CameBack reports whether c is a connection on which a poll was answered, and
+// of whose next request the beginning has come.
+func CameBack(c net.Conn) bool {
+	_, ok := c.(*replay)
+	return ok
+}
+
 // bare takes off what we have put around a connection that came back before.
 // Its bytes have long been read.
 func bare(c net.Conn) net.Conn {

@@ -3,6 +3,7 @@ package park
 import (
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ type Conn struct {
 	// the kernel has the whole answer, as far as that can be known.
 	Certain bool
 
+	parts  atomic.Int32 // who still has something to do with a connection that we have taken
 	status uint16
 	state  atomic.Uint32 // what has happened and is not looked at yet, and who looks
 	lot    *Lot
@@ -24,15 +26,17 @@ type Conn struct {
 	bytes  int64
 	ended  func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
 
-	mu     sync.Mutex // held for each call of tenant, and guards it
-	tenant Tenant     // nil at the end
+	mu      sync.Mutex // held for each call of tenant, and guards all below
+	tenant  Tenant     // nil at the end
+	drained bool       // the lot has let go while there was one
+	away    bool       // the connection has gone back to its server
 
-	// Of a poll: what has come of the next request while it was held; guarded
-	// by mu. Else: the head, while it has not been written.
+	// Of a poll: what has come of the next request while it was held. Of what
+	// is none, and guarded by nothing: the head, while it has not been written.
 	pending []byte
 
-	stock *stock // where net/http keeps the connection; nil: we have it
-	held  held
+	kept *kept // where net/http keeps the connection; nil: we have it
+	held held
 }
 
 // held is what we know of a connection that we have taken.
@@ -75,8 +79,7 @@ const (
 func (c *Conn) Wake() { c.kick(woken) }
 
 // DueIn has Next be called for [Due] in d, and again each time that d has
-// passed since. It is called by methods of the tenant, or before the connection
-// is held.
+// passed since. It is called by methods of the tenant.
 func (c *Conn) DueIn(d time.Duration) {
 	c.every = d
 	if c.state.Load()&ticking != 0 {
@@ -106,11 +109,18 @@ func (c *Conn) kick(event uint32) {
 
 // start has somebody run. The mark running is set.
 func (c *Conn) start() {
-	if c.stock != nil {
-		c.stock.bell <- struct{}{}
+	if c.kept != nil {
+		c.kept.bell <- struct{}{}
 		return
 	}
-	go c.run()
+	go c.look()
+}
+
+// look runs on a goroutine of its own, or for a handler whose connection we have
+// taken. A panic of the tenant's is the end of its connection.
+func (c *Conn) look() {
+	defer c.rescue()
+	c.run()
 }
 
 // run looks at events until there are none. At the end of the connection it
@@ -141,9 +151,7 @@ func (c *Conn) pass(now uint32) (over bool) {
 	defer b.release()
 	front := c.front()
 	dst := b.room(front)
-	c.mu.Lock()
-	out, end := c.tenant.Next(dst, c.why(now))
-	c.mu.Unlock()
+	out, end := c.next(dst, now)
 	b.keep(out)
 	said := len(out) > front
 	if said || len(c.opening()) > 0 {
@@ -152,10 +160,8 @@ func (c *Conn) pass(now uint32) (over bool) {
 		}
 	}
 	if said {
-		c.mu.Lock()
-		c.tenant.Sent()
-		c.mu.Unlock()
-		if c.kind() == answer {
+		c.sent()
+		if c.held.kind == answer {
 			return c.answered()
 		}
 	}
@@ -163,6 +169,18 @@ func (c *Conn) pass(now uint32) (over bool) {
 		return c.finish(nil)
 	}
 	return false
+}
+
+func (c *Conn) next(dst []byte, now uint32) (out []byte, end bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tenant.Next(dst, c.why(now))
+}
+
+func (c *Conn) sent() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tenant.Sent()
 }
 
 // why says for what events Next is called, and asks for the next time Due.
@@ -179,11 +197,9 @@ func (c *Conn) why(now uint32) (why Event) {
 	return why
 }
 
-func (c *Conn) kind() kind { return c.held.kind }
-
 // opening is what is still to be written before all else.
 func (c *Conn) opening() []byte {
-	if c.kind() == answer {
+	if c.held.kind == answer {
 		return nil
 	}
 	return c.pending
@@ -192,11 +208,11 @@ func (c *Conn) opening() []byte {
 // front is how many bytes what is written may need in front of it.
 func (c *Conn) front() int {
 	switch {
-	case c.stock != nil:
+	case c.kept != nil:
 		return 0
-	case c.kind() == answer:
+	case c.held.kind == answer:
 		return len(c.held.head.Value()) + answerFrame
-	case c.kind() == chunked:
+	case c.held.kind == chunked:
 		return len(c.opening()) + chunkFrame
 	}
 	return len(c.opening())
@@ -204,15 +220,15 @@ func (c *Conn) front() int {
 
 // write writes what has been put behind the room for its frame.
 func (c *Conn) write(out []byte, last bool) error {
-	if c.stock != nil {
-		return c.stock.write(c, out)
+	if c.kept != nil {
+		return c.kept.write(c, out)
 	}
 	front := c.front()
-	if c.kind() == answer {
+	if c.held.kind == answer {
 		return c.send(c.frameAnswer(out, front))
 	}
 	begin := front
-	if c.kind() == chunked && len(out) > front {
+	if c.held.kind == chunked && len(out) > front {
 		out, begin = frameChunk(out, front, last)
 		c.held.done = last
 	}
@@ -230,7 +246,7 @@ func (c *Conn) send(p []byte) error {
 	c.held.rw.SetWriteDeadline(began.Add(c.lot.opts.WriteTimeout))
 	n, err := c.held.rw.Write(p)
 	c.bytes += int64(n)
-	if err == nil && c.kind() == answer && c.Certain && peerGone(c.held.rw) {
+	if err == nil && c.held.kind == answer && c.Certain && peerGone(c.held.rw) {
 		err = ErrGone
 	}
 	return c.lot.judge(err, time.Since(began))
@@ -238,49 +254,92 @@ func (c *Conn) send(p []byte) error {
 
 // finish ends the connection and tells the tenant why.
 func (c *Conn) finish(err error) (over bool) {
+	deaf := c.leave(err, true)
 	switch {
-	case c.stock != nil:
-		c.stock.err = err
+	case c.kept != nil:
+		c.kept.err = err
+		return true
 	case err == nil:
-		c.goodbye()
+		c.goodbye(deaf)
 	default:
-		c.hangUp()
+		c.held.rw.Close() // whoever listens hears it
 	}
-	c.leave(err)
+	c.done()
 	return true
 }
 
-// leave ends the tenancy.
-func (c *Conn) leave(err error) {
+// leave ends the tenancy; last says that the connection ends, too. In the same
+// step it is settled what becomes of the connection, for whoever listens decides
+// by that. It reports whether nobody does: then the beginning of the next
+// request is here already.
+func (c *Conn) leave(err error, last bool) (deaf bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	t := c.tenant
 	c.tenant = nil
 	c.state.And(^ticking)
-	t.Closed(err)
-	c.mu.Unlock()
 	c.lot.clock.clear(c)
+	c.held.close = c.held.close || last || c.drained
+	deaf = c.held.kind == answer && c.pending != nil
+	c.away = deaf && !c.held.close
+	t.Closed(err)
 	if c.ended != nil {
-		c.ended(int(c.status), c.bytes, c.held.rw.RemoteAddr())
+		status := int(c.status)
+		if c.bytes == 0 { // nobody has been told
+			status = 0
+		}
+		c.ended(status, c.bytes, c.held.rw.RemoteAddr())
 		c.ended = nil
+	}
+	return deaf
+}
+
+// done says that one of those who had to do with the connection has not any
+// more.
+func (c *Conn) done() {
+	if c.parts.Add(-1) == 0 {
+		c.lot.remove(c)
 	}
 }
 
-// letGo has the tenant end; where there is none any more, nothing is lost.
-func (c *Conn) letGo() {
-	c.mu.Lock()
-	idle := c.tenant == nil
-	c.mu.Unlock()
-	if idle && c.stock == nil {
-		c.held.rw.Close()
+// rescue makes a panic the end of the connection, of which somebody is told.
+func (c *Conn) rescue() {
+	v := recover()
+	if v == nil {
 		return
 	}
-	c.kick(draining)
+	c.lot.opts.Panicked(v, debug.Stack())
+	c.held.rw.Close()
+	defer c.done()
+	defer func() { recover() }() // of Closed too: it has been told already that something is wrong
+	c.mu.Lock()
+	there := c.tenant != nil
+	c.mu.Unlock()
+	if there {
+		c.leave(ErrCut, true)
+	}
+}
+
+// letGo has the tenant end. Where there is none any more, the connection waits
+// for a request, and nothing is lost.
+func (c *Conn) letGo() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.tenant != nil:
+		c.drained = true
+		c.kick(draining)
+	case c.kept == nil && !c.away:
+		c.held.rw.Close()
+	}
 }
 
 // cut ends the connection whatever it is doing.
 func (c *Conn) cut() {
 	c.kick(cutOff)
-	if c.stock == nil { // else net/http has it, and cuts it off
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept == nil && !c.away { // else net/http has it, and cuts it off
 		c.held.rw.Close()
 	}
 }

@@ -23,10 +23,10 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 		now |= draining
 	}
 	// What is there already goes out the usual way, which costs less.
-	s := newStock(w, r, true)
-	c.stock = s
+	s := newKept(w, r, true)
+	c.kept = s
 	c.state.And(^events)
-	if c.pass(now) {
+	if s.watch(c, func() bool { return c.pass(now) }) {
 		s.leave()
 		return
 	}
@@ -59,10 +59,10 @@ func (l *Lot) Stream(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 		form = plain
 	}
 	if _, ok := c.take(w, r, form); !ok {
-		newStock(w, r, false).stay(c)
+		newKept(w, r, false).stay(c)
 		return
 	}
-	c.tune(beat)
+	c.tune(max(beat, l.opts.WriteTimeout+time.Second))
 	if form == chunked {
 		head.Set("Transfer-Encoding", "chunked")
 	}
@@ -86,7 +86,7 @@ func (l *Lot) Upgrade(c *Conn, w http.ResponseWriter, r *http.Request, p Peer, b
 	if !ok {
 		return http.ErrNotSupported
 	}
-	c.tune(beat)
+	c.tune(max(beat, l.opts.WriteTimeout+time.Second))
 	c.opens(http.StatusSwitchingProtocols, head)
 	if len(early) > 0 {
 		c.receive(early)
@@ -112,9 +112,12 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ = buffered.Reader.Peek(n)
 		early = bytes.Clone(early)
+		if k == answer {
+			early = bytes.TrimLeft(early, "\r\n") // as net/http does between requests
+		}
 	}
 	at, _ := r.Context().Value(placeKey{}).(place)
-	c.stock = nil
+	c.kept = nil
 	c.held.rw, c.held.back, c.held.kind = bare(conn), at.back, k
 	c.ended = witness(w)
 	return early, true
@@ -129,9 +132,9 @@ func (c *Conn) opens(status uint16, head http.Header) {
 // stay lets the handler go: the connection is held from here on.
 func (c *Conn) stay() {
 	c.tick()
-	c.lot.add(c)
 	c.hear()
-	c.run()
+	c.lot.add(c)
+	c.look()
 }
 
 // tick has the clock tell the connection when it is due.

@@ -1,11 +1,13 @@
 package park
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -14,60 +16,90 @@ import (
 // poll's next request is here already, what comes after that is not looked at,
 // nor is its end, before the poll has its answer.
 func (c *Conn) hear() {
-	if c.kind() != answer || len(c.pending) == 0 {
+	c.parts.Store(1)
+	if c.held.kind != answer || len(c.pending) == 0 {
+		c.parts.Store(2)
 		go c.listen()
 	}
 }
 
 // listen reads until the connection has ended, or goes back to its server.
 func (c *Conn) listen() {
-	if c.kind() == answer {
+	defer c.rescueListener()
+	if c.held.kind == answer {
 		c.listenForNext()
 	} else {
 		c.listenOn()
+		c.held.rw.Close()
+		c.kick(hungUp)
+		c.done()
+	}
+}
+
+// rescueListener makes a panic of the tenant's the end of its connection, which
+// whoever runs is told.
+func (c *Conn) rescueListener() {
+	if v := recover(); v != nil {
+		c.lot.opts.Panicked(v, debug.Stack())
+		c.held.rw.Close()
+		c.kick(hungUp)
+		c.done()
 	}
 }
 
 // maxNoise is how many bytes a peer may send that has nothing to say.
 const maxNoise = 64 << 10
 
-// listenOn listens to a stream.
+// listenOn listens to a stream, to its end.
 func (c *Conn) listenOn() {
-	defer c.lot.remove(c)
-	noise := 0
-	for {
+	for noise := 0; noise <= maxNoise; {
 		n, err := c.held.rw.Read(c.held.inbox[:])
-		if n > 0 {
-			if c.kind() == upgrade {
-				err = c.listenMore(n, err)
-			} else if noise += n; noise > maxNoise {
-				err = ErrCut
+		if c.held.kind == upgrade {
+			c.receive(c.held.inbox[:n])
+			if n == len(c.held.inbox) && err == nil {
+				err = c.listenMore()
 			}
+		} else {
+			noise += n
 		}
 		if err != nil {
-			c.held.rw.Close()
-			c.kick(hungUp)
 			return
 		}
 	}
 }
 
-// listenMore hands over what has come. A connection keeps little room for what
-// comes; where that is not enough, it is lent more until there is nothing left.
-func (c *Conn) listenMore(n int, err error) error {
-	c.receive(c.held.inbox[:n])
-	if n < len(c.held.inbox) || err != nil {
-		return err
-	}
+// moreTime is how long what has begun to come may take to go on, for as long as
+// it has more room.
+const moreTime = 100 * time.Millisecond
+
+// listenMore hands over what comes with more room. A connection keeps little;
+// more is lent while something comes.
+func (c *Conn) listenMore() error {
 	b := inboxes.Get().(*[4 << 10]byte)
 	defer inboxes.Put(b)
-	for n = len(b); n == len(b) && err == nil; {
-		n, err = c.held.rw.Read(b[:])
-		if n > 0 {
-			c.receive(b[:n])
+	for {
+		c.held.rw.SetReadDeadline(time.Now().Add(moreTime))
+		n, err := c.held.rw.Read(b[:])
+		c.receive(b[:n])
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return c.patient()
+		}
+		if err != nil || n < len(b) {
+			c.patient()
+			return err
 		}
 	}
-	return err
+}
+
+// patient has the next read take as long as it likes, or, at the end, as long as
+// a peer may take to hear it.
+func (c *Conn) patient() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tenant != nil {
+		return c.held.rw.SetReadDeadline(time.Time{})
+	}
+	return c.held.rw.SetReadDeadline(time.Now().Add(lingerTime))
 }
 
 var inboxes = sync.Pool{New: func() any { return new([4 << 10]byte) }}
@@ -75,93 +107,101 @@ var inboxes = sync.Pool{New: func() any { return new([4 << 10]byte) }}
 func (c *Conn) receive(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if peer, ok := c.tenant.(Peer); ok {
+	if peer, ok := c.tenant.(Peer); ok && len(p) > 0 {
 		peer.Received(p)
 	}
 }
 
 // listenForNext waits for the next request on a connection that a poll came by.
+// Line breaks before it are passed over, as net/http does.
 func (c *Conn) listenForNext() {
-	n, err := c.held.rw.Read(c.held.inbox[:])
-	c.mu.Lock()
-	answered := c.tenant == nil
-	if !answered && n > 0 {
-		c.pending = c.held.inbox[:n]
+	for range maxBreaks {
+		n, err := c.held.rw.Read(c.held.inbox[:])
+		came := bytes.TrimLeft(c.held.inbox[:n], "\r\n")
+		if len(came) == 0 && err == nil {
+			continue
+		}
+		c.mu.Lock()
+		held := c.tenant != nil
+		switch {
+		case held && len(came) > 0:
+			c.pending = came
+		case !held && len(came) > 0 && !c.held.close:
+			c.away = true
+		}
+		away := c.away
 		c.mu.Unlock()
+		switch {
+		case held && len(came) > 0:
+			c.done() // the rest is for who answers
+		case held: // without a next request there is nobody to answer
+			c.held.rw.Close()
+			c.kick(hungUp)
+			c.done()
+		case away:
+			c.giveBack(came)
+		default:
+			c.linger(err)
+		}
 		return
 	}
-	c.mu.Unlock()
-	switch {
-	case !answered: // without a next request there is nobody to answer
-		c.held.rw.Close()
-		c.kick(hungUp)
-		c.lot.remove(c)
-	case n > 0 && !c.held.close:
-		c.giveBack(c.held.inbox[:n])
-	default:
-		c.linger(err)
-	}
+	c.linger(ErrCut)
+	c.kick(hungUp)
 }
 
-// deaf reports whether nobody listens to a peer, of whose next request the
-// beginning is here already.
-func (c *Conn) deaf() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.kind() == answer && c.pending != nil
-}
+// maxBreaks is how often a peer may send nothing but line breaks.
+const maxBreaks = 16
 
 // answered ends the tenancy of a poll. Its connection waits for the next
 // request.
 func (c *Conn) answered() (over bool) {
-	c.status = 200
-	if c.stock != nil {
-		c.leave(nil)
-		return true
-	}
-	if c.held.close {
-		c.goodbye()
-		c.leave(nil)
+	c.status = http.StatusOK
+	if c.kept != nil {
+		c.leave(nil, false)
 		return true
 	}
 	// Before anybody who listens can take the connection away.
 	c.held.rw.SetReadDeadline(time.Now().Add(c.lot.opts.IdleTimeout))
-	c.leave(nil)
-	if c.deaf() {
+	deaf := c.leave(nil, false)
+	switch {
+	case c.held.close:
+		c.goodbye(deaf)
+		c.done()
+	case deaf:
 		c.giveBack(c.pending)
+	default:
+		c.done()
 	}
 	return true
 }
 
 // giveBack hands the connection to its server, with what has come of its next
-// request.
+// request. Nobody has anything to do with it here any more.
 func (c *Conn) giveBack(early []byte) {
 	c.held.rw.SetDeadline(time.Time{})
-	c.held.back.give(&replay{Conn: c.held.rw, first: append([]byte(nil), early...)})
-	c.lot.remove(c)
+	first := append([]byte(nil), early...)
+	c.done()
+	c.held.back.give(&replay{Conn: c.held.rw, first: first})
 }
 
 // lingerTime is how long a peer may take to hear the end of what was said.
 const lingerTime = 500 * time.Millisecond
 
 // goodbye ends what is written. Were the connection closed with something on
-// it that nobody has read, the peer might lose what it has not read yet.
-func (c *Conn) goodbye() {
-	if c.kind() == chunked && !c.held.done {
+// it that nobody has read, the peer might lose what it has not read yet. deaf
+// says that nobody listens.
+func (c *Conn) goodbye(deaf bool) {
+	if c.held.kind == chunked && !c.held.done {
 		c.send(lastChunk)
 	}
-	if c.deaf() || closeWrite(c.held.rw) != nil {
-		c.hangUp()
+	if closeWrite(c.held.rw) != nil {
+		c.held.rw.Close()
 		return
 	}
 	c.held.rw.SetReadDeadline(time.Now().Add(lingerTime))
-}
-
-// hangUp closes the connection, which whoever listens hears.
-func (c *Conn) hangUp() {
-	c.held.rw.Close()
-	if c.deaf() {
-		c.lot.remove(c)
+	if deaf {
+		c.parts.Add(1)
+		go c.linger(nil)
 	}
 }
 
@@ -181,11 +221,13 @@ func closeWrite(c net.Conn) error {
 
 // linger reads what a peer still has to say, so that it hears the end.
 func (c *Conn) linger(err error) {
-	for err == nil {
-		_, err = c.held.rw.Read(c.held.inbox[:])
+	for noise := 0; err == nil && noise <= maxNoise; {
+		var n int
+		n, err = c.held.rw.Read(c.held.inbox[:])
+		noise += n
 	}
 	c.held.rw.Close()
-	c.lot.remove(c)
+	c.done()
 }
 
 // judge says what is wrong with a peer by what became of a write.

@@ -15,6 +15,7 @@ package park
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -48,6 +49,10 @@ type Options struct {
 	// Behind is told of each piece that the peer took its time for, and
 	// TooSlow of each connection that was given up for that. nil: nobody.
 	Behind, TooSlow func()
+	// Panicked is told of a panic in a tenant's methods, which ends its
+	// connection; default: it is logged. Where net/http keeps the connection,
+	// the panic goes on to it.
+	Panicked func(v any, stack []byte)
 }
 
 func (o Options) withDefaults() Options {
@@ -68,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TooSlow == nil {
 		o.TooSlow = func() {}
+	}
+	if o.Panicked == nil {
+		o.Panicked = func(v any, stack []byte) { slog.Error("a tenant panicked", "panic", v, "stack", string(stack)) }
 	}
 	return o
 }
@@ -160,9 +168,15 @@ func (l *Lot) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	l.cutOff()
-	<-empty
+	select {
+	case <-empty:
+	case <-time.After(cutTime):
+	}
 	return ErrCut
 }
+
+// cutTime is how long those who are cut off may take to notice.
+const cutTime = time.Second
 
 // add makes c one of the held.
 func (l *Lot) add(c *Conn) {

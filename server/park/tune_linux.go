@@ -13,9 +13,10 @@ const (
 
 // tune sets up the socket of a stream. What the kernel holds for a peer that
 // does not read is bounded; and one that has vanished is noticed when it has
-// not confirmed what was sent for as long as a heartbeat. Where that cannot be
-// set, the kernel's own limits count.
-func (c *Conn) tune(beat time.Duration) {
+// not confirmed for so long what was sent. That counts for a peer without room,
+// too, so it must be longer than a write may take. Where these cannot be set,
+// the kernel's own limits count.
+func (c *Conn) tune(unconfirmed time.Duration) {
 	sc, ok := innermost(c.held.rw).(syscall.Conn)
 	if !ok {
 		return
@@ -26,8 +27,6 @@ func (c *Conn) tune(beat time.Duration) {
 	}
 	raw.Control(func(fd uintptr) {
 		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, c.lot.opts.MaxUnsent)
-		if beat > 0 {
-			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(beat.Milliseconds()))
-		}
+		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unconfirmed.Milliseconds()))
 	})
 }

@@ -51,7 +51,10 @@ func (f *Feed) Next(dst []byte, why park.Event) (out []byte, end bool) {
 		return dst, true
 	}
 	b := batches.Get().(*hub.Batch)
-	defer batches.Put(b)
+	defer func() {
+		*b = hub.Batch{} // it must not keep alive what was in it
+		batches.Put(b)
+	}()
 	*b = f.session.Collect()
 	if why&park.Drain != 0 {
 		end = true

@@ -80,12 +80,12 @@ func (h *Host) Beat(hello Hello) time.Duration {
 }
 
 // Read reads r, a GET or POST request, to its end. query is its query string,
-// read already. What was refused because of r is the last thing on its
-// connection, unless it has no body: where the next request begins is not left
-// to whoever stands in between.
+// read already. With HTTP/1, what was refused because of r is the last thing on
+// its connection, unless it has no body: where the next request begins is not
+// left to whoever stands in between.
 func (h *Host) Read(w http.ResponseWriter, r *http.Request) (hello Hello, query url.Values, err error) {
 	defer func() {
-		if err != nil && r.ContentLength != 0 {
+		if err != nil && r.ContentLength != 0 && r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
 	}()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -38,19 +39,37 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, query, hello, err)
 		return
 	}
-	transport.StreamHeader(w, "text/event-stream")
+	transport.StreamHeader(w, eventStream)
 	h.host.Lot.Stream(&feed.Conn, w, r, feed, h.host.Beat(hello))
 }
 
-// refuse answers a reader that is not let in. A browser's EventSource can give
-// its key only in the query, and comes again and again, unless the answer is
-// that there is no content.
+// refuse answers a reader that is not let in. An EventSource, which can give its
+// key only in the query, comes back to what has ended well and to nothing else:
+// so what passes is told it as a stream that ends, and what does not by the
+// status that all programs of this kind know to mean that they are not to come
+// back.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, query url.Values, hello transport.Hello, err error) {
-	if errors.Is(err, hub.ErrBadCredentials) && query.Has("client_id") {
+	bare := query.Has("client_id")
+	if bare && errors.Is(err, hub.ErrBadCredentials) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	if bare && strings.Contains(r.Header.Get("Accept"), eventStream) {
+		if refusal := h.host.RefusalOf(r.Context(), err); refusal.Retry > 0 {
+			transport.StreamHeader(w, eventStream)
+			w.Write(appendRetry(nil, refusal.Retry))
+			return
+		}
+	}
 	h.host.Refuse(w, r, hello.Clients, err)
+}
+
+const eventStream = "text/event-stream"
+
+func appendRetry(dst []byte, d time.Duration) []byte {
+	dst = append(dst, "retry: "...)
+	dst = strconv.AppendInt(dst, d.Milliseconds(), 10)
+	return append(dst, "\n\n"...)
 }
 
 // maxEventID is more than any id of ours has characters.
@@ -90,9 +109,7 @@ type events struct {
 // before them, and nothing else says where they end.
 func (e *events) encode(dst []byte, b *hub.Batch, retry time.Duration, beat bool) []byte {
 	if e.retry > 0 {
-		dst = append(dst, "retry: "...)
-		dst = strconv.AppendInt(dst, e.retry.Milliseconds(), 10)
-		dst = append(dst, "\n\n"...)
+		dst = appendRetry(dst, e.retry)
 		e.retry = 0
 	}
 	told := len(b.Signals) > 0

@@ -113,7 +113,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		bad.Header(w.Header())
 		refusal = &transport.Refusal{Status: bad.Status, Type: refusalTypes[bad.Status], Message: bad.Text}
 	}
-	if r.ContentLength != 0 {
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // what is left of a body is not worth reading
 	}
 	transport.JSON(w, refusal.Status, refusal.Body())

@@ -2,14 +2,15 @@ package park
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
 )
 
-// A stock is a request that stays with net/http, and with its handler's
+// A kept is a request that stays with net/http, and with its handler's
 // goroutine.
-type stock struct {
+type kept struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	r     *http.Request
@@ -19,16 +20,17 @@ type stock struct {
 	err   error         // why it has ended, if not as it should
 }
 
-func newStock(w http.ResponseWriter, r *http.Request, whole bool) *stock {
-	return &stock{w: w, rc: http.NewResponseController(w), r: r, whole: whole, bell: make(chan struct{}, 1)}
+func newKept(w http.ResponseWriter, r *http.Request, whole bool) *kept {
+	return &kept{w: w, rc: http.NewResponseController(w), r: r, whole: whole, bell: make(chan struct{}, 1)}
 }
 
 // stay looks after the request until it has ended. The mark running is set.
-func (s *stock) stay(c *Conn) {
-	c.stock = s
+func (s *kept) stay(c *Conn) {
+	c.kept = s
 	c.tick()
 	// What comes for longer than a request may take is still wanted.
 	s.rc.SetReadDeadline(time.Time{})
+	s.rc.SetWriteDeadline(time.Time{}) // each write has its own
 	c.lot.add(c)
 	defer c.lot.remove(c)
 	stop := context.AfterFunc(s.r.Context(), func() { c.kick(hungUp) })
@@ -37,14 +39,29 @@ func (s *stock) stay(c *Conn) {
 		s.begin()
 		s.rc.Flush() // if that fails, so does what follows
 	}
-	for !c.run() {
+	for !s.watch(c, c.run) {
 		<-s.bell
 	}
 	s.leave()
 }
 
+// watch has look look after the request. A panic of the tenant's goes on to
+// net/http, and the tenant is told.
+func (s *kept) watch(c *Conn, look func() bool) (over bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			func() {
+				defer func() { recover() }()
+				c.leave(ErrCut, true)
+			}()
+			panic(v)
+		}
+	}()
+	return look()
+}
+
 // begin writes the head of a stream.
-func (s *stock) begin() {
+func (s *kept) begin() {
 	if !s.begun {
 		s.begun = true
 		s.w.WriteHeader(http.StatusOK)
@@ -52,8 +69,8 @@ func (s *stock) begin() {
 }
 
 // write writes p, the whole of it if there is to be one answer, and returns
-// when the kernel has it.
-func (s *stock) write(c *Conn, p []byte) error {
+// when net/http has written it: with HTTP/1.1 the kernel has it then.
+func (s *kept) write(c *Conn, p []byte) error {
 	began := time.Now()
 	// Not every writer has deadlines; net/http's connections do.
 	if err := s.rc.SetWriteDeadline(began.Add(c.lot.opts.WriteTimeout)); err == nil {
@@ -77,7 +94,7 @@ func (s *stock) write(c *Conn, p []byte) error {
 }
 
 // gone reports whether the peer has gone.
-func (s *stock) gone() bool {
+func (s *kept) gone() bool {
 	if s.r.Context().Err() != nil {
 		return true
 	}
@@ -86,8 +103,8 @@ func (s *stock) gone() bool {
 }
 
 // leave has net/http end the request as it has ended.
-func (s *stock) leave() {
-	if s.err != nil && !s.whole {
+func (s *kept) leave() {
+	if s.err != nil && !errors.Is(s.err, ErrGone) && !(s.whole && s.begun) {
 		panic(http.ErrAbortHandler) // it must not look as if all had been said
 	}
 }
