@@ -50,6 +50,26 @@ func (k *keyring) after(ctx context.Context, client, old string) string {
 	}
 }
 
+// anyAfter returns as soon as any of the clients has another key than it had.
+func (k *keyring) anyAfter(ctx context.Context, clients, old []string) {
+	for {
+		k.mu.Lock()
+		changed, same := k.changed, true
+		for i, c := range clients {
+			same = same && k.keys[c] == old[i]
+		}
+		k.mu.Unlock()
+		if !same {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // A caller makes admin calls over one way to the server, again and again until
 // they are answered.
 type caller struct {

@@ -2,8 +2,8 @@ package torture
 
 import "fmt"
 
-// A ledger is all that a reader has taken: every answer, and every message
-// once.
+// A ledger is all that a reader has taken: every answer, by which is meant
+// every batch, and every message once.
 type ledger struct {
 	answers []answer
 	kept    []kept
@@ -16,7 +16,7 @@ type ledger struct {
 // An answer is one that the reader has taken.
 type answer struct {
 	asked, came int64    // ticks
-	from        position // the cursor it was asked with; none: without one
+	from        position // where the reader was; none: it came without a cursor
 	batch
 }
 

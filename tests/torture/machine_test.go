@@ -38,6 +38,7 @@ func settings(p *plan) server.Config {
 	cfg.MaxConnections = 1000
 	cfg.DrainDelay, cfg.DrainTimeout = 0, 2*time.Second
 	cfg.RetryTime = time.Millisecond
+	cfg.WebsocketCompression = p.deflates
 	cfg.Limits.PublishIDs = 1_000_000
 	cfg.Limits.SessionsPerClient = 100 // who was cut off comes again before that is noticed
 	cfg.Limits.BatchMessages = p.batch
@@ -134,6 +135,7 @@ func newProcess(t testing.TB, p *plan) *process {
 		"--batch-messages", fmt.Sprint(p.batch), "--sessions-per-client", "100",
 		"--message-bytes", "4096", "--channel-bytes", fmt.Sprint(1 << 28), "--total-bytes", fmt.Sprint(1 << 30),
 		"--channel-messages", fmt.Sprint(p.keepMessages), "--channel-notices", fmt.Sprint(max(p.notices, 1)),
+		"--websocket-compression=" + fmt.Sprint(p.deflates),
 	}}
 }
 

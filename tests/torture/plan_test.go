@@ -15,6 +15,7 @@ type plan struct {
 	burst      int // most messages in one call
 	channels   []string
 	readers    [][]string // the clients of each
+	ways       []way      // that they read by; nil: any
 	deeds      []deed     // of the backend, evenly among the messages
 	lulls      bool       // nothing is said during deeds, and readers have everything and wait
 
@@ -27,6 +28,8 @@ type plan struct {
 
 	faults   faultproxy.Faults // between readers and server
 	troubled bool              // publishers go through faults as well
+	hangs    bool              // what stalls does so for ever
+	deflates bool              // the server compresses for WebSockets that offer it
 }
 
 // A deed is something the backend or the operator does in the middle.
@@ -45,9 +48,9 @@ const (
 
 func (p *plan) String() string {
 	return fmt.Sprintf("%d messages by %d publishers, bursts of %d (troubled: %v), channels %v, readers %v, deeds %v (lulls: %v), "+
-		"batches of %d, windows of %d messages or %d bytes, notices %d, excludes %v, reloads %v, %+v",
+		"batches of %d, windows of %d messages or %d bytes, notices %d, excludes %v, reloads %v, deflates %v, %+v",
 		p.messages, p.publishers, p.burst, p.troubled, p.channels, p.readers, p.deeds, p.lulls,
-		p.batch, p.keepMessages, p.keepBytes, p.notices, p.excludes, p.reloads, p.faults)
+		p.batch, p.keepMessages, p.keepBytes, p.notices, p.excludes, p.reloads, p.deflates, p.faults)
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
@@ -88,5 +91,6 @@ func newPlan(seed uint64, messages int) *plan {
 	for range r.IntN(8) {
 		p.deeds = append(p.deeds, deed(r.IntN(int(deeds))))
 	}
+	p.deflates = r.IntN(2) == 0
 	return p
 }

@@ -9,9 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -22,16 +20,35 @@ type wrong uint8
 
 const (
 	right      wrong = iota
-	eager            // moves its cursor when the first bytes of an answer have come
-	hasty            // takes what has come of a cut answer, and its cursor
+	eager            // moves its cursor when the first bytes of a batch have come
+	hasty            // takes what has come of a cut batch, and its cursor
 	deafToGaps       // does not note gaps
 	deafToSkips
 	deafToChannels
 	forgetful // does not drop what it has seen
 )
 
-// A reader is a strict little client of /longpoll. It moves its cursor only
-// when a whole answer has come.
+// A way is what a reader reads by.
+type way uint8
+
+const (
+	byPoll   way = iota // /longpoll
+	byScript            // /longpoll, with a callback
+	byEvents            // /sse
+	byLines             // /stream
+	byFrames            // /websocket
+)
+
+var allWays = []way{byPoll, byScript, byEvents, byLines, byFrames}
+
+func (w way) String() string {
+	return [...]string{"polls", "scripts", "events", "lines", "frames"}[w]
+}
+
+func (w way) streams() bool { return w >= byEvents }
+
+// A reader is a strict little client of everything that has a cursor. It moves
+// its cursor only when a whole batch has come.
 type reader struct {
 	name    string
 	clients []string
@@ -40,50 +57,87 @@ type reader struct {
 	rand    *rand.Rand
 	wrong   wrong
 
-	reloads int // how often it may still forget where it was
-	session string
-	http    http.Client
-	cursor  position
-	keys    []string // that the last request was made with
-	ledger  *ledger
-	failed  int // requests without an answer
-	broken  int // answers that did not come whole
+	way      way
+	restless bool // it reads by another way each time it comes back
+	appetite int  // how much it reads by one stream before it leaves
+	reloads  int  // how often it may still forget where it was
+	session  string
+	polls    http.Client
+	streams  http.Client // the same, for answers that do not end
+	cursor   position
+	keys     []string // that the last request was made with
+	late     int      // for so many batches more a request that was not answered may arrive
+	ledger   *ledger
+	count    map[string]int // what has befallen it
 }
 
 func newReader(w *world, name, addr string, clients []string) *reader {
 	r := &reader{name: name, clients: clients, world: w, base: "http://" + addr, ledger: newLedger(),
-		rand: rand.New(rand.NewPCG(w.seed, uint64(len(w.readers))+100))}
+		rand: rand.New(rand.NewPCG(w.seed, uint64(len(w.readers))+100)), count: make(map[string]int)}
 	if w.plan.reloads {
 		r.reloads = 4
 	}
 	if r.rand.IntN(2) == 0 {
 		r.session = "session-" + name
 	}
-	r.http = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableCompression: true}}
+	r.appetite = max(1, w.plan.messages/perSeed)
+	r.restless = r.rand.IntN(2) == 0
+	r.way = r.anyWay()
+	transport := &http.Transport{DisableCompression: true}
+	r.polls = http.Client{Timeout: 10 * time.Second, Transport: transport}
+	r.streams = http.Client{Transport: transport}
 	return r
+}
+
+func (r *reader) anyWay() way {
+	if len(r.world.plan.ways) > 0 {
+		return pick(r.rand, r.world.plan.ways...)
+	}
+	return pick(r.rand, allWays...)
 }
 
 // run reads until it has everything up to the position final, which is there
 // when the backend has said its last.
 func (r *reader) run(ctx context.Context) error {
-	defer r.http.CloseIdleConnections()
+	defer r.polls.CloseIdleConnections()
 	for range 1_000_000 {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("reader %s stands at %v and wants %v: %w", r.name, r.cursor, r.world.final(), err)
 		}
-		if end := r.world.final(); !end.none() && r.cursor.epoch == end.epoch && r.cursor.seq >= end.seq {
+		if r.world.through(r.cursor) {
 			return nil
 		}
-		if r.reloads > 0 && r.rand.IntN(50) == 0 {
-			r.reloads--
-			r.cursor = position{} // the page has been loaded again
-			r.ledger.forget()
+		r.comeBack()
+		read := r.poll
+		if r.way.streams() {
+			read = r.stream
 		}
-		if err := r.poll(ctx); err != nil {
+		if err := read(ctx); err != nil {
 			pause(ctx, time.Duration(1+r.rand.IntN(4))*time.Millisecond)
 		}
 	}
 	return fmt.Errorf("reader %s does not come to an end", r.name)
+}
+
+// comeBack is before each connection: the reader may change its way, or forget
+// where it was.
+func (r *reader) comeBack() {
+	seldom := 50
+	if r.way.streams() {
+		seldom = 5
+	}
+	if r.reloads > 0 && r.rand.IntN(seldom) == 0 {
+		r.reloads--
+		r.cursor = position{} // the page has been loaded again
+		r.world.stands(r.name, r.cursor)
+		r.ledger.forget()
+	}
+	if r.restless {
+		before := r.way
+		if r.way = r.anyWay(); r.way != before && !r.cursor.none() {
+			r.count["moves"]++
+		}
+	}
 }
 
 // pause is how long a client that found nobody waits before it tries again.
@@ -101,21 +155,41 @@ var errAgain = errors.New("no answer")
 
 // poll asks once. The error says that there was nothing to be had.
 func (r *reader) poll(ctx context.Context) error {
-	req, callback := r.request(ctx)
+	w := r.words(ctx, r.cursor.String(), 20+r.rand.IntN(200))
+	place := pick(r.rand, inQuery, inHeader, inBody)
+	callback := r.way == byScript
+	if callback {
+		place = inQuery // a script has nothing else
+		w.query.Set("callback", "cb")
+	}
+	req := r.request(ctx, "/longpoll", w, place)
 	req.Close = r.rand.IntN(8) == 0 // or one connection without faults would last for ever
 	asked := r.world.truth.tick()
-	resp, err := r.http.Do(req)
+	resp, err := r.polls.Do(req)
 	if err != nil {
-		r.failed++
+		r.unanswered(ctx)
 		return errAgain
 	}
+	return r.whole(ctx, asked, resp, callback)
+}
+
+func (r *reader) unanswered(ctx context.Context) {
+	if context.Cause(ctx) == errSilent {
+		r.count["silences"]++
+	}
+	r.count["failed requests"]++
+	r.late = 4
+}
+
+// whole reads an answer that has a length, and closes it.
+func (r *reader) whole(ctx context.Context, asked int64, resp *http.Response, callback bool) error {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.ContentLength < 0 || int64(len(body)) != resp.ContentLength {
 		if err == nil && resp.ContentLength < 0 && resp.StatusCode == http.StatusOK {
 			r.ledger.fault("an answer without a length")
 		}
-		r.broken++
+		r.count["broken answers"]++
 		r.cut(asked, body)
 		return errAgain
 	}
@@ -148,13 +222,18 @@ func (r *reader) answered(ctx context.Context, asked int64, resp *http.Response,
 		return errAgain
 	}
 	if b.Error != nil {
-		if code := b.Error.Code; code != 400 && code != 429 && code != 503 {
-			r.ledger.fault("error %+v", *b.Error)
-		}
-		return errAgain
+		return r.refused(b.Error)
 	}
 	r.take(asked, b)
 	return r.obey(ctx, b)
+}
+
+// refused looks at an error that was answered.
+func (r *reader) refused(e *refusal) error {
+	if e.Code != 400 && e.Code != 429 && e.Code != 503 {
+		r.ledger.fault("error %+v", *e)
+	}
+	return errAgain
 }
 
 // take enters what has come.
@@ -168,6 +247,8 @@ func (r *reader) take(asked int64, b batch) {
 		keep = append(keep, s)
 	}
 	b.Signals = keep
+	r.count[r.way.String()]++
+	r.late = max(0, r.late-1)
 	r.ledger.take(answer{asked, r.world.truth.tick(), r.cursor, b}, r.wrong != forgetful)
 	if !b.Cursor.none() {
 		r.cursor = b.Cursor
@@ -177,87 +258,34 @@ func (r *reader) take(asked int64, b batch) {
 
 // obey does what the signals ask for.
 func (r *reader) obey(ctx context.Context, b batch) error {
+	var err error
 	for _, s := range b.Signals {
 		switch s.Type {
 		case "gone":
-			if b.Cursor.none() && len(b.Messages) > 0 {
-				r.ledger.fault("messages for somebody who is gone")
-			}
 			for i, c := range r.clients {
 				if c == s.Client {
 					r.world.keys.after(ctx, c, r.keys[i])
 				}
 			}
+			err = errAgain
 		case "superseded":
-			r.ledger.fault("superseded by nobody")
+			if r.late == 0 {
+				r.ledger.fault("superseded by nobody")
+			}
+			err = errAgain
 		case "drain":
-			return errAgain
+			err = errAgain
 		}
 	}
-	return nil
-}
-
-// request makes the next request, in one of the forms there are.
-func (r *reader) request(ctx context.Context) (req *http.Request, callback bool) {
-	r.keys = r.keys[:0]
-	var plain, escaped []string
-	type client struct {
-		ID  string `json:"id"`
-		Key string `json:"key"`
-	}
-	var clients []client
-	for _, c := range r.clients {
-		key := r.world.keys.after(ctx, c, "")
-		r.keys = append(r.keys, key)
-		plain = append(plain, c+"_!!_"+key)
-		escaped = append(escaped, strings.ReplaceAll(url.QueryEscape(c), "+", "%20")+"_!!_"+key)
-		clients = append(clients, client{c, key})
-	}
-	query, said := url.Values{}, map[string]any{"clients": clients}
-	wait := 20 + r.rand.IntN(200)
-	query.Set("wait", strconv.Itoa(wait))
-	said["wait"] = wait
-	if !r.cursor.none() {
-		query.Set("cursor", r.cursor.String())
-		said["cursor"] = r.cursor
-	}
-	if r.session != "" {
-		query.Set("session", r.session)
-		said["session"] = r.session
-	}
-	switch r.rand.IntN(4) {
-	case 0: // everything in the query
-		query["client_id"] = plain
-		req = r.get(ctx, query)
-	case 1: // by a script
-		query["client_id"] = plain
-		query.Set("callback", "cb")
-		return r.get(ctx, query), true
-	case 2: // in the header
-		req = r.get(ctx, query)
-		req.Header.Set("Authorization", "Shaveet "+strings.Join(escaped, ", "))
-	case 3: // in the body
-		body, _ := json.Marshal(said)
-		req, _ = http.NewRequestWithContext(ctx, "POST", r.base+"/longpoll", bytes.NewReader(body))
-		req.Header.Set("Content-Type", "text/plain")
-	}
-	return req, false
-}
-
-func (r *reader) get(ctx context.Context, query url.Values) *http.Request {
-	req, err := http.NewRequestWithContext(ctx, "GET", r.base+"/longpoll?"+query.Encode(), nil)
-	if err != nil {
-		panic(err)
-	}
-	return req
+	return err
 }
 
 var (
-	cursorOf   = regexp.MustCompile(`"cursor":"([^"]*)"`)
+	cursorOf   = regexp.MustCompile(`(?:"cursor":"|^id: )([^"\n]*)["\n]`)
 	messagesOf = regexp.MustCompile(`\{"channel":"[^"]*","id":\d+,"pos":"[^"]*","sender":"[^"]*","data":\{[^}]*\},"time":\d+\}`)
 )
 
-// cut is where readers go wrong: an answer has not come whole.
+// cut is where readers go wrong: a batch has not come whole.
 func (r *reader) cut(asked int64, part []byte) {
 	if r.wrong != eager && r.wrong != hasty {
 		return

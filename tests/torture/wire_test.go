@@ -122,6 +122,7 @@ type batch struct {
 	Messages []message
 	More     bool
 	Error    *refusal
+	part     bool // it has come by events, and its last ones have not
 }
 
 type refusal struct {
@@ -140,10 +141,11 @@ func parseBatch(body []byte) (batch, error) {
 		More     bool              `json:"more"`
 		Error    *refusal          `json:"error"`
 	}
-	if err := strictly(body, &raw); err != nil {
+	err := strictly(body, &raw)
+	if err != nil {
 		return batch{}, err
 	}
-	b := batch{raw.Cursor, raw.Signals, make([]message, len(raw.Messages)), raw.More, raw.Error}
+	b := batch{raw.Cursor, raw.Signals, make([]message, len(raw.Messages)), raw.More, raw.Error, false}
 	if b.Error != nil {
 		return b, nil
 	}
@@ -156,17 +158,36 @@ func parseBatch(body []byte) (batch, error) {
 		}
 	}
 	for i, m := range raw.Messages {
-		if err := strictly(m, &b.Messages[i]); err != nil {
+		if b.Messages[i], err = parseMessage(m, i%8 == 0); err != nil {
 			return batch{}, err
-		}
-		if i%8 > 0 {
-			continue // the rest is dear, and what holds for some holds for all
-		}
-		if again, _ := json.Marshal(b.Messages[i]); !bytes.Equal(again, m) {
-			return batch{}, fmt.Errorf("a message is\n%s, want\n%s", m, again)
 		}
 	}
 	return b, nil
+}
+
+// parseMessage reads a message. Whether it is so to the byte is dear to find
+// out, and what holds for some holds for all.
+func parseMessage(text []byte, toTheByte bool) (message, error) {
+	var m message
+	if err := strictly(text, &m); err != nil {
+		return m, err
+	}
+	if toTheByte {
+		if again, _ := json.Marshal(m); !bytes.Equal(again, text) {
+			return m, fmt.Errorf("a message is\n%s, want\n%s", text, again)
+		}
+	}
+	return m, nil
+}
+
+// parseSignal reads a signal that comes by itself.
+func parseSignal(text []byte) (signal, error) {
+	var s signal
+	err := strictly(text, &s)
+	if err == nil && !s.fits() {
+		err = fmt.Errorf("a signal is not whole: %+v", s)
+	}
+	return s, err
 }
 
 // strictly decodes one JSON text and nothing else.

@@ -18,6 +18,7 @@ type world struct {
 	seed    uint64
 	plan    *plan
 	machine machine
+	lies    bool // something stands between readers and the server, and may lie
 	truth   *truth
 	keys    *keyring
 	clients []string // of all readers
@@ -38,6 +39,9 @@ type world struct {
 	end   position            // everything is said
 	stand map[string]position // of the readers, by their names
 	moved chan struct{}       // closed and replaced when stand changes
+
+	said     context.Context // ends when everything is said
+	saidLast context.CancelFunc
 }
 
 // newWorld prepares a run. relay, if not nil, stands between the readers and
@@ -46,6 +50,7 @@ func newWorld(t testing.TB, seed uint64, p *plan, m machine, relay func(string) 
 	w := &world{seed: seed, plan: p, machine: m, truth: newTruth(), keys: newKeyring(), deeds: make(chan deed),
 		stand: make(map[string]position), moved: make(chan struct{}),
 		rand: rand.New(rand.NewPCG(seed, 1))}
+	w.said, w.saidLast = context.WithCancel(context.Background())
 	w.front = faultproxy.Start(t, "", seed, p.faults)
 	faults := faultproxy.Faults{}
 	if p.troubled {
@@ -56,6 +61,7 @@ func newWorld(t testing.TB, seed uint64, p *plan, m machine, relay func(string) 
 	w.admin = newCaller(w.calm.Addr(), seed, 2)
 	addr := w.front.Addr()
 	if relay != nil {
+		w.lies = true
 		addr = relay(addr)
 	}
 	for i, clients := range p.readers {
@@ -78,6 +84,7 @@ func (w *world) run(ctx context.Context) (findings []string) {
 	}
 	defer w.admin.http.CloseIdleConnections()
 	defer w.machine.kill()
+	defer w.saidLast()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var readers, publishers, director sync.WaitGroup
@@ -107,6 +114,9 @@ func (w *world) run(ctx context.Context) (findings []string) {
 	readers.Wait()
 	if ctx.Err() != nil {
 		findings = append(findings, fmt.Sprintf("it did not come to its end: %v", context.Cause(ctx)))
+		for _, r := range w.readers {
+			findings = append(findings, fmt.Sprintf("reader %s by %v stands at %v and wants %v", r.name, r.way, r.cursor, w.final()))
+		}
 	}
 	return append(findings, judge(w)...)
 }
@@ -275,101 +285,6 @@ func (w *world) stands(name string, at position) {
 	w.moved = make(chan struct{})
 }
 
-func (w *world) act(ctx context.Context, d deed) error {
-	client, channel := pick(w.rand, w.clients...), pick(w.rand, w.plan.channels...)
-	switch d {
-	case leaveAndJoin:
-		if err := w.leave(ctx, client, channel); err != nil {
-			return err
-		}
-		if err := w.missSome(ctx, channel); err != nil {
-			return err
-		}
-		return w.join(ctx, client, channel)
-	case rotateKey:
-		var key struct{ Key string }
-		if err := w.admin.do(ctx, "rotate_key", map[string]any{"client_id": client}, &key); err != nil {
-			return err
-		}
-		w.keys.set(client, key.Key)
-	case disconnect:
-		return w.admin.do(ctx, "disconnect", map[string]any{"client_id": client}, nil)
-	case deleteChannel:
-		if err := w.delete(ctx, channel); err != nil {
-			return err
-		}
-		return w.joinAll(ctx)
-	case killClient:
-		err := w.truth.end(func(s *stay) bool { return s.client == client }, func() error {
-			return w.admin.do(ctx, "kill_client", map[string]any{"client_id": client}, nil)
-		})
-		if err == nil {
-			err = w.create(ctx, client)
-		}
-		if err != nil {
-			return err
-		}
-		return w.joinAll(ctx)
-	case restart, powerCut:
-		return w.restart(ctx, d == powerCut)
-	}
-	return nil
-}
-
-// missSome says things that nobody who has just left is to hear.
-func (w *world) missSome(ctx context.Context, channel string) error {
-	p := &publisher{w.admin, w}
-	for i := range 1 + w.rand.IntN(3) {
-		s := &saying{n: w.extra(), channel: channel, pad: fmt.Sprint("missed", i)}
-		w.truth.saying(s)
-		if err := p.say(ctx, []*saying{s}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// extra is a number beyond those of the plan.
-func (w *world) extra() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.next++
-	w.plan.messages++
-	return w.next - 1
-}
-
-func (w *world) delete(ctx context.Context, channel string) error {
-	var at struct{ Position position }
-	err := w.truth.end(func(s *stay) bool { return s.channel == channel }, func() error {
-		return w.admin.do(ctx, "delete_channel", map[string]any{"channel": channel}, &at)
-	})
-	if err == nil {
-		w.truth.deleted(channel, at.Position)
-	}
-	return err
-}
-
-// restart ends the server, gently or not, and begins another.
-func (w *world) restart(ctx context.Context, abrupt bool) error {
-	if abrupt {
-		w.machine.kill()
-	} else if err := w.machine.stop(); err != nil {
-		return err
-	}
-	w.truth.died()
-	for _, p := range []*faultproxy.Proxy{w.front, w.back, w.calm} {
-		p.Retarget("")
-		if abrupt {
-			p.Sever()
-		}
-	}
-	addr, err := w.machine.start()
-	if err != nil {
-		return err
-	}
-	return w.wake(ctx, addr)
-}
-
 // finish has everybody on every channel and says the last word on each, by
 // which readers know that they have everything.
 func (w *world) finish(ctx context.Context) error {
@@ -387,9 +302,23 @@ func (w *world) finish(ctx context.Context) error {
 		last = s.pos
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.end = last
+	w.mu.Unlock()
+	w.saidLast()
 	return nil
+}
+
+// through reports whether a reader that stands there has everything.
+func (w *world) through(at position) bool {
+	end := w.final()
+	return !end.none() && at.epoch == end.epoch && at.seq >= end.seq
+}
+
+// standing is where a reader is.
+func (w *world) standing(name string) position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stand[name]
 }
 
 // final is the position of the last word; none as long as it is not said.
@@ -415,7 +344,8 @@ var errSlow = errors.New("it takes too long")
 // torture runs a seed and returns what was found wrong.
 func torture(t testing.TB, seed uint64, p *plan, m machine, relay func(string) string, wrong wrong) (*world, []string) {
 	w := newWorld(t, seed, p, m, relay, wrong)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Second, errSlow)
+	enough := 50*time.Second + time.Duration(p.messages)*time.Millisecond
+	ctx, cancel := context.WithTimeoutCause(t.Context(), enough, errSlow)
 	defer cancel()
 	return w, w.run(ctx)
 }
