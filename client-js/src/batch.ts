@@ -40,11 +40,11 @@ export interface Failure {
   readonly retryMs: number;
   /** The same request will not do. */
   readonly refused: boolean;
-  /** These are the server's own words: the way to it is good. */
+  /** These are the server's own words: the way to it is good. A wait may also be asked for by somebody in between. */
   readonly said: boolean;
 }
 
-export const failed = (why = 'network', retryMs = 0, status = 0, said = retryMs > 0): Failure => ({
+export const failed = (why = 'network', retryMs = 0, status = 0, said = false): Failure => ({
   why,
   retryMs,
   refused: status > 399 && status < 429,
@@ -66,8 +66,9 @@ export function readText(text: string, status = 200, retryAfter?: string | null)
 export function read(value: unknown, status: number, retryMs = 0): News {
   if (isObject(value)) {
     const { error, cursor, signals, messages } = value;
-    if (isObject(error)) {
-      return failed(String(error['type']), Number(error['retry_ms']) || retryMs, Number(error['code']), true);
+    // Others have errors too, of another shape.
+    if (isObject(error) && typeof error['type'] === 'string') {
+      return failed(error['type'], Number(error['retry_ms']) || retryMs, Number(error['code']), true);
     }
     if (Array.isArray(signals) && Array.isArray(messages)) {
       const batch = {

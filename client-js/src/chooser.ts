@@ -2,8 +2,10 @@
  * Chooses the transport: the best of those that work here.
  *
  * They are tried in rounds, which begin with the favourite: the last one that
- * has opened, on this page or an earlier one. Whatever fails before it has
- * brought anything is followed by the next one at once. A proxy may also let a
+ * has opened, on this page or an earlier one. After it come those behind it, and
+ * then those ahead of it, which have had their turn: so where streams open and
+ * are cut, they do not hand on to each other for ever. Whatever fails before it
+ * has brought anything is followed by the next one at once. A proxy may also let a
  * stream begin and then keep back what follows; so one that falls silent before
  * it is proved counts as not having opened.
  *
@@ -60,7 +62,8 @@ export function createChooser(env: Environment, names: readonly TransportName[],
       first = names[0]!;
       since = env.now();
     }
-    round = [...new Set([first, favourite, ...(spent ? [names[spent % names.length]!] : names)])];
+    const others = spent ? [names[spent % names.length]!] : [...names.slice(names.indexOf(favourite)), ...names];
+    round = [...new Set([first, favourite, ...others])];
   }
 
   function heard(isFirst: boolean): void {

@@ -51,6 +51,8 @@ const CONNECTING: ConnectionState = { name: 'connecting' };
 const CONNECTED: ConnectionState = { name: 'connected' };
 
 const ALL = Object.keys(LINKS) as TransportName[];
+/** For programs of Node, which a socket keeps alive whose other side does not answer its close. */
+const NODE = [...new Set<TransportName>(['stream', ...ALL])];
 const JSONP: readonly TransportName[] = ['jsonp'];
 
 /** What a page may hear of beside messages. */
@@ -75,7 +77,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   const place = url === undefined ? find(env.scripts(), 'url') : { base: url, jsonp: false };
   const given = [place.base, clientId, key];
   const flag = jsonp === undefined && !options.transports ? place.jsonp : jsonp;
-  const names = (flag ? JSONP : options.transports || ALL).filter(
+  const names = (flag ? JSONP : options.transports || (env.globals['self'] ? ALL : NODE)).filter(
     (name) => LINKS[name] && env.globals[LINKS[name][0]] && (name !== 'jsonp' || jsonp !== false),
   );
   if (!names.length) throw new Error('none of the transports exists here');
@@ -88,6 +90,8 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   let chooser: Chooser | undefined;
   /** Since the last answer that brought us further, or was held as it should be. */
   let failures = 0;
+  /** How long somebody in this round wants us to wait, in ms. */
+  let asked = 0;
 
   const call = guard(env);
   const messages = createEmitter<ChannelMessage>();
@@ -113,6 +117,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   const attempt = () => (credentials && !stale ? begin() : ask());
 
   function begin(): void {
+    asked = 0;
     chooser!.restart();
     read('opening');
   }
@@ -121,6 +126,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   function ask(): void {
     const leave = env.later(PATIENCE, () => pause('credentials'));
     become('asking', leave);
+    if (state.leave !== leave) return; // the page has closed it
     const answers = async () => {
       const [url, id, key] = await Promise.all(given.map((value) => (isFunction(value) ? value() : value)));
       if (state.leave !== leave) return;
@@ -148,7 +154,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
     let giveUp = () => {};
     const allow = (silence: number, margin: number) => {
       timeout();
-      timeout = env.later(silence + Math.min(CAP, margin * 2 ** failures), () => fail(failed('timeout'), false));
+      timeout = env.later(silence + margin * 2 ** Math.min(failures, 2), () => fail(failed('timeout'), false));
     };
     const leave = () => {
       timeout();
@@ -164,7 +170,7 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
         // What was replaced is not listened to: it comes again by its successor.
         if (state.leave !== leave) return;
         allow(hold, MARGIN);
-        hear(news, held, streams ? undefined : env.now() - began);
+        hear(news, held, streams, env.now() - began);
         held = true;
       });
     } catch {
@@ -174,13 +180,15 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   }
 
   /**
-   * `news` is of the link under way. `held`: the server was to hold it if it
-   * had none. `ms`: how long that took, if it is all that comes by this link.
+   * `news` is of the link under way, which began `ms` ago. `held`: the server
+   * was to hold it if it had none. Unlike a poll, what `streams` proves nothing
+   * by what it brings at once: it could be cut and opened again without rest.
    */
-  function hear(news: News, held: boolean, ms: number | undefined): void {
+  function hear(news: News, held: boolean, streams: boolean, ms: number): void {
     if ('why' in news) return fail(news);
     if (has(news, 'gone')) return refuse();
     const { leave } = state;
+    asked = 0;
     chooser!.heard(state.name === 'opening');
     become('open', leave, CONNECTED);
     if (state.leave !== leave) return; // a listener has closed it
@@ -198,21 +206,22 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
       if (failures) return pause('superseded');
       failures = 1;
     } else if (held || further) {
-      if (!further && ms! < TOO_SOON) return pause('empty');
-      failures = 0;
+      if (ms >= TOO_SOON || (further && !streams)) failures = 0;
+      else if (!streams) return pause('empty');
     }
-    if (superseded || ms !== undefined) read('open');
+    if (superseded || !streams) read('open');
   }
 
   /** No more comes by the link under way: another transport may do, or a wait. `broken`: it has worked until now. */
   function fail({ why, retryMs, refused, said }: Failure, broken = state.name === 'open'): void {
     const strange = why === 'answer';
     if (refused) stale = true;
+    asked = Math.max(asked, retryMs);
     // What the server itself says it would say again; and without a network none would do.
     if (!said && env.online() && chooser!.failed(broken, refused || strange)) return read('opening');
     // Perhaps the address is wrong, or the transport cannot tell that the client is gone.
     if (strange) stale = true;
-    pause(why, retryMs);
+    pause(why, asked);
   }
 
   /** The server does not know the client, or has another key for it. The position is still good for a new one. */
@@ -228,10 +237,10 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
   /** Waits as one does after a failure: first as long as the server asks for, and then for a random time. */
   function pause(why: string, retryMs = 0): void {
     const online = env.online();
-    const asked = Math.max(0, Math.min(retryMs, CAP)) || 0;
-    const ms = asked + (online ? backoff(failures++, env.random) : LONGEST);
+    const told = Math.max(0, Math.min(retryMs, CAP)) || 0;
+    const ms = told + (online ? backoff(failures++, env.random) : LONGEST);
     const leave = env.later(ms, attempt);
-    wait(env.now() + ms, online ? why : 'offline', leave, asked > 0);
+    wait(env.now() + ms, online ? why : 'offline', leave, told > 0);
   }
 
   function wait(until: number, why: string, leave: () => void, held = false): void {

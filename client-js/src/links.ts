@@ -6,7 +6,6 @@
 
 import { failed, type News, read, readText } from './batch';
 import type { Environment } from './environment';
-import { PAUSE } from './times';
 import { cors, jsonp, token } from './transports';
 import type { TransportName } from './types';
 
@@ -39,14 +38,15 @@ export const byStream: Link = (env, url, hello, sink) =>
   cors(env, `${url}/stream`, readText, sink, JSON.stringify(hello), true);
 
 /**
- * A batch in each frame. The codes of a close from 1011 on are the server's own
- * words, and from 4000 on they are those of HTTP; others are of the network.
+ * A batch in each frame. The codes of a close from 4000 on are the server's own
+ * words, with the numbers of HTTP. Others may be of anybody on the way; what the
+ * server means by them, it says in a frame before.
  */
 export const bySocket: Link = (env, url, hello, sink) => {
   const socket = new (env.globals['WebSocket'] as typeof WebSocket)(`${url.replace(/^http/, 'ws')}/websocket`);
   socket.onopen = () => socket.send(JSON.stringify(hello));
   socket.onmessage = ({ data }) => sink(readText(data));
-  socket.onclose = ({ code }) => sink(code < 1011 ? failed() : failed(`close ${code}`, 0, code - 4000, true));
+  socket.onclose = ({ code }) => sink(code < 4000 ? failed() : failed(`close ${code}`, 0, code - 4000, true));
   return () => socket.close();
 };
 
@@ -68,9 +68,8 @@ const EVENTS = ['message', 'tick', 'gap', 'channels', 'presence', 'skip', 'reset
 
 /**
  * A stream of events. Messages are told at once, each as a batch. But signals
- * have no position, so all of their batch is told with them: half of it would
- * make holes where there are none. It ends with a tick, or where nothing more
- * follows.
+ * have no position, so all of their batch is told with them, when its tick has
+ * come: half of it would make holes where there are none.
  *
  * The browser would connect again by itself, but with an old cursor.
  */
@@ -79,7 +78,6 @@ export const bySource: Link = (env, url, hello, sink) => {
   let signals: string[] = [];
   let messages: string[] = [];
   let cursor = '';
-  let stop = () => {};
 
   function flush(): void {
     const text = `{"cursor":"${cursor}","signals":[${signals}],"messages":[${messages}]}`; // all is JSON already
@@ -90,7 +88,6 @@ export const bySource: Link = (env, url, hello, sink) => {
 
   function hear({ type, data, lastEventId }: MessageEvent<string>): void {
     const last = LAST.includes(type);
-    stop();
     if (last) {
       // What it interrupts comes again.
       signals = [];
@@ -98,30 +95,24 @@ export const bySource: Link = (env, url, hello, sink) => {
     }
     if (data) (type === 'message' ? messages : signals).push(data);
     cursor = last ? '' : lastEventId;
-    if (signals.length && !last && type !== 'tick') stop = env.later(PAUSE, flush);
-    else flush();
-  }
-
-  function end(): void {
-    stop();
-    source.close();
+    if (!signals.length || last || type === 'tick') flush();
   }
 
   for (const name of EVENTS) source.addEventListener(name, hear as EventListener);
   source.onerror = () => {
     // Closed before anything came: there was an answer, and it was no stream. Another transport can read it.
     const why = source.readyState > 1 && !cursor ? 'answer' : undefined;
-    end();
+    source.close();
     sink(failed(why));
   };
-  return end;
+  return () => source.close();
 };
 
 /** Each transport: what must exist for it, whether it is a stream, and its link. */
 export const LINKS: { readonly [name in TransportName]: readonly [need: string, streams: boolean, link: Link] } = {
   websocket: ['WebSocket', true, bySocket],
   sse: ['EventSource', true, bySource],
-  stream: ['AbortController', true, byStream],
+  stream: ['TextDecoderStream', true, byStream],
   longpoll: ['AbortController', false, byPost],
   jsonp: ['document', false, byCall],
 };

@@ -26,7 +26,7 @@ const SOON = 2_000;
 /** How often it is asked. */
 const NOW_AND_THEN = 20_000;
 /** How many posts somebody keeps who cannot make use of them yet. Those that fall off come by its own connection. */
-const MOST = 100;
+const MOST = 20;
 
 const CONNECTING: ConnectionState = { name: 'connecting' };
 
@@ -68,6 +68,8 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
   const messages = createEmitter<ChannelMessage>();
   const events = createEmitter<unknown>();
   const closed = () => state.name === 'closed';
+  /** Whether the page wanted it so. */
+  const left = () => state.name === 'closed' && state.why === 'closed';
 
   function become(next: ConnectionState): void {
     if (JSON.stringify(next) === JSON.stringify(state)) return;
@@ -88,6 +90,8 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
     const ask = async () => {
       const answers = await Promise.all(given.map((value) => (typeof value === 'function' ? value() : value)));
       if (name !== undefined || closed()) return;
+      // As `connect` sees it. Those who do not know yet who they are have nothing to share.
+      if (share === undefined && (typeof answers[0] !== 'string' || !answers[1])) throw new Error('no url or id');
       name = answers.map((answer) => String(answer).replace(/\/+$/, '')).join(' ');
       if (resume && !cursor) place = placeAt(shelf());
       if (!away) join();
@@ -106,8 +110,8 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
     silent = true;
     group!.post(QUESTION);
     wait(SOON, () => {
-      if (silent && !own) open();
       wait(NOW_AND_THEN, look);
+      if (silent && !own) open();
     });
   }
 
@@ -116,8 +120,8 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
     leave = env.lock(`shaveet ${name}`, lead, () => {
       // Forbidden, or taken away. Alone we hear everything as well.
       queued = leading = false;
-      if (!own) open();
       wait(NOW_AND_THEN, look);
+      if (!own) open();
     });
   }
 
@@ -146,6 +150,7 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
     if (!away) return;
     away = false;
     become(CONNECTING);
+    if (closed()) return;
     if (name === undefined) begin();
     else join();
   }
@@ -158,15 +163,22 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
 
   // ---- our own connection
 
+  /** This may be the end: a listener may close, and so do we if `connect` throws, for it would do so again. */
   function open(): void {
     keep(desk, place);
     named = leading;
-    const mine = connect({
-      ...options,
-      session: named ? session : undefined,
-      resume: desk,
-      cursor: placeAt(desk) ? undefined : place ? place.cursor : cursor,
-    });
+    let mine: Connection;
+    try {
+      mine = connect({
+        ...options,
+        session: named ? session : undefined,
+        resume: desk,
+        cursor: placeAt(desk) ? undefined : place ? place.cursor : cursor,
+      });
+    } catch (error) {
+      env.report(error);
+      return end('closed');
+    }
     own = mine;
     const note = (item: Item) => {
       if (own !== mine) return;
@@ -220,13 +232,14 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
     let at = place && place.cursor;
     for (const item of told) {
       const [what, value] = item;
-      if (what === 'gone') {
-        // If nobody asked to be told, this is the only trace of why the page falls silent.
-        if (!events.emit(what, value)) env.report(`Shaveet: client ${value} is gone`);
-      } else if (closed()) {
-        // The page has left. For what it has not heard it may come back.
+      // Whoever ends because the client is gone is still told so.
+      if (left() || (closed() && what !== 'gone')) {
+        // For what the page has not heard it may come back.
         next = place && place.cursor === at ? place : at ? { cursor: at } : undefined;
         break;
+      } else if (what === 'gone') {
+        // If nobody asked to be told, this is the only trace of why the page falls silent.
+        if (!events.emit(what, value)) env.report(`Shaveet: client ${value} is gone`);
       } else if (what === 'state') {
         if (value.name === 'closed') end(value.why);
         else become(value);
@@ -257,7 +270,12 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
   function say(told: readonly Item[], to: Place | undefined): void {
     const { state, transport } = own!;
     const post: Post = { from: since, to, items: [...told, ['state', state]], transport };
-    group!.post(post);
+    try {
+      group!.post(post);
+    } catch (error) {
+      // It has what cannot be copied. Whoever needs it finds a hole, and connects.
+      env.report(error);
+    }
     if (!to) return;
     // The lower, the more there are who can go on from there. But only messages have a position.
     if (told.some(([what]) => what === 'gap' || what === 'presence') || !same(since, to.cursor)) since = to.cursor;

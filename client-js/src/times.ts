@@ -21,7 +21,7 @@ export const LONGEST_TIMER = 2 ** 31 - 1;
 export const HOLD = 25_000;
 /** The longest that a page can ask for. */
 export const LONGEST_HOLD = 600_000;
-/** How much longer than it may be silent a link can take. More after each failure: the network may be slow. */
+/** How much longer than it may be silent a link can take. Twice and four times that after failures: the network may be slow. */
 export const MARGIN = 15_000;
 /** The same for a stream that has not brought anything yet, since the next transport may do better. */
 export const TRIAL = 5_000;
@@ -29,8 +29,6 @@ export const TRIAL = 5_000;
 export const PROOF = 15_000;
 /** For how long what worked is preferred to what should be better. */
 export const LOYALTY = 600_000;
-/** A batch comes in one go. A stream of events that is silent for this long has told all of it. */
-export const PAUSE = 1_000;
 /** How long a function of the page may take to tell. */
 export const PATIENCE = 20_000;
 /** The longest wait that a server can ask for. */

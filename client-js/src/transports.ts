@@ -25,7 +25,7 @@ export const byScript = (env: Environment): Transport => (url, sink) =>
 /**
  * One fetch, by POST if there is a body. `understand` gets its text; or, if it
  * `streams`, each line that has come whole, and at the end nothing with status 0,
- * as if there was no answer or not all of it.
+ * as if there was no answer or not all of it. So is a line that does not end.
  */
 export function cors<T>(
   env: Environment,
@@ -49,11 +49,15 @@ export function cors<T>(
       const lines = (begun + value).split('\n');
       begun = lines.pop()!;
       lines.forEach(understood);
+      if (begun.length > LONGEST_LINE) throw begun.length;
     }
   };
   run().catch(() => sink(understand('', 0, null)));
   return () => abort.abort();
 }
+
+/** In UTF-16 units: many times what a batch has, if the server is not told otherwise. */
+const LONGEST_LINE = 2 ** 23;
 
 let names = 0;
 
@@ -68,13 +72,15 @@ export const unique = (env: Environment) => `shaveet_${env.random().toString(36)
 export function jsonp(env: Environment, url: (name: string) => string, ended: (value: unknown) => void): () => void {
   const name = unique(env);
   let answer: unknown;
-  env.globals[name] = (value: unknown) => {
-    answer = value;
-  };
-  return env.script(url(name), () => {
+  const giveUp = env.script(url(name), () => {
     delete env.globals[name];
     ended(answer);
   });
+  // Not before: a page's policy may throw, and nobody would take it away.
+  env.globals[name] = (value: unknown) => {
+    answer = value;
+  };
+  return giveUp;
 }
 
 /** A client and its key, as an address has them. */

@@ -100,7 +100,8 @@ export interface ConnectOptions {
   /**
    * By what to read, the best first: whichever opens and stays alive is used,
    * and remembered for the next page. All of them, in the order of their type,
-   * if not given; those that do not exist here are left out.
+   * if not given (in Node `stream` comes first); those that do not exist here
+   * are left out.
    */
   readonly transports?: readonly TransportName[] | undefined;
   /**
@@ -167,7 +168,7 @@ export type ConnectionState =
       readonly until: number;
       /**
        * `network`, `timeout`, `answer` (nothing that the server says), `offline`, `credentials` (a function failed), `gone`, `drain`, `superseded`,
-       * `empty` (answers that come too fast), `hidden`, `HTTP 502`, `close 1011` and the like, or the server's own type of error.
+       * `empty` (answers that come too fast), `hidden`, `HTTP 502`, `close 4429` and the like, or the server's own type of error.
        */
       readonly why: string;
     }

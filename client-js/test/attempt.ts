@@ -73,8 +73,7 @@ export class Attempt {
   private events(by: Wire, { cursor, signals, messages }: Batch, part: number): void {
     const list: [string, object | undefined, string | undefined][] = signals.map((s) => [s.type, s, s.cursor]);
     for (const m of messages) list.push(['message', m, m.pos]);
-    const last = messages[messages.length - 1];
-    if (cursor && (signals.length || !messages.length) && last?.pos !== cursor) list.push(['tick', undefined, cursor]);
+    if (cursor && (signals.length || !messages.length)) list.push(['tick', undefined, cursor]);
     for (const [type, data, id] of list.slice(0, Math.ceil(part * list.length))) {
       by.event(type, data && JSON.stringify(data), id);
     }

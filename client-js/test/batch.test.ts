@@ -5,7 +5,7 @@ const E = '00000000000000aa';
 const F = '00000000000000ab';
 const EMPTY = { cursor: `${E}.1`, signals: [], messages: [] };
 
-const failed = (why: string, retryMs = 0, refused = false, said = retryMs > 0) => ({ why, retryMs, refused, said });
+const failed = (why: string, retryMs = 0, refused = false, said = false) => ({ why, retryMs, refused, said });
 
 describe('positions', () => {
   test.each([
@@ -70,8 +70,8 @@ describe('an answer', () => {
   });
 
   test.each([
-    [{ code: 503, type: 'unavailable', retry_ms: 7000 }, 503, '3', failed('unavailable', 7000)],
-    [{ code: 429, type: 'limit_reached' }, 429, '3', failed('limit_reached', 3000)],
+    [{ code: 503, type: 'unavailable', retry_ms: 7000 }, 503, '3', failed('unavailable', 7000, false, true)],
+    [{ code: 429, type: 'limit_reached' }, 429, '3', failed('limit_reached', 3000, false, true)],
     [{ code: 400, type: 'invalid_request' }, 400, null, failed('invalid_request', 0, true, true)],
     [{ code: 400, type: 'invalid_request' }, 200, null, failed('invalid_request', 0, true, true)],
     [{ code: 503, type: 'unavailable', retry_ms: 'soon' }, 503, 'Wed, 21 Oct 2015 07:28:00 GMT', failed('unavailable', 0, false, true)],
@@ -79,7 +79,16 @@ describe('an answer', () => {
     expect(readText(JSON.stringify({ error }), status, retryAfter)).toEqual(expected);
   });
 
-  test("Retry-After counts in a proxy's words too", () => {
+  test.each<[unknown, number, object]>([
+    [{ code: 404, message: 'no route', status: 'NOT_FOUND' }, 404, failed('HTTP 404', 3000, true)],
+    [{ type: 7 }, 500, failed('HTTP 500', 3000)],
+    [{ type: null }, 200, failed('answer', 3000)],
+    [{}, 503, failed('HTTP 503', 3000)],
+  ])("another's error %j with status %d is not the server's word", (error, status, expected) => {
+    expect(readText(JSON.stringify({ error }), status, '3')).toEqual(expected);
+  });
+
+  test("Retry-After counts in a proxy's words too, which are not those of the server", () => {
     expect(readText('busy', 503, '120')).toEqual(failed('HTTP 503', 120_000));
   });
 

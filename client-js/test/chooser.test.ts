@@ -71,7 +71,7 @@ describe('who does not open', () => {
     reach('sse');
     proves();
     expect([breaks(), fails()]).toEqual(['wait', 'wait']);
-    expect(round()).toEqual(['sse', 'websocket', 'stream', 'longpoll', 'jsonp', 'wait']);
+    expect(round()).toEqual(['sse', 'stream', 'longpoll', 'jsonp', 'websocket', 'wait']);
   });
 
   test('may be the only one', () => {
@@ -94,6 +94,12 @@ describe('who has opened', () => {
   test('is forgiven twice when it breaks at once', () => {
     const list = [0, 1, 2].map(() => (opens(), breaks()));
     expect(list).toEqual(['wait', 'wait', 'sse']);
+  });
+
+  test('and breaks for the third time in a row is followed by those behind it: two streams do not hand on to each other for ever', () => {
+    const list = [];
+    while (chooser.current() !== 'longpoll' && list.length < 20) list.push((opens(), breaks()));
+    expect(list).toEqual(['wait', 'wait', 'sse', 'wait', 'wait', 'stream', 'wait', 'wait', 'longpoll']);
   });
 
   test('and falls silent is followed by the next at once, unless it was proved', () => {
@@ -158,7 +164,7 @@ describe('memory', () => {
     reach('longpoll');
     opens();
     begin();
-    expect(round()).toEqual(['longpoll', 'websocket', 'sse', 'stream', 'jsonp', 'wait']);
+    expect(round()).toEqual(['longpoll', 'jsonp', 'websocket', 'sse', 'stream', 'wait']);
     expect([...env.storage!.keys()]).toEqual([]);
     expect([...env.shared!.keys()]).toEqual(['place']);
   });

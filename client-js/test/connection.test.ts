@@ -364,7 +364,7 @@ describe('a poll', () => {
     ['said by the script, and not wanted', { url: undefined, jsonp: false }, 'fetch'],
     ['not said', {}, 'fetch'],
   ])('goes by JSONP if it is %s', async (how, options, kind) => {
-    if (how === 'all there is') delete env.native['AbortController'];
+    if (how === 'all there is') for (const name of ['AbortController', 'TextDecoderStream']) delete env.native[name];
     env.sources = ['http://push:8082/static/shaveet.js?disableCORS=1'];
     connect({ transports: undefined, ...options });
     await settled();
@@ -492,7 +492,7 @@ describe('pace', () => {
       await next(); // the wait
       limits.push(await next());
     }
-    expect(limits).toEqual([30_000, 60_000, 120_000, 120_000, 120_000]);
+    expect(limits).toEqual([30_000, 60_000, 60_000, 60_000, 60_000]);
   });
 
   test('more is asked for at once', async () => {
@@ -532,6 +532,15 @@ describe('url, id and key', () => {
     }
     expect(url).toHaveBeenCalledTimes(4);
     expect(connection.state.name).toBe('connecting');
+  });
+
+  test('are not asked for by a page that has just closed', async () => {
+    let calls = 0;
+    await opened({ key: () => `k${++calls}` });
+    await env.poll.answer(text(undefined, [{ type: 'gone' }]));
+    connection.onState(({ name }) => name === 'connecting' && connection.close());
+    await next();
+    expect([connection.state.name, calls, env.clock.pending]).toEqual(['closed', 1, []]);
   });
 
   test('that come too late are not used', async () => {

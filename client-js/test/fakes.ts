@@ -190,7 +190,7 @@ export class FakeBrowser implements Environment {
   /** All of these, in the order in which they came. */
   readonly requests: (Fetch | Script | Wire)[] = [];
   /** What exists here. Polls alone, if a test does not say `modern`. */
-  readonly native: Record<string, unknown> = { AbortController, document: {} };
+  readonly native: Record<string, unknown> = { AbortController, TextDecoderStream, document: {}, self: {} };
   readonly globals: Record<string, unknown> = Object.create(this.native);
   readonly reports: unknown[][] = [];
   sources = ['http://page/app.js', 'http://push:8082/static/shaveet.js'];

@@ -294,10 +294,12 @@ export class Page implements Surroundings {
     this.goesOn = !!options.resume && !options.cursor && !!tab.stored(`shaveet ${options.share}`);
   }
 
+  /** What is given to `share`. */
+  connect = (options: ConnectOptions): Connection => new FakeConnection(this, options);
+
   /** Calls `share`. */
   async share(): Promise<void> {
-    const connect = (options: ConnectOptions) => new FakeConnection(this, options);
-    this.member = createMember(this, connect, this.options);
+    this.member = createMember(this, (options) => this.connect(options), this.options);
     const note = (what: Told['what']) => (value: unknown) =>
       void this.told.push({ what, value, step: this.tab.world.steps } as Told);
     this.undo.push(

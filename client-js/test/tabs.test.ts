@@ -421,6 +421,106 @@ describe('listeners', () => {
   });
 });
 
+describe('a page that ends it', () => {
+  /** Whatever happens now, nothing of it is left. */
+  const over = (w: World, page: Page) => {
+    for (let i = 0; i < 5; i++) w.pass(30_000);
+    expect([page.member.state.name, page.timers.length, page.waiting]).toEqual(['closed', 0, 0]);
+    expect([...w.server.connections].filter((connection) => connection.page === page)).toEqual([]);
+  };
+  const closesAt = (page: Page, name: string) => {
+    const undo = page.member.onState((state) => {
+      if (state.name !== name) return;
+      undo();
+      page.member.close();
+    });
+  };
+
+  test('when it has to connect by itself, has ended', async () => {
+    const w = world();
+    const [first, second] = (await open(w, 2)) as [Page, Page];
+    closesAt(second, 'connecting');
+    first.tab.frozen = true;
+    w.pass(60_000);
+    first.tab.crash();
+    over(w, second);
+  });
+
+  test('when it may not wait for the lock, has ended', async () => {
+    const w = world();
+    await open(w, 1);
+    const page = new Page(w.tab(), { share: 'all', clientId: 'a', key: KEY });
+    let refuse = () => {};
+    page.lock = (_name, _granted, refused) => {
+      refuse = refused;
+      return () => {};
+    };
+    page.tab.page = page;
+    await page.share();
+    w.pass(30_000);
+    expect([page.member.state.name, connected(w)]).toEqual(['connected', [0]]);
+    closesAt(page, 'connecting');
+    refuse();
+    over(w, page);
+  });
+
+  test('when it is back, has ended', async () => {
+    const w = world();
+    const [page] = (await open(w, 1)) as [Page];
+    page.tab.hide();
+    closesAt(page, 'connecting');
+    page.tab.show();
+    over(w, page);
+  });
+
+  test('when the client is gone, is told so once', async () => {
+    const w = world();
+    const [, second] = (await open(w, 2)) as [Page, Page];
+    second.member.onGone(() => second.member.close());
+    const { top } = w.server;
+    const gone = { from: top, to: { cursor: top }, items: [['gone', 'a'], ['gone', 'a']] };
+    [...w.channels][0]!.post(gone);
+    w.settle();
+    expect(told(second, 'gone')).toEqual(['a']);
+    over(w, second);
+  });
+});
+
+describe('what throws', () => {
+  test('connect: it is reported, and all is over', async () => {
+    const w = world();
+    const page = new Page(w.tab(), { share: 'all', clientId: 'a', key: KEY });
+    page.connect = () => {
+      throw new Error('none of the transports exists here');
+    };
+    page.tab.page = page;
+    await page.share();
+    w.pass(60_000);
+    expect(page.reports).toEqual([new Error('none of the transports exists here')]);
+    expect(told(page, 'state')).toEqual([{ name: 'closed', why: 'closed' }]);
+    expect([page.timers.length, page.waiting, [...page.tab.storage.keys()]]).toEqual([0, 0, []]);
+    const [next] = await open(w, 1);
+    expect(next!.member.state.name).toBe('connected');
+  });
+
+  test('what cannot be posted is heard all the same, in every tab', async () => {
+    const w = world();
+    const pages = await open(w, 2);
+    const [channel] = [...w.channels];
+    const { post } = channel!;
+    channel!.post = () => {
+      throw new Error('DataCloneError');
+    };
+    say(w, 1);
+    channel!.post = post;
+    say(w, 2);
+    w.pass(60_000);
+    for (const page of pages) expect([heard(page), told(page, 'gap')]).toEqual([[1, 2], []]);
+    expect(pages[0]!.reports).toEqual([new Error('DataCloneError')]);
+    expect(connected(w)).toEqual([0]);
+  });
+});
+
 describe('what is kept', () => {
   const shelves = (tab: Tab) => [...tab.storage.keys()];
 
@@ -517,6 +617,7 @@ describe('a name', () => {
     [{ url: 'http://push/' }, 'http://push a'],
     [{ url: () => 'http://push', clientId: async () => 'b' }, 'http://push b'],
     [{}, 'http://script a'],
+    [{ url: '' }, ' a'],
     [{ share: 'us' }, 'us'],
   ])('of %o is %s', async (options, name) => {
     expect((await names(options)).names).toEqual([`shaveet tabs 1 ${name}`, `shaveet ${name}`]);
@@ -550,6 +651,20 @@ describe('a name', () => {
     expect(asked).toBe(3);
     expect(w.names).toEqual(['shaveet tabs 1 http://push b', 'shaveet http://push b']);
     expect(page.member.state).toEqual({ name: 'connected' });
+  });
+
+  test.each<object>([
+    { clientId: () => undefined },
+    { clientId: async () => null },
+    { clientId: '' },
+    { url: () => undefined },
+    { url: async () => null },
+  ])('of %o is none, until there is more: others who do not know it yet are not we', async (options) => {
+    const { names: none, page, w } = await names({ url: 'http://push', ...options });
+    w.pass(10_000);
+    expect(none).toEqual([]);
+    expect(page.reports).toEqual([new Error('no url or id')]);
+    expect(w.server.opened).toEqual([]);
   });
 
   test('that nobody tells is a mistake, as with connect', async () => {

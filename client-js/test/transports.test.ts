@@ -61,6 +61,14 @@ describe('by script', () => {
     expect(env.tag.url).toMatch(/&v=2&jsonp=1$/);
   });
 
+  test('leaves nothing behind where a policy forbids it', () => {
+    env.script = () => {
+      throw new TypeError('TrustedScriptURL');
+    };
+    expect(() => byScript(env)(POLL, sink)).toThrow('TrustedScriptURL');
+    expect(env.globals).toEqual({});
+  });
+
   test('every poll has a name of its own', () => {
     byScript(env)(POLL, sink);
     byScript(env)(POLL, sink);

@@ -102,8 +102,10 @@ const SAID: typeof ENDS = {
   'the server says no later': [async () => (await open(), await unavailable()), 10_000, 'unavailable'],
 };
 const CLOSED: typeof ENDS = Object.fromEntries(
-  [1011, 1012, 4400, 4429, 4503].map((code) => [`it is closed with ${code}`, [() => current().cut(code), 1000, `close ${code}`]]),
+  [4400, 4429, 4503].map((code) => [`it is closed with ${code}`, [() => current().cut(code), 1000, `close ${code}`]]),
 );
+/** A proxy may close with these. */
+for (const code of [1011, 1012, 1013, 1014]) CLOSED[`it is closed with ${code}`] = [() => current().cut(code), 'other'];
 
 describe.each(ALL)('%s', (name) => {
   const other = name === 'longpoll' ? 'stream' : 'longpoll';
@@ -188,7 +190,9 @@ describe('all of them', () => {
       [[], ALL],
       [['WebSocket'], ['sse', 'stream', 'longpoll', 'jsonp']],
       [['WebSocket', 'EventSource', 'document'], ['stream', 'longpoll']],
-      [['AbortController'], ['websocket', 'sse', 'jsonp']],
+      [['TextDecoderStream'], ['websocket', 'sse', 'longpoll', 'jsonp']],
+      [['AbortController', 'TextDecoderStream'], ['websocket', 'sse', 'jsonp']],
+      [['self', 'document', 'EventSource'], ['stream', 'websocket', 'longpoll']],
     ] as const) {
       env = new FakeBrowser();
       env.modern();
@@ -238,6 +242,90 @@ describe('all of them', () => {
     while (connection.state.name === 'waiting') await next();
     await open();
     expect(connection.transport).toBe('websocket');
+  });
+
+  /** Lets the server serve for an hour, or until it returns true. */
+  async function serve(how: (attempt: Attempt) => Promise<unknown>): Promise<void> {
+    for (const end = env.now() + 3_600_000; env.now() < end; ) {
+      if (connection.state.name === 'waiting') await next();
+      else if ((await how(current())) === true) return;
+    }
+  }
+  const streams = (attempt: Attempt) => !waits(attempt.name);
+
+  test.each([0, 3000, 14_000])('streams that are cut %d ms after they have opened lead to polls', async (ms) => {
+    await connect();
+    await serve(async (attempt) => {
+      if (!streams(attempt)) return true;
+      await open();
+      await pass(ms);
+      return attempt.cut();
+    });
+    expect(names()).toEqual([...Array(3).fill('websocket'), ...Array(3).fill('sse'), ...Array(3).fill('stream'), 'longpoll']);
+  });
+
+  test.each<[string, (seq: number) => Batch[]]>([
+    ['nothing', () => [batch(1)]],
+    ['nothing, twice', () => [batch(1), batch(1)]],
+    ['something at once', (seq) => [message(seq)]],
+    ['something then', (seq) => [batch(seq), message(seq + 1)]],
+  ])('a server that opens, brings %s, and cuts, is not asked without rest', async (_, batches) => {
+    await connect({ transports: ALL.slice(0, 3) });
+    await serve(async (attempt) => {
+      attempt.hello();
+      for (const one of batches(2 * names().length)) await attempt.send(one);
+      await attempt.cut();
+    });
+    // After each third break the next one is tried at once.
+    expect(names().length).toBeLessThan((1.5 * 3_600) / 20 + 20);
+  });
+
+  test('are given no more time after many failures than one can wait for', async () => {
+    await connect({ transports: ['websocket', 'sse', 'longpoll'] });
+    await serve((attempt) => attempt.cut());
+    while (connection.state.name === 'waiting') await next();
+    for (let i = 0; current().name !== 'longpoll'; i++) {
+      expect(i).toBeLessThan(10);
+      expect(await next()).toBeLessThanOrEqual(20_000);
+    }
+    expect(await next()).toBe(60_000);
+  });
+
+  test.each([
+    ['an error of another shape', '{"error":{"code":404,"message":"no route","status":"NOT_FOUND"}}', 404],
+    ['a page', '<h1>no backend</h1>', 503],
+  ])("somebody's Retry-After with %s does not keep the others from their turn, and is minded after them", async (_, body, status) => {
+    await connect({ transports: ['stream', 'sse'] });
+    await env.poll.answer(body, { status, headers: { 'Retry-After': '5' } });
+    expect([names(), connection.state.name]).toEqual([['stream', 'sse'], 'connecting']);
+    await current().cut();
+    expect(await next()).toBe(6000);
+    // It is of that round, and of no other.
+    for (let i = 0; i < 2; i++) await current().cut();
+    expect(await next()).toBe(2000);
+  });
+
+  test('a Retry-After is forgotten when another has opened', async () => {
+    await connect({ transports: ['stream', 'longpoll'] });
+    await env.poll.answer('', { status: 503, headers: { 'Retry-After': '5' } });
+    await open();
+    await current().cut();
+    expect(await next()).toBe(1000);
+  });
+
+  test('an EventSource that stalls inside a batch makes no holes', async () => {
+    await connect({ transports: ['sse'], cursor: p(1) });
+    const gaps: unknown[] = [];
+    connection.onGap((gap) => gaps.push(gap));
+    await current().send(message(9));
+    const { by } = current() as { by: Wire };
+    by.event('presence', JSON.stringify({ type: 'presence', channel: 'c', joined: 'bob', id: 12 }));
+    for (const seq of [10, 11, 13]) {
+      await pass(5000);
+      by.event('message', JSON.stringify(message(seq).messages[0]), p(seq));
+    }
+    by.event('tick', '', p(13));
+    expect([gaps, heard]).toEqual([[], [9, 10, 11, 13].map(p)]);
   });
 
   test('no page without a network walks through them', async () => {

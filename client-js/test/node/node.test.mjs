@@ -91,7 +91,7 @@ describe('a program of Node', { concurrency: true }, () => {
   test('reads by the best that there is, and by no script tags', async (t) => {
     const site = await start(t);
     const reader = read(t, site, {});
-    await connected(reader, 1, 'WebSocket' in globalThis ? 'websocket' : 'stream');
+    await connected(reader, 1, 'stream');
     const options = { url: 'http://127.0.0.1:1', clientId: 'a', key: 'k' };
     assert.throws(() => connect({ ...options, jsonp: true }), /none of the transports/);
     assert.throws(() => connect({ ...options, url: undefined }), /^Error: url is not set/);
