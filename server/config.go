@@ -50,7 +50,7 @@ type Config struct {
 	MaxBodyBytes    int64 `help:"bytes of an admin request's body"`
 	MaxHelloBytes   int64 `help:"bytes of a browser request's body" live:"yes"`
 	MaxReaderFrames int   `help:"frames a second that a WebSocket's reader may send, who has nothing to say but pongs" live:"yes"`
-	MaxUnsentBytes  int   `help:"bytes the kernel may hold for a stream whose reader has no room for them; Linux only"`
+	MaxUnsentBytes  int   `help:"bytes the kernel may hold for a connection whose peer has no room for them; Linux only"`
 	MaxBatchCalls   int   `help:"calls in one admin request"`
 	MaxAnswerBytes  int   `help:"bytes of a batch's answer after which no further call of it is made"`
 	MaxJSONDepth    int   `help:"levels of nesting in an admin request"`

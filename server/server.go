@@ -95,6 +95,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		WriteTimeout: cfg.WriteTimeout,
 		IdleTimeout:  cfg.KeepAlive,
 		MaxUnsent:    cfg.MaxUnsentBytes,
+		DeadAfter:    max(cfg.HeartbeatTime, cfg.WriteTimeout+time.Second),
 		Behind:       s.metrics.Behind,
 		TooSlow:      s.metrics.TooSlow,
 		Panicked: func(v any, stack []byte) {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,17 +15,18 @@ type Credentials struct{ ID, Key string }
 // A reader is what sessions and polls have in common: the clients they read
 // for, and the mark that says that something waits for them.
 type reader struct {
-	hub      *Hub
-	clients  []*client
-	number   uint64        // of two readers, the one that came later has the higher one
-	*scratch               // lent while the reader looks; nil while it waits
-	news     chan struct{} // holds a token when notify was called
-	notify   func()        // told once when something becomes pending
-	pending  atomic.Bool   // notify has been called since the last look
-	session  string        // the session id, "" if it has none
-	poll     bool          // it is a page's of 2010
-	usurped  atomic.Bool   // a newer session of the same id has taken over
-	closed   bool
+	hub        *Hub
+	clients    []*client
+	number     uint64        // of two readers, the one that came later has the higher one
+	*scratch                 // lent while the reader looks; nil while it waits
+	news       chan struct{} // holds a token when notify was called
+	notify     func()        // told once when something becomes pending
+	pending    atomic.Bool   // notify has been called since the last look
+	session    string        // the session id, "" if it has none
+	batchBytes int32         // a limit of its own for a batch; 0: it has none
+	poll       bool          // it is a page's of 2010
+	usurped    atomic.Bool   // a newer session of the same id has taken over
+	closed     bool
 
 	dismissed atomic.Bool           // the backend has asked for its end
 	transport unique.Handle[string] // how it is connected; there are few ways
@@ -118,7 +120,7 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 		return nil, h.refuse(ErrBadCredentials)
 	}
 	r := &reader{hub: h, number: h.totals.readers.Add(1), clients: clients, session: start.Session,
-		notify: start.Ready, transport: unique.Make(start.Transport), began: h.now()}
+		notify: start.Ready, batchBytes: int32(min(start.BatchBytes, math.MaxInt32)), transport: unique.Make(start.Transport), began: h.now()}
 	if r.notify == nil {
 		r.news = make(chan struct{}, 1)
 		r.notify = r.signal
@@ -248,15 +250,20 @@ func (r *reader) gather(top uint64, lost func(source)) (batch []*Message, cut bo
 		})
 	}
 	r.batch = batch
-	return l.cut(batch)
+	most := l.BatchBytes
+	if r.batchBytes > 0 {
+		most = min(most, int(r.batchBytes))
+	}
+	return l.cut(batch, most)
 }
 
-// cut shortens batch to what one batch may have: at least one message.
-func (l *Limits) cut(batch []*Message) ([]*Message, bool) {
+// cut shortens batch to what one batch may have, of bytes so many at most: at
+// least one message.
+func (l *Limits) cut(batch []*Message, most int) ([]*Message, bool) {
 	bytes := 0
 	for i, m := range batch {
 		bytes += m.charge()
-		if i > 0 && (i >= l.BatchMessages || bytes > l.BatchBytes) {
+		if i > 0 && (i >= l.BatchMessages || bytes > most) {
 			return batch[:i], true
 		}
 	}

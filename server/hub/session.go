@@ -15,6 +15,9 @@ type Start struct {
 	// Session is the reader's own name for itself; with the same one it takes
 	// over from its older self. "" is a session of its own.
 	Session string
+	// BatchBytes is how many bytes a batch may have, if that is less than the
+	// hub's limit; 0: it is not.
+	BatchBytes int
 	// Transport is how the reader is connected, as presence tells it.
 	Transport string
 	// Ready, if not nil, is called once whenever something becomes pending

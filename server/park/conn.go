@@ -243,13 +243,26 @@ const slow = 500 * time.Millisecond
 // send writes p to the connection that we have taken.
 func (c *Conn) send(p []byte) error {
 	began := time.Now()
-	c.held.rw.SetWriteDeadline(began.Add(c.lot.opts.WriteTimeout))
-	n, err := c.held.rw.Write(p)
-	c.bytes += int64(n)
+	err := c.sendPieces(p, began)
 	if err == nil && c.held.kind == answer && c.Certain && peerGone(c.held.rw) {
 		err = ErrGone
 	}
 	return c.lot.judge(err, time.Since(began))
+}
+
+// piece is how many bytes a peer has the time for that a write may take.
+const piece = 64 << 10
+
+func (c *Conn) sendPieces(p []byte, now time.Time) error {
+	for {
+		c.held.rw.SetWriteDeadline(now.Add(c.lot.opts.WriteTimeout))
+		n, err := c.held.rw.Write(p[:min(len(p), piece)])
+		c.bytes += int64(n)
+		if p = p[n:]; err != nil || len(p) == 0 {
+			return err
+		}
+		now = time.Now()
+	}
 }
 
 // finish ends the connection and tells the tenant why.
@@ -262,10 +275,19 @@ func (c *Conn) finish(err error) (over bool) {
 	case err == nil:
 		c.goodbye(deaf)
 	default:
-		c.held.rw.Close() // whoever listens hears it
+		c.abort()
 	}
 	c.done()
 	return true
+}
+
+// abort closes the connection, which whoever listens hears, and has the kernel
+// forget what the peer has not taken.
+func (c *Conn) abort() {
+	if tcp, ok := innermost(c.held.rw).(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.held.rw.Close()
 }
 
 // leave ends the tenancy; last says that the connection ends, too. In the same

@@ -62,7 +62,6 @@ func (l *Lot) Stream(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 		newKept(w, r, false).stay(c)
 		return
 	}
-	c.tune(max(beat, l.opts.WriteTimeout+time.Second))
 	if form == chunked {
 		head.Set("Transfer-Encoding", "chunked")
 	}
@@ -86,7 +85,6 @@ func (l *Lot) Upgrade(c *Conn, w http.ResponseWriter, r *http.Request, p Peer, b
 	if !ok {
 		return http.ErrNotSupported
 	}
-	c.tune(max(beat, l.opts.WriteTimeout+time.Second))
 	c.opens(http.StatusSwitchingProtocols, head)
 	if len(early) > 0 {
 		c.receive(early)
@@ -116,7 +114,10 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 			early = bytes.TrimLeft(early, "\r\n") // as net/http does between requests
 		}
 	}
-	at, _ := r.Context().Value(placeKey{}).(place)
+	at, known := r.Context().Value(placeKey{}).(place)
+	if !known {
+		c.lot.tune(conn)
+	}
 	c.kept = nil
 	c.held.rw, c.held.back, c.held.kind = bare(conn), at.back, k
 	c.ended = witness(w)

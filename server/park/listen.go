@@ -239,6 +239,7 @@ func (l *Lot) judge(err error, took time.Duration) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		l.opts.Behind()
 		l.opts.TooSlow()
 		return ErrTooSlow
 	case errors.Is(err, ErrGone):

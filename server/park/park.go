@@ -41,10 +41,14 @@ type Options struct {
 	// IdleTimeout is how long a connection may wait for its next request once
 	// its poll has been answered; default 75 s.
 	IdleTimeout time.Duration
-	// MaxUnsent is how many bytes the kernel may hold for a stream that the
-	// peer's window has no room for, where the kernel can be told (Linux);
+	// MaxUnsent is how many bytes the kernel may hold for a connection that
+	// the peer's window has no room for, where the kernel can be told (Linux);
 	// default 128 KiB.
 	MaxUnsent int
+	// DeadAfter is how long a peer may leave unconfirmed what was sent, where
+	// the kernel can be told (Linux); default 20 s. That counts for one whose
+	// window has no room, too, so it must be longer than WriteTimeout.
+	DeadAfter time.Duration
 
 	// Behind is told of each piece that the peer took its time for, and
 	// TooSlow of each connection that was given up for that. nil: nobody.
@@ -67,6 +71,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxUnsent == 0 {
 		o.MaxUnsent = 128 << 10
+	}
+	if o.DeadAfter == 0 {
+		o.DeadAfter = max(20*time.Second, o.WriteTimeout+time.Second)
 	}
 	if o.Behind == nil {
 		o.Behind = func() {}
@@ -250,6 +257,9 @@ func (l *Lot) Serve(srv *http.Server, ln net.Listener) error {
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if also != nil {
 			ctx = also(ctx, c)
+		}
+		if !CameBack(c) {
+			l.tune(c)
 		}
 		return context.WithValue(ctx, placeKey{}, place{c, back})
 	}

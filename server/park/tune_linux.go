@@ -1,8 +1,8 @@
 package park
 
 import (
+	"net"
 	"syscall"
-	"time"
 )
 
 // Options of Linux that package syscall has no names for.
@@ -11,13 +11,12 @@ const (
 	tcpNotSentLowat = 25
 )
 
-// tune sets up the socket of a stream. What the kernel holds for a peer that
-// does not read is bounded; and one that has vanished is noticed when it has
-// not confirmed for so long what was sent. That counts for a peer without room,
-// too, so it must be longer than a write may take. Where these cannot be set,
-// the kernel's own limits count.
-func (c *Conn) tune(unconfirmed time.Duration) {
-	sc, ok := innermost(c.held.rw).(syscall.Conn)
+// tune sets up a socket. What the kernel holds for a peer that does not read is
+// bounded; and one that has vanished, or makes no room, is noticed when it has
+// not confirmed for so long what was sent, also when the connection is closed
+// already. Where these cannot be set, the kernel's own limits count.
+func (l *Lot) tune(c net.Conn) {
+	sc, ok := innermost(c).(syscall.Conn)
 	if !ok {
 		return
 	}
@@ -26,7 +25,7 @@ func (c *Conn) tune(unconfirmed time.Duration) {
 		return
 	}
 	raw.Control(func(fd uintptr) {
-		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, c.lot.opts.MaxUnsent)
-		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unconfirmed.Milliseconds()))
+		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, l.opts.MaxUnsent)
+		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(l.opts.DeadAfter.Milliseconds()))
 	})
 }

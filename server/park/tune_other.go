@@ -2,7 +2,7 @@
 
 package park
 
-import "time"
+import "net"
 
 // tune has nothing to set up: the limits of the kernel count.
-func (c *Conn) tune(time.Duration) {}
+func (l *Lot) tune(net.Conn) {}

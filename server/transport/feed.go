@@ -37,6 +37,9 @@ type Feed struct {
 func (f *Feed) Attach(ctx context.Context, host *Host, hello Hello, transport string, encode Encoding) error {
 	start := hello.Start(transport)
 	start.Ready = f.Wake
+	if !f.Patient {
+		start.BatchBytes = streamBatch
+	}
 	session, err := host.Hub.Attach(ctx, hello.Clients, start)
 	if err != nil {
 		return err
@@ -44,6 +47,11 @@ func (f *Feed) Attach(ctx context.Context, host *Host, hello Hello, transport st
 	f.host, f.encode, f.session = host, encode, session
 	return nil
 }
+
+// streamBatch is how many bytes of messages a stream's batch may have. A reader
+// behind a slow line moves on with each that it has whole; and for as long as
+// one is under way, it is all that is held for such a reader.
+const streamBatch = 64 << 10
 
 // Next is part of [park.Tenant].
 func (f *Feed) Next(dst []byte, why park.Event) (out []byte, end bool) {
