@@ -36,8 +36,11 @@ func newCORS(origins []string) *cors.Cors {
 func (s *Server) shared(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := s.live.Load().cors
-		if r.Header.Get("Origin") != "" && !c.OriginAllowed(r) && !ownOrigin(r) {
+		// Several are not what a browser sends, and only one is looked at.
+		several := len(r.Header["Origin"]) > 1
+		if several || r.Header.Get("Origin") != "" && !c.OriginAllowed(r) && !ownOrigin(r) {
 			leaveUnread(w, r)
+			w.Header().Set("Vary", "Origin")
 			text(w, http.StatusForbidden, "Forbidden")
 			return
 		}

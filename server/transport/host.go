@@ -90,7 +90,7 @@ func (h *Host) Read(w http.ResponseWriter, r *http.Request) (hello Hello, query 
 		}
 	}()
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		w.Header().Set("Allow", "GET, POST")
+		w.Header().Set("Allow", "GET, POST, OPTIONS")
 		return Hello{}, nil, &Refusal{Status: http.StatusMethodNotAllowed,
 			Type: "method_not_allowed", Message: "what is here is read by GET or POST"}
 	}

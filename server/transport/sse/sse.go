@@ -51,6 +51,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, query url.Values, hello transport.Hello, err error) {
 	bare := query.Has("client_id")
 	if bare && errors.Is(err, hub.ErrBadCredentials) {
+		w.Header().Set("Cache-Control", "no-cache, no-store")
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}

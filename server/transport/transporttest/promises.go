@@ -49,6 +49,7 @@ func onceInOrder(w *world) {
 	const total = 300
 	r := w.dial(w.client("alice", "even", "odd"))
 	said := make(chan struct{})
+	w.atEnd(func() { <-said })
 	go func() {
 		defer close(said)
 		for i := range total {
