@@ -245,7 +245,9 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
         else become(value);
       } else if (what !== 'message') {
         // A hole behind us was told to us, or is none for us.
-        if (what === 'presence' || !reached(at, value.to)) events.emit(what, value);
+        if (what === 'presence') events.emit(what, value);
+        // Whoever tells of one may have been behind us.
+        else if (!reached(at, value.to)) events.emit(what, ahead(at, value.from) ? { ...value, from: at } : value);
       } else if (after(value.pos, at)) {
         at = value.pos;
         messages.emit(value.channel, value) || messages.emit(ANY, value);
