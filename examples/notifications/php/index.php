@@ -159,10 +159,12 @@ function send(int $status, string $media_type, string $body): void
 {
     // Scripts and connections: this server and Shaveet, nothing else.
     $source = "'self' " . preg_replace('{^(https?://[^/;\s]+).*}', '$1', public_url());
+    // WebSockets are named apart.
+    $sockets = preg_replace('{^http(s?://[^/;\s]+).*}', 'ws$1', public_url());
     http_response_code($status);
     header("Content-Type: $media_type");
     header('Cache-Control: no-store');
-    header("Content-Security-Policy: default-src 'self'; img-src 'self' data:; script-src $source; connect-src $source; "
+    header("Content-Security-Policy: default-src 'self'; img-src 'self' data:; script-src $source; connect-src $source $sockets; "
         . "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     echo $body;
 }

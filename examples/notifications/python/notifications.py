@@ -284,6 +284,8 @@ class Handler(BaseHTTPRequestHandler):
         # Scripts and connections: this server and Shaveet, nothing else.
         url = urllib.parse.urlsplit(PUBLIC_URL)
         source = "'self'" + (f" {url.scheme}://{url.netloc}" if url.netloc else "")
+        # WebSockets are named apart.
+        sockets = f" {url.scheme.replace('http', 'ws')}://{url.netloc}" if url.netloc else ""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -294,7 +296,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header(
             "Content-Security-Policy",
-            f"default-src 'self'; img-src 'self' data:; script-src {source}; connect-src {source}; "
+            f"default-src 'self'; img-src 'self' data:; script-src {source}; connect-src {source}{sockets}; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         )
         self.end_headers()

@@ -37,11 +37,11 @@ func Fuzz(f *testing.F, check func(t *testing.T, b *hub.Batch, said Message)) {
 		}
 		defer h.KillClient(ctx, "reader")
 		if _, err := h.Subscribe(ctx, []hub.Pair{{Client: "reader", Channel: channel}}); err != nil {
-			t.Skip(err) // not a name
+			return // not a name
 		}
 		to, err := h.Publish(ctx, hub.Publication{Channel: channel, Sender: data, Data: data})
 		if err != nil {
-			t.Skip(err) // too large
+			return // too large
 		}
 		session, err := h.Attach(ctx, []hub.Credentials{{ID: "reader", Key: "key"}}, hub.Start{})
 		if err != nil {

@@ -71,13 +71,14 @@ func (a *app) index(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "no page", http.StatusInternalServerError)
 		return
 	}
-	from := "'self'"
+	from, sockets := "'self'", ""
 	if u, err := url.Parse(a.publicURL); err == nil && u.Host != "" {
 		from += " " + u.Scheme + "://" + u.Host
+		sockets = " ws" + strings.TrimPrefix(u.Scheme, "http") + "://" + u.Host // WebSockets are named apart
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; script-src "+from+
-		"; connect-src "+from+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		"; connect-src "+from+sockets+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	_, _ = strings.NewReplacer("__SHAVEET__", html.EscapeString(a.publicURL)).WriteString(w, string(page))
 }
 
