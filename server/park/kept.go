@@ -72,10 +72,6 @@ func (s *kept) begin() {
 // when net/http has written it: with HTTP/1.1 the kernel has it then.
 func (s *kept) write(c *Conn, p []byte) error {
 	began := time.Now()
-	// Not every writer has deadlines; net/http's connections do.
-	if err := s.rc.SetWriteDeadline(began.Add(c.lot.opts.WriteTimeout)); err == nil {
-		defer s.rc.SetWriteDeadline(time.Time{})
-	}
 	if s.whole {
 		s.w.Header().Set("Content-Length", strconv.Itoa(len(p)))
 		if c.lot.opts.Drain.Err() != nil {
@@ -83,14 +79,27 @@ func (s *kept) write(c *Conn, p []byte) error {
 		}
 	}
 	s.begin()
-	_, err := s.w.Write(p)
-	if err == nil {
-		err = s.rc.Flush()
-	}
+	// Not every writer has deadlines; net/http's connections do.
+	defer s.rc.SetWriteDeadline(time.Time{})
+	err := s.writePieces(p, began, c.lot.opts.WriteTimeout)
 	if err == nil && c.Certain && s.gone() {
 		err = ErrGone
 	}
 	return c.lot.judge(err, time.Since(began))
+}
+
+func (s *kept) writePieces(p []byte, now time.Time, timeout time.Duration) error {
+	for {
+		s.rc.SetWriteDeadline(now.Add(timeout))
+		n, err := s.w.Write(p[:min(len(p), piece)])
+		if p = p[n:]; err != nil {
+			return err
+		}
+		if len(p) == 0 {
+			return s.rc.Flush()
+		}
+		now = time.Now()
+	}
 }
 
 // gone reports whether the peer has gone.
