@@ -295,6 +295,19 @@ func (c *Conn) abort() {
 // by that. It reports whether nobody does: then the beginning of the next
 // request is here already.
 func (c *Conn) leave(err error, last bool) (deaf bool) {
+	deaf = c.settle(err, last)
+	if c.ended != nil {
+		status := int(c.status)
+		if c.bytes == 0 { // nobody has been told
+			status = 0
+		}
+		c.ended(status, c.bytes, c.held.rw.RemoteAddr())
+		c.ended = nil
+	}
+	return deaf
+}
+
+func (c *Conn) settle(err error, last bool) (deaf bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tenant
@@ -305,14 +318,6 @@ func (c *Conn) leave(err error, last bool) (deaf bool) {
 	deaf = c.held.kind == answer && c.pending != nil
 	c.away = deaf && !c.held.close
 	t.Closed(err)
-	if c.ended != nil {
-		status := int(c.status)
-		if c.bytes == 0 { // nobody has been told
-			status = 0
-		}
-		c.ended(status, c.bytes, c.held.rw.RemoteAddr())
-		c.ended = nil
-	}
 	return deaf
 }
 
