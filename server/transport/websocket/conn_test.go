@@ -156,6 +156,7 @@ func TestOnlyTheLatestPingIsAnswered(t *testing.T) {
 		for i := range 50 {
 			conn.Write([]byte(frame(ws.OpPing, fmt.Sprint(i))))
 		}
+		synctest.Wait() // the last one has been looked at
 		c := &peer{place: p, conn: conn}
 		in := afterHead(conn)
 		go c.listen(in)
