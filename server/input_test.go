@@ -321,6 +321,28 @@ func TestReaderThatNeverReadsIsCut(t *testing.T) {
 	}
 }
 
+// A body that nobody wants, and that does not come, holds its connection for a
+// moment only.
+func TestUnwantedBodyThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/healthz", "/nothing", "/static/shaveet.js", "/message_updates", "/websocket", "/metrics", "/"} {
+		for _, body := range []string{"Content-Length: 2000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\nab"} {
+			inBubble(t, nil, func(t *testing.T, r *running, main, _ *pipeListener) {
+				c := main.send(t, "POST "+path+" HTTP/1.1\r\nHost: evil.example.org\r\n"+body)
+				began := time.Now()
+				if _, err := io.ReadAll(c); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > unreadTime {
+					t.Errorf("%s: it was held for %v", path, took)
+				}
+				r.stop()
+				<-r.done
+			})
+		}
+	}
+}
+
 // A poll may be held longer than any other answer may take.
 func TestHeldPollOutlivesTheWriteTimeout(t *testing.T) {
 	t.Parallel()

@@ -34,6 +34,7 @@ func newCORS(origins []string) *cors.Cors {
 // allowed to. A browser lets a page that is not allowed send its request and
 // only keeps the answer from it, so such requests end here.
 func (s *Server) shared(next http.Handler) http.Handler {
+	next = options(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := s.live.Load().cors
 		// Several are not what a browser sends, and only one is looked at.
@@ -45,6 +46,19 @@ func (s *Server) shared(next http.Handler) http.Handler {
 			return
 		}
 		c.Handler(next).ServeHTTP(w, r)
+	})
+}
+
+// options answers who asks what else may be asked.
+func options(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodOptions {
+			next.ServeHTTP(w, r)
+			return
+		}
+		leaveUnread(w, r)
+		w.Header().Set("Allow", "GET, POST, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // routes has every URL of the program: what each door leads to. A path matches
@@ -75,15 +76,20 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 // leaveUnread says that r's body, if it has one, will not be read: the answer is
-// the last thing on its connection. net/http would read on to where the next
-// request begins. That work is spared, and whoever is between the caller and us
-// cannot see that place elsewhere than we do. With HTTP/2 there is no such
-// doubt, and a connection carries the requests of others.
+// the last thing on its connection, so whoever is between the caller and us
+// cannot see the next request begin elsewhere than we do. net/http reads a
+// little of it all the same, so that the answer is not lost, and may take a
+// moment for that. With HTTP/2 there is no such doubt, and a connection carries
+// the requests of others.
 func leaveUnread(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime))
 	}
 }
+
+// unreadTime is how long a body may take that nobody wants.
+const unreadTime = 500 * time.Millisecond
 
 func text(w http.ResponseWriter, status int, line string) {
 	h := w.Header()

@@ -59,9 +59,10 @@ func (r *reader) giveBack() {
 	if cap(s.sources)+cap(s.batch) > maxScratch {
 		return
 	}
-	clear(s.sources)
-	clear(s.batch)
-	clear(s.announced)
+	// To the last entry: a longer look may have been before the last one.
+	clear(s.sources[:cap(s.sources)])
+	clear(s.batch[:cap(s.batch)])
+	clear(s.announced[:cap(s.announced)])
 	s.sources, s.batch, s.announced = s.sources[:0], s.batch[:0], s.announced[:0]
 	scratches.Put(s)
 }

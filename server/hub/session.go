@@ -31,13 +31,13 @@ type Start struct {
 type Session struct {
 	*reader
 	cursor    uint64 // everything up to here has been handed over
-	fresh     bool   // nothing has been: it cannot miss what it never had
+	offered   uint64 // what Commit will move cursor to
+	handed    int32  // messages in the last batch
+	gaps      int32  // gaps in it
+	resets    int32  // resets in it
+	fresh     bool   // nothing has been handed over: it cannot miss what it never had
 	introduce bool   // nor has it been told where its channels begin
 	reset     bool   // the position it came with is worth nothing
-	offered   uint64 // what Commit will move cursor to
-	handed    int    // messages in the last batch
-	gaps      int    // gaps in it
-	resets    int    // resets in it
 	told      bool   // the last batch said that the session ends
 	ended     bool   // and has been handed over
 }
@@ -135,7 +135,7 @@ func (s *Session) Collect() Batch {
 	}
 	b.More = cut
 	b.Messages = s.withhold(b.Messages, &b.Signals)
-	s.handed = len(b.Messages)
+	s.handed = int32(len(b.Messages))
 	// Another life's position is never kept, and a position never goes back.
 	s.offered = max(top, s.cursor)
 	b.Position = h.position(s.offered)

@@ -17,35 +17,38 @@ type Conn struct {
 	// the kernel has the whole answer, as far as that can be known.
 	Certain bool
 
-	parts  atomic.Int32 // who still has something to do with a connection that we have taken
-	status uint16
-	state  atomic.Uint32 // what has happened and is not looked at yet, and who looks
-	lot    *Lot
-	every  time.Duration // between two times Due; 0: it has none
-	alarm  alarm         // guarded by lot.clock.mu
-	bytes  int64
-	ended  func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
+	// The order is that in which it takes the least room. What is nobody's
+	// in particular is of whoever runs, or set before anybody does.
 
-	mu      sync.Mutex // held for each call of tenant, and guards all below
-	tenant  Tenant     // nil at the end
-	drained bool       // the lot has let go while there was one
-	away    bool       // the connection has gone back to its server
+	whole   bool          // the last chunk has been written
+	status  uint16        // of the answer, once there is a head
+	parts   atomic.Int32  // who still has something to do with a connection that we have taken
+	state   atomic.Uint32 // what has happened and is not looked at yet, and who looks
+	kind    kind
+	close   bool // a poll's answer is its last; from the end of the tenancy on guarded by mu
+	drained bool // the lot has let go while there was a tenant; guarded by mu
+	away    bool // the connection has gone back to its server; guarded by mu
+	lot     *Lot
+	every   time.Duration                                // between two times Due; 0: it has none
+	alarm   alarm                                        // guarded by lot.clock.mu
+	bytes   int64                                        // written
+	ended   func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
 
-	// Of a poll: what has come of the next request while it was held. Of what
-	// is none, and guarded by nothing: the head, while it has not been written.
+	mu     sync.Mutex // held for each call of tenant
+	tenant Tenant     // nil at the end; guarded by mu
+
+	// Of a poll: what has come of the next request while it was held; guarded
+	// by mu. Of what is none: the head, while it has not been written.
 	pending []byte
 
-	kept *kept // where net/http keeps the connection; nil: we have it
-	held held
+	kept *kept // where net/http keeps the connection; nil: we have it; to change it takes mu
+	held held  // to set it takes mu
 }
 
-// held is what we know of a connection that we have taken.
+// held is a connection that we have taken.
 type held struct {
 	rw    net.Conn
-	back  *returns // nil: it does not go back
-	kind  kind
-	close bool                  // a poll's answer is its last
-	done  bool                  // the last chunk has been written
+	back  *returns              // nil: it does not go back
 	head  unique.Handle[string] // of a poll's answer; there are few different ones
 	inbox [16]byte              // most of what peers of ours have to say fits
 }
@@ -156,12 +159,15 @@ func (c *Conn) pass(now uint32) (over bool) {
 	said := len(out) > front
 	if said || len(c.opening()) > 0 {
 		if err := c.write(out, end); err != nil {
+			if c.state.Load()&cutOff != 0 { // that is why it failed
+				err = ErrCut
+			}
 			return c.finish(err)
 		}
 	}
 	if said {
 		c.sent()
-		if c.held.kind == answer {
+		if c.kind == answer {
 			return c.answered()
 		}
 	}
@@ -199,7 +205,7 @@ func (c *Conn) why(now uint32) (why Event) {
 
 // opening is what is still to be written before all else.
 func (c *Conn) opening() []byte {
-	if c.held.kind == answer {
+	if c.kind == answer {
 		return nil
 	}
 	return c.pending
@@ -210,9 +216,9 @@ func (c *Conn) front() int {
 	switch {
 	case c.kept != nil:
 		return 0
-	case c.held.kind == answer:
+	case c.kind == answer:
 		return len(c.held.head.Value()) + answerFrame
-	case c.held.kind == chunked:
+	case c.kind == chunked:
 		return len(c.opening()) + chunkFrame
 	}
 	return len(c.opening())
@@ -224,13 +230,13 @@ func (c *Conn) write(out []byte, last bool) error {
 		return c.kept.write(c, out)
 	}
 	front := c.front()
-	if c.held.kind == answer {
+	if c.kind == answer {
 		return c.send(c.frameAnswer(out, front))
 	}
 	begin := front
-	if c.held.kind == chunked && len(out) > front {
+	if c.kind == chunked && len(out) > front {
 		out, begin = frameChunk(out, front, last)
-		c.held.done = last
+		c.whole = last
 	}
 	begin -= copy(out[begin-len(c.opening()):], c.opening())
 	c.pending = nil
@@ -242,28 +248,26 @@ const slow = 500 * time.Millisecond
 
 // send writes p to the connection that we have taken.
 func (c *Conn) send(p []byte) error {
-	began := time.Now()
-	err := c.sendPieces(p, began)
-	if err == nil && c.held.kind == answer && c.Certain && peerGone(c.held.rw) {
-		err = ErrGone
+	for {
+		began := time.Now()
+		c.held.rw.SetWriteDeadline(began.Add(c.lot.opts.WriteTimeout))
+		n, err := c.held.rw.Write(p[:min(len(p), piece)])
+		c.bytes += int64(n)
+		if err = c.lot.judge(err, time.Since(began)); err != nil {
+			return err
+		}
+		if p = p[n:]; len(p) == 0 {
+			break
+		}
 	}
-	return c.lot.judge(err, time.Since(began))
+	if c.kind == answer && c.Certain && peerGone(c.held.rw) {
+		return ErrGone
+	}
+	return nil
 }
 
 // piece is how many bytes a peer has the time for that a write may take.
 const piece = 64 << 10
-
-func (c *Conn) sendPieces(p []byte, now time.Time) error {
-	for {
-		c.held.rw.SetWriteDeadline(now.Add(c.lot.opts.WriteTimeout))
-		n, err := c.held.rw.Write(p[:min(len(p), piece)])
-		c.bytes += int64(n)
-		if p = p[n:]; err != nil || len(p) == 0 {
-			return err
-		}
-		now = time.Now()
-	}
-}
 
 // finish ends the connection and tells the tenant why.
 func (c *Conn) finish(err error) (over bool) {
@@ -295,16 +299,21 @@ func (c *Conn) abort() {
 // by that. It reports whether nobody does: then the beginning of the next
 // request is here already.
 func (c *Conn) leave(err error, last bool) (deaf bool) {
-	deaf = c.settle(err, last)
-	if c.ended != nil {
-		status := int(c.status)
-		if c.bytes == 0 { // nobody has been told
-			status = 0
-		}
-		c.ended(status, c.bytes, c.held.rw.RemoteAddr())
-		c.ended = nil
+	defer c.tell() // whatever the tenant does
+	return c.settle(err, last)
+}
+
+// tell tells the witness, if there is one.
+func (c *Conn) tell() {
+	if c.ended == nil {
+		return
 	}
-	return deaf
+	status := int(c.status)
+	if c.bytes == 0 {
+		status = 0
+	}
+	c.ended(status, c.bytes, c.held.rw.RemoteAddr())
+	c.ended = nil
 }
 
 func (c *Conn) settle(err error, last bool) (deaf bool) {
@@ -314,9 +323,9 @@ func (c *Conn) settle(err error, last bool) (deaf bool) {
 	c.tenant = nil
 	c.state.And(^ticking)
 	c.lot.clock.clear(c)
-	c.held.close = c.held.close || last || c.drained
-	deaf = c.held.kind == answer && c.pending != nil
-	c.away = deaf && !c.held.close
+	c.close = c.close || last || c.drained
+	deaf = c.kind == answer && c.pending != nil
+	c.away = deaf && !c.close
 	t.Closed(err)
 	return deaf
 }
@@ -347,8 +356,8 @@ func (c *Conn) rescue() {
 	}
 }
 
-// letGo has the tenant end. Where there is none any more, the connection waits
-// for a request, and nothing is lost.
+// letGo has the tenant end. Where there is none any more, the connection is
+// about to end, or waits for a request, and then nothing is lost.
 func (c *Conn) letGo() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -356,7 +365,7 @@ func (c *Conn) letGo() {
 	case c.tenant != nil:
 		c.drained = true
 		c.kick(draining)
-	case c.kept == nil && !c.away:
+	case c.kept == nil && !c.away && !c.close:
 		c.held.rw.Close()
 	}
 }
@@ -366,7 +375,7 @@ func (c *Conn) cut() {
 	c.kick(cutOff)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kept == nil && !c.away { // else net/http has it, and cuts it off
+	if c.kept == nil && !c.away && c.held.rw != nil { // else net/http has it, and cuts it off
 		c.held.rw.Close()
 	}
 }

@@ -5,6 +5,7 @@ package park_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -205,16 +206,23 @@ func (n nervous) Received(p []byte) {
 	}
 }
 
+func (n nervous) Closed(err error) {
+	n.speaker.Closed(err)
+	if n.when == "Closed" {
+		panic(n.when)
+	}
+}
+
 // A panic of a tenant's is the end of its connection, of which it and somebody
 // else are told; others go on.
 func TestPanics(t *testing.T) {
-	for _, when := range []string{"Next", "Sent", "Received"} {
+	for _, when := range []string{"Next", "Sent", "Received", "Received early"} {
 		t.Run(when, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				told := make(chan any, 1)
 				s := newSite(t, park.Options{Panicked: func(v any, _ []byte) { told <- v }},
 					func(l *park.Lot, w http.ResponseWriter, r *http.Request, sp *speaker) {
-						p := nervous{sp, when}
+						p := nervous{sp, strings.TrimSuffix(when, " early")}
 						if r.URL.Path == "/calm" {
 							p.when = ""
 						}
@@ -227,8 +235,12 @@ func TestPanics(t *testing.T) {
 
 				c, in := s.connect()
 				sp := s.expect()
-				ask(c, "/")
-				http.ReadResponse(in, nil)
+				if when == "Received early" {
+					go io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\nboo")
+				} else {
+					ask(c, "/")
+					http.ReadResponse(in, nil)
+				}
 				if when == "Received" {
 					go io.WriteString(c, "boo")
 				} else {
@@ -300,4 +312,67 @@ func TestCertain(t *testing.T) {
 		}
 		wantEmpty(t, lot)
 	}
+}
+
+// A witnessed request is one of which somebody wants to know how it ends.
+type witnessed struct {
+	http.ResponseWriter
+	outlive func()
+	ended   func()
+}
+
+func (w witnessed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w witnessed) Outlive() func(int, int64, net.Addr) {
+	w.outlive()
+	return func(int, int64, net.Addr) { w.ended() }
+}
+
+// The witness is told also where the tenant panics at its end.
+func TestWitnessOfAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := 0
+		s := newSite(t, park.Options{Panicked: func(any, []byte) {}},
+			func(l *park.Lot, w http.ResponseWriter, r *http.Request, sp *speaker) {
+				l.Stream(&sp.Conn, witnessed{w, func() {}, func() { ended++ }}, r, nervous{sp, "Closed"}, beat)
+			})
+		c, in := s.connect()
+		sp := s.expect()
+		ask(c, "/")
+		http.ReadResponse(in, nil)
+		sp.bye()
+		synctest.Wait()
+		if ended != 1 {
+			t.Errorf("the witness was told %d times", ended)
+		}
+	})
+}
+
+// Who is about to be held when the lot drains is told, and waited for.
+func TestDrainOfWhoIsAboutToBeHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drain, endDrain := context.WithCancel(context.Background())
+		lot := park.New(park.Options{Drain: drain})
+		sp := newSpeaker()
+		sp.drain = "bye"
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			slow := witnessed{w, func() { time.Sleep(time.Second) }, func() {}}
+			lot.Answer(&sp.Conn, slow, r, sp, wait)
+		})}
+		p := newPipes()
+		served := make(chan struct{})
+		go func() { defer close(served); lot.Serve(srv, p) }()
+		c := p.dial()
+		defer c.Close()
+		go io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		go io.ReadAll(c)
+		time.Sleep(100 * time.Millisecond)
+		srv.RegisterOnShutdown(endDrain)
+		if err := errors.Join(srv.Shutdown(t.Context()), lot.Wait(t.Context())); err != nil {
+			t.Error(err)
+		}
+		wantClosed(t, sp, nil)
+		p.hangUp()
+		<-served
+	})
 }

@@ -73,8 +73,8 @@ func (c *Conn) frameAnswer(p []byte, front int) []byte {
 	head := append(small[:0], "HTTP/1.1 200 OK\r\n"...)
 	head = append(head, c.held.head.Value()...)
 	head = appendDate(head)
-	if c.held.close || c.lot.opts.Drain.Err() != nil {
-		c.held.close = true
+	if c.close || c.lot.opts.Drain.Err() != nil {
+		c.close = true
 		head = append(head, "Connection: close\r\n"...)
 	}
 	head = append(head, "Content-Length: "...)

@@ -2,6 +2,7 @@ package park
 
 import (
 	"bytes"
+	"net"
 	"net/http"
 	"time"
 	"unique"
@@ -24,7 +25,7 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 	}
 	// What is there already goes out the usual way, which costs less.
 	s := newKept(w, r, true)
-	c.kept = s
+	c.keep(s)
 	c.state.And(^events)
 	if s.watch(c, func() bool { return c.pass(now) }) {
 		s.leave()
@@ -37,10 +38,11 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 		return
 	}
 	c.pending = early
-	c.held.close = c.held.back == nil || r.Close || !r.ProtoAtLeast(1, 1) || head.Get("Connection") == "close"
+	c.close = c.held.back == nil || r.Close || !r.ProtoAtLeast(1, 1) || head.Get("Connection") == "close"
 	head.Del("Connection")
 	c.held.head = unique.Make(string(serialized(head)))
-	c.stay()
+	c.status = http.StatusOK
+	c.stay(nil)
 }
 
 // Stream holds a request that is answered piece by piece: with status 200 and
@@ -52,7 +54,7 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 func (l *Lot) Stream(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, beat time.Duration) {
 	c.begin(l, t, beat)
 	c.state.Or(woken)
-	c.held.kind = chunked
+	c.kind = chunked
 	head := w.Header().Clone()
 	form := chunked
 	if !r.ProtoAtLeast(1, 1) {
@@ -67,7 +69,7 @@ func (l *Lot) Stream(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 	}
 	head.Set("Connection", "close") // it serves nothing else afterwards
 	c.opens(http.StatusOK, head)
-	c.stay()
+	c.stay(nil)
 }
 
 // Upgrade holds a connection that goes over to another protocol: with status
@@ -86,10 +88,7 @@ func (l *Lot) Upgrade(c *Conn, w http.ResponseWriter, r *http.Request, p Peer, b
 		return http.ErrNotSupported
 	}
 	c.opens(http.StatusSwitchingProtocols, head)
-	if len(early) > 0 {
-		c.receive(early)
-	}
-	c.stay()
+	c.stay(early)
 	return nil
 }
 
@@ -99,11 +98,20 @@ func (c *Conn) begin(l *Lot, t Tenant, every time.Duration) {
 	c.state.Or(begun | running)
 }
 
+// keep says who has the connection; nil is us.
+func (c *Conn) keep(s *kept) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept = s
+}
+
 // take takes the connection from net/http, if it can, with what has come by it
 // behind the request.
 func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byte, ok bool) {
+	c.lot.add(c) // before net/http counts it no more
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
+		c.lot.remove(c)
 		return nil, false
 	}
 	conn.SetDeadline(time.Time{})
@@ -118,10 +126,16 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 	if !known {
 		c.lot.tune(conn)
 	}
-	c.kept = nil
-	c.held.rw, c.held.back, c.held.kind = bare(conn), at.back, k
+	c.hold(bare(conn), at.back, k)
 	c.ended = witness(w)
 	return early, true
+}
+
+func (c *Conn) hold(rw net.Conn, back *returns, k kind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept, c.kind = nil, k
+	c.held.rw, c.held.back = rw, back
 }
 
 // opens has what is written first begin with this head.
@@ -130,12 +144,21 @@ func (c *Conn) opens(status uint16, head http.Header) {
 	c.pending = appendHead(nil, int(status), serialized(head))
 }
 
-// stay lets the handler go: the connection is held from here on.
-func (c *Conn) stay() {
+// stay lets the handler go: the connection is held from here on. early is what
+// has come already, of what is no poll.
+func (c *Conn) stay(early []byte) {
+	c.parts.Store(1)
+	defer c.rescue()
 	c.tick()
+	if len(early) > 0 {
+		c.receive(early)
+	}
 	c.hear()
-	c.lot.add(c)
-	c.look()
+	if c.kind == answer {
+		c.run() // there is hardly ever anything to do
+	} else {
+		go c.look() // a write may take its time, and the handler's buffers are large
+	}
 }
 
 // tick has the clock tell the connection when it is due.

@@ -26,7 +26,7 @@ func newKept(w http.ResponseWriter, r *http.Request, whole bool) *kept {
 
 // stay looks after the request until it has ended. The mark running is set.
 func (s *kept) stay(c *Conn) {
-	c.kept = s
+	c.keep(s)
 	c.tick()
 	// What comes for longer than a request may take is still wanted.
 	s.rc.SetReadDeadline(time.Time{})
@@ -71,7 +71,6 @@ func (s *kept) begin() {
 // write writes p, the whole of it if there is to be one answer, and returns
 // when net/http has written it: with HTTP/1.1 the kernel has it then.
 func (s *kept) write(c *Conn, p []byte) error {
-	began := time.Now()
 	if s.whole {
 		s.w.Header().Set("Content-Length", strconv.Itoa(len(p)))
 		if c.lot.opts.Drain.Err() != nil {
@@ -81,25 +80,24 @@ func (s *kept) write(c *Conn, p []byte) error {
 	s.begin()
 	// Not every writer has deadlines; net/http's connections do.
 	defer s.rc.SetWriteDeadline(time.Time{})
-	err := s.writePieces(p, began, c.lot.opts.WriteTimeout)
-	if err == nil && c.Certain && s.gone() {
-		err = ErrGone
-	}
-	return c.lot.judge(err, time.Since(began))
-}
-
-func (s *kept) writePieces(p []byte, now time.Time, timeout time.Duration) error {
 	for {
-		s.rc.SetWriteDeadline(now.Add(timeout))
+		began := time.Now()
+		s.rc.SetWriteDeadline(began.Add(c.lot.opts.WriteTimeout))
 		n, err := s.w.Write(p[:min(len(p), piece)])
-		if p = p[n:]; err != nil {
+		if err == nil && n == len(p) {
+			err = s.rc.Flush()
+		}
+		if err = c.lot.judge(err, time.Since(began)); err != nil {
 			return err
 		}
-		if len(p) == 0 {
-			return s.rc.Flush()
+		if p = p[n:]; len(p) == 0 {
+			break
 		}
-		now = time.Now()
 	}
+	if c.Certain && s.gone() {
+		return ErrGone
+	}
+	return nil
 }
 
 // gone reports whether the peer has gone.

@@ -16,8 +16,7 @@ import (
 // poll's next request is here already, what comes after that is not looked at,
 // nor is its end, before the poll has its answer.
 func (c *Conn) hear() {
-	c.parts.Store(1)
-	if c.held.kind != answer || len(c.pending) == 0 {
+	if c.kind != answer || len(c.pending) == 0 {
 		c.parts.Store(2)
 		go c.listen()
 	}
@@ -26,14 +25,17 @@ func (c *Conn) hear() {
 // listen reads until the connection has ended, or goes back to its server.
 func (c *Conn) listen() {
 	defer c.rescueListener()
-	if c.held.kind == answer {
+	if c.kind == answer {
 		c.listenForNext()
-	} else {
-		c.listenOn()
-		c.held.rw.Close()
-		c.kick(hungUp)
-		c.done()
+		return
 	}
+	if c.listenOn() {
+		go c.listen() // what has been said may have taken a large stack, which one that waits would keep
+		return
+	}
+	c.held.rw.Close()
+	c.kick(hungUp)
+	c.done()
 }
 
 // rescueListener makes a panic of the tenant's the end of its connection, which
@@ -50,22 +52,22 @@ func (c *Conn) rescueListener() {
 // maxNoise is how many bytes a peer may send that has nothing to say.
 const maxNoise = 64 << 10
 
-// listenOn listens to a stream, to its end.
-func (c *Conn) listenOn() {
+// listenOn listens to a stream, to its end, or until something has come that did
+// not fit. Then it is to be called again.
+func (c *Conn) listenOn() (again bool) {
 	for noise := 0; noise <= maxNoise; {
 		n, err := c.held.rw.Read(c.held.inbox[:])
-		if c.held.kind == upgrade {
-			c.receive(c.held.inbox[:n])
-			if n == len(c.held.inbox) && err == nil {
-				err = c.listenMore()
-			}
-		} else {
+		heard := c.kind == upgrade && c.receive(c.held.inbox[:n])
+		switch {
+		case err != nil:
+			return false
+		case heard && n == len(c.held.inbox):
+			return c.listenMore() == nil
+		case !heard:
 			noise += n
 		}
-		if err != nil {
-			return
-		}
 	}
+	return false
 }
 
 // moreTime is how long what has begun to come may take to go on, for as long as
@@ -77,39 +79,44 @@ const moreTime = 100 * time.Millisecond
 func (c *Conn) listenMore() error {
 	b := inboxes.Get().(*[4 << 10]byte)
 	defer inboxes.Put(b)
-	for {
-		c.held.rw.SetReadDeadline(time.Now().Add(moreTime))
+	for c.await(time.Now().Add(moreTime)) {
 		n, err := c.held.rw.Read(b[:])
 		c.receive(b[:n])
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return c.patient()
+		if err == nil && n == len(b) {
+			continue
 		}
-		if err != nil || n < len(b) {
-			c.patient()
+		c.await(time.Time{})
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
+		break
 	}
+	return nil
 }
 
-// patient has the next read take as long as it likes, or, at the end, as long as
-// a peer may take to hear it.
-func (c *Conn) patient() error {
+// await says until when the next read may take. Once the tenant has gone, that
+// has been said for the last time: then it reports false.
+func (c *Conn) await(until time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tenant != nil {
-		return c.held.rw.SetReadDeadline(time.Time{})
+	if c.tenant == nil {
+		return false
 	}
-	return c.held.rw.SetReadDeadline(time.Now().Add(lingerTime))
+	c.held.rw.SetReadDeadline(until)
+	return true
 }
 
 var inboxes = sync.Pool{New: func() any { return new([4 << 10]byte) }}
 
-func (c *Conn) receive(p []byte) {
+// receive hands p over, and reports whether there was somebody to have it.
+func (c *Conn) receive(p []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if peer, ok := c.tenant.(Peer); ok && len(p) > 0 {
+	peer, ok := c.tenant.(Peer)
+	if ok && len(p) > 0 {
 		peer.Received(p)
 	}
+	return ok
 }
 
 // listenForNext waits for the next request on a connection that a poll came by.
@@ -126,7 +133,7 @@ func (c *Conn) listenForNext() {
 		switch {
 		case held && len(came) > 0:
 			c.pending = came
-		case !held && len(came) > 0 && !c.held.close:
+		case !held && len(came) > 0 && !c.close:
 			c.away = true
 		}
 		away := c.away
@@ -155,7 +162,6 @@ const maxBreaks = 16
 // answered ends the tenancy of a poll. Its connection waits for the next
 // request.
 func (c *Conn) answered() (over bool) {
-	c.status = http.StatusOK
 	if c.kept != nil {
 		c.leave(nil, false)
 		return true
@@ -164,7 +170,7 @@ func (c *Conn) answered() (over bool) {
 	c.held.rw.SetReadDeadline(time.Now().Add(c.lot.opts.IdleTimeout))
 	deaf := c.leave(nil, false)
 	switch {
-	case c.held.close:
+	case c.close:
 		c.goodbye(deaf)
 		c.done()
 	case deaf:
@@ -191,7 +197,7 @@ const lingerTime = 500 * time.Millisecond
 // it that nobody has read, the peer might lose what it has not read yet. deaf
 // says that nobody listens.
 func (c *Conn) goodbye(deaf bool) {
-	if c.held.kind == chunked && !c.held.done {
+	if c.kind == chunked && !c.whole {
 		c.send(lastChunk)
 	}
 	if closeWrite(c.held.rw) != nil {

@@ -144,8 +144,7 @@ type Peer interface {
 // Unwrap.
 type Witness interface {
 	// Outlive is called before the handler returns, and what it returns when
-	// the request has ended: with status 0 if the peer has never been
-	// answered.
+	// the request has ended: with status 0 if nothing has been written.
 	Outlive() (ended func(status int, bytes int64, peer net.Addr))
 }
 

@@ -75,7 +75,8 @@ func (f *Feed) Next(dst []byte, why park.Event) (out []byte, end bool) {
 		return dst, false
 	}
 	f.begun = true
-	if b.More {
+	// Who is told that a client is gone is told nothing else: the rest waits.
+	if b.More || slices.ContainsFunc(b.Signals, tellsGone) {
 		f.Wake()
 	}
 	var retry time.Duration
@@ -93,6 +94,8 @@ func endsSession(s hub.Signal) bool {
 	return s.Type == hub.SignalDrain || s.Type == hub.SignalSuperseded
 }
 
+func tellsGone(s hub.Signal) bool { return s.Type == hub.SignalGone }
+
 // Sent is part of [park.Tenant].
 func (f *Feed) Sent() {
 	f.session.Commit()
@@ -106,5 +109,9 @@ func (f *Feed) Sent() {
 // so.
 func (f *Feed) Ended() bool { return f.over }
 
-// Closed is part of [park.Tenant].
-func (f *Feed) Closed(error) { f.session.Close() }
+// Closed is part of [park.Tenant]. A connection may wait for long for its next
+// request, and the session is not kept for that.
+func (f *Feed) Closed(error) {
+	f.session.Close()
+	f.session = nil
+}

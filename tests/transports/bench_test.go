@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,6 +36,19 @@ var requests = map[string]string{
 	"stream":   "GET /stream?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\n\r\n",
 	"websocket": "GET /websocket?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+	hello: "GET /websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+}
+
+// hello is a WebSocket whose reader says who it is by a message, as our script
+// does.
+const hello = "websocket-hello"
+
+// greeting is that message, as a frame masked with zeros.
+func greeting(token, cursor string) string {
+	id, key, _ := strings.Cut(token, hub.Delimiter)
+	text := fmt.Sprintf(`{"clients":[{"id":%q,"key":%q}],"cursor":%q}`, id, key, cursor)
+	return string([]byte{0x81, byte(0x80 | len(text)), 0, 0, 0, 0}) + text
 }
 
 // bare is a connection that is taken from net/http, with one goroutine that
@@ -141,7 +155,11 @@ func read(conn net.Conn, transport, token, cursor string, seen *counter, ready f
 		poll(conn, in, token, cursor, seen, ready)
 		return
 	}
-	fmt.Fprintf(conn, requests[transport], token, cursor)
+	if transport == hello {
+		io.WriteString(conn, requests[hello]+greeting(token, cursor))
+	} else {
+		fmt.Fprintf(conn, requests[transport], token, cursor)
+	}
 	buffer := make([]byte, 4<<10)
 	for first := true; ; first = false {
 		n, err := conn.Read(buffer)
@@ -255,7 +273,7 @@ func BenchmarkFanOut(b *testing.B) {
 // Go once had for a goroutine it keeps.
 func BenchmarkIdle(b *testing.B) {
 	const readers = 5000
-	for _, name := range append([]string{bare}, names...) {
+	for _, name := range append([]string{bare, hello}, names...) {
 		b.Run(name, func(b *testing.B) {
 			child := exec.Command(os.Args[0])
 			child.Env = append(os.Environ(), fmt.Sprint("SHAVEET_CLIENTS=", readers))

@@ -26,6 +26,10 @@ const (
 // closeWait is how long a reader may take to answer a close frame.
 const closeWait = 2 * time.Second
 
+// maxNoise is how many bytes a reader may go on to send that nobody reads, until
+// it sees that its connection is being closed.
+const maxNoise = 16 << 10
+
 // A state is how far a connection has come.
 type state uint8
 
@@ -64,6 +68,7 @@ type conn struct {
 	wroteBeat  bool          // and there is a ping in it
 	code       uint16        // what the connection is closed with when the feed has ended
 	last       []byte        // what is to be said at the end; before that, what the ping said
+	noise      int           // bytes that came when it was deaf
 	quota      time.Duration // when the frames that have come would be due, since the handler began
 	pingSent   time.Duration // when the last ping was sent, since the handler began
 
@@ -122,12 +127,18 @@ func (c *conn) Next(dst []byte, why park.Event) (out []byte, end bool) {
 		return c.answerPing(dst), false
 	}
 	if c.last == nil {
-		return dst, c.peerClosed || why&park.Due != 0
+		return dst, c.peerClosed || c.noise > maxNoise || why&park.Due != 0
 	}
+	return c.part(dst)
+}
+
+// part says what is to be said at the end, and reports whether there is no
+// answer to wait for.
+func (c *conn) part(dst []byte) (out []byte, end bool) {
 	dst = append(dst, c.last...)
 	c.last = nil
 	c.DueIn(closeWait)
-	return dst, c.peerClosed
+	return dst, c.peerClosed || c.noise > maxNoise
 }
 
 // await ends a connection that has not said its hello, if it is time.
@@ -156,10 +167,7 @@ func (c *conn) settle() {
 func (c *conn) read(dst []byte, why park.Event) (out []byte, end bool) {
 	if c.Ended() {
 		c.end(c.code, reasons[c.code], nil)
-		dst = append(dst, c.last...)
-		c.last = nil
-		c.DueIn(closeWait)
-		return dst, false
+		return c.part(dst)
 	}
 	if c.draining {
 		why |= park.Drain
@@ -182,9 +190,7 @@ func (c *conn) read(dst []byte, why park.Event) (out []byte, end bool) {
 	c.batch = len(dst) > before
 	if end {
 		c.end(c.code, reasons[c.code], nil)
-		dst = append(dst, c.last...)
-		c.last = nil
-		c.DueIn(closeWait)
+		return c.part(dst)
 	}
 	return dst, false
 }

@@ -1,9 +1,13 @@
 package websocket_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -366,4 +370,66 @@ func TestDrainBeforeTheHello(t *testing.T) {
 		}
 		p.gone(late)
 	})
+}
+
+// What waits behind the word that a client is gone comes at once, too.
+func TestNewsBehindGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, websocket.Options{}, hub.Limits{})
+		p.client("a", "hers")
+		p.client("b", "his")
+		conn := p.connect()
+		go io.WriteString(conn, request(p.query("a")+"&client_id="+url.QueryEscape("b"+hub.Delimiter+p.keys["b"])))
+		in := bufio.NewReader(conn)
+		_, err := http.ReadResponse(in, nil)
+		p.must(err)
+		_, err = readFrame(in)
+		p.must(err)
+		p.say("his", "first") // whose writing waits for us
+		synctest.Wait()
+		p.say("his", "second")
+		p.must(p.hub.KillClient(t.Context(), "a"))
+		began := time.Now()
+		for _, want := range []string{`"first"`, `"gone"`, `"second"`} {
+			f, err := readFrame(in)
+			p.must(err)
+			if !strings.Contains(string(f.Payload), want) || time.Since(began) > 0 {
+				t.Errorf("after %v comes %s, want %s at once", time.Since(began), describe(f), want)
+			}
+		}
+	})
+}
+
+// A connection that is over ends soon, whatever its peer goes on to send.
+func TestNoiseDoesNotHoldWhatIsOver(t *testing.T) {
+	for name, first := range map[string]string{
+		"no frame":        "\x83\x80\x01\x02\x03\x04",
+		"a bad hello":     text("{"),
+		"too many frames": strings.Repeat(frame(ws.OpPong, ""), 1000),
+	} {
+		for _, noise := range []string{"x", frame(ws.OpPong, "noise")} {
+			t.Run(fmt.Sprint(name, ", then ", len(noise)), func(t *testing.T) {
+				t.Parallel()
+				p := newPlace(t, websocket.Options{}, hub.Limits{})
+				srv := httptest.NewServer(p.handler)
+				defer srv.Close()
+				c, err := net.Dial("tcp", srv.Listener.Addr().String())
+				p.must(err)
+				defer c.Close()
+				io.WriteString(c, request(""))
+				go io.Copy(io.Discard, c)
+				if _, err := io.WriteString(c, first); err != nil {
+					return
+				}
+				const enough = 256 << 20 // far more than kernels hold
+				noise := []byte(strings.Repeat(noise, 64<<10))
+				for sent := 0; sent < enough; sent += len(noise) {
+					if _, err := c.Write(noise); err != nil {
+						return
+					}
+				}
+				t.Error("the server reads on and on")
+			})
+		}
+	}
 }

@@ -10,6 +10,11 @@ import (
 
 // Received is part of [park.Peer].
 func (c *conn) Received(p []byte) {
+	if c.deaf || c.peerClosed {
+		if c.noise += len(p); c.noise > maxNoise {
+			c.Wake()
+		}
+	}
 	for len(p) > 0 && !c.deaf && !c.peerClosed {
 		n, f, err := c.reader.Feed(p)
 		p = p[n:]
