@@ -134,7 +134,8 @@ export function createConnection(env: Environment, options: ConnectOptions): Con
       const client = { id: String(id), key: String(key) };
       const found: Credentials = { url: url.replace(/\/+$/, ''), id: client.id, clients: [client] };
       ledger = ledger || recall(shelf(found));
-      chooser = chooser || createChooser(env, names, hold, `shaveet ${found.url}`);
+      // What works for those who may use less is not for all.
+      chooser = chooser || createChooser(env, names, hold, `shaveet ${found.url} ${names}`);
       credentials = found;
       stale = false;
       begin();

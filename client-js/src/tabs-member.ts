@@ -17,7 +17,7 @@ import { ANY, createEmitter } from './emitter';
 import { find } from './locate';
 import type { Connect, ShareOptions } from './tabs';
 import type { Channel, Surroundings } from './tabs-environment';
-import { ahead, type Item, lastOf, type Place, type Post, QUESTION, reached, same } from './tabs-post';
+import { ahead, following, type Item, lastOf, type Place, type Post, QUESTION, reached, same } from './tabs-post';
 import { PATIENCE } from './times';
 import type { ChannelMessage, Connection, ConnectionState, TransportName } from './types';
 
@@ -33,9 +33,7 @@ const CONNECTING: ConnectionState = { name: 'connecting' };
 export function createMember(env: Surroundings, connect: Connect, options: ShareOptions): Connection {
   const { cursor, resume, session, share } = options;
   const given =
-    share === undefined
-      ? [options.url === undefined ? find(env.scripts(), 'url').base : options.url, options.clientId]
-      : [share];
+    share === undefined ? [options.url === undefined ? find(env.scripts(), 'url').base : options.url, options.clientId] : [];
   /** The name under which our own connection keeps its place. */
   const desk = `tab ${env.draw()}`;
 
@@ -52,6 +50,8 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
   let named = false;
   /** What our own connection has just told. */
   let items: Item[] = [];
+  /** Where it was before that. */
+  let before: string | undefined;
   /** What could not be made use of yet. */
   let posts: Post[] = [];
   /** Whether we wait for the lock, or have it. */
@@ -88,11 +88,12 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
   function begin(): void {
     wait(PATIENCE, begin);
     const ask = async () => {
-      const answers = await Promise.all(given.map((value) => (typeof value === 'function' ? value() : value)));
+      const [url, id] = await Promise.all(given.map((value) => (typeof value === 'function' ? value() : value)));
       if (name !== undefined || closed()) return;
+      if (share !== undefined) name = share;
       // As `connect` sees it. Those who do not know yet who they are have nothing to share.
-      if (share === undefined && (typeof answers[0] !== 'string' || !answers[1])) throw new Error('no url or id');
-      name = answers.map((answer) => String(answer).replace(/\/+$/, '')).join(' ');
+      else if (typeof url !== 'string' || !id) throw new Error('no url or id');
+      else name = `${url.replace(/\/+$/, '')} ${id}`;
       if (resume && !cursor) place = placeAt(shelf());
       if (!away) join();
     };
@@ -141,6 +142,9 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
 
   function hide(): void {
     if (away) return;
+    // We may have come further without a word.
+    flush();
+    if (closed()) return;
     away = true;
     part();
     become({ name: 'waiting', until: Infinity, why: 'hidden' });
@@ -166,6 +170,7 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
   /** This may be the end: a listener may close, and so do we if `connect` throws, for it would do so again. */
   function open(): void {
     keep(desk, place);
+    before = place && place.cursor;
     named = leading;
     let mine: Connection;
     try {
@@ -206,7 +211,7 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
     if (!own) return;
     const told = items;
     items = [];
-    const next = following(told, placeAt(desk));
+    const next = following(place, told, stand(told));
     // A key that opens nothing is our affair: others may have a better one.
     if (leading && own.state.name !== 'closed') say(told, next);
     tell(told, next);
@@ -218,13 +223,15 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
     }
   }
 
-  /** Where all of `told` leads, if its teller says that it is `to`. */
-  function following(told: readonly Item[], to: Place | undefined): Place | undefined {
-    const at = place && place.cursor;
-    const last = lastOf(told);
-    // A place that is behind could not be kept, or comes from somebody who is behind.
-    if (after(last, at) && (!to || ahead(last, to.cursor))) return { cursor: last };
-    return to && !ahead(at, to.cursor) ? to : place;
+  /** Where our own connection is, now that it has told this. */
+  function stand(told: readonly Item[]): Place | undefined {
+    const to = placeAt(desk);
+    const at = to && to.cursor;
+    // It goes on with every message. What stands still could not be kept, and is none from now on.
+    const stale = at === before && lastOf(told);
+    if (stale) keep(desk, undefined);
+    before = stale ? undefined : at;
+    return stale ? undefined : to;
   }
 
   /** Tells the page what is new to it, which leads to `next`. */
@@ -261,12 +268,17 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
 
   function lead(): void {
     leading = true;
-    timer();
     posts = [];
     since = place && place.cursor;
     if (session && !named) stop();
     if (!own) open();
+    linger();
+  }
+
+  /** We may come further for long without a word. Whoever is killed then should not be far behind. */
+  function linger(): void {
     flush();
+    if (leading) wait(NOW_AND_THEN, linger);
   }
 
   function say(told: readonly Item[], to: Place | undefined): void {
@@ -316,13 +328,16 @@ export function createMember(env: Surroundings, connect: Connect, options: Share
       if (!own) open();
       return;
     }
-    posts = [];
     stop();
     for (const { items, to } of fitting) {
       // Who came and went behind us may have gone and come since.
       const old = ahead(place && place.cursor, to!.cursor);
-      tell(old ? items.filter(([what]) => what !== 'presence') : items, following(items, to));
+      tell(old ? items.filter(([what]) => what !== 'presence') : items, following(place, items, to));
     }
+    // The next leader may have spoken before we heard the last word of this one.
+    at = place && place.cursor;
+    posts = posts.filter(({ to }) => !reached(at, to!.cursor));
+    if (posts.some(({ from }) => reached(at, from))) settle();
   }
 
   // ---- places

@@ -46,3 +46,12 @@ export function lastOf(items: readonly Item[]): string | undefined {
   for (const [what, value] of items) if (what === 'message') last = value.pos;
   return last;
 }
+
+/** Where all of `told` leads from `place`, if its teller says that it is `to`. */
+export function following(place: Place | undefined, told: readonly Item[], to: Place | undefined): Place | undefined {
+  const at = place && place.cursor;
+  const last = lastOf(told);
+  // A place that is behind could not be kept, or comes from somebody who is behind.
+  if (after(last, at) && (!to || ahead(last, to.cursor))) return { cursor: last };
+  return to && !ahead(at, to.cursor) ? to : place;
+}

@@ -111,6 +111,11 @@ export class Server {
     }
   }
 
+  /** Forgets what others have said in a channel until now. */
+  evictTraffic(channel: string): void {
+    this.evicted.set(channel, this.seq);
+  }
+
   restart(): void {
     for (const entry of this.history) entry.lost = Math.min(entry.lost, this.world.steps);
     this.epoch = (this.epoch * 7_919) % 10_007;

@@ -67,6 +67,49 @@ describe('one connection', () => {
     }
   });
 
+  test('is handed over though the last word of the one tab comes after the first of the next', async () => {
+    const w = world();
+    const [first, second, third] = (await open(w, 3)) as [Page, Page, Page];
+    say(w, 1);
+    /** Lets everything happen but at the third. */
+    const settleOthers = () => {
+      for (let task; (task = w.ready().find(({ page }) => page !== third)); ) w.run(task);
+    };
+    w.server.publish('c', 2);
+    settleOthers();
+    first.member.close();
+    settleOthers();
+    w.server.publish('c', 3);
+    settleOthers();
+    expect(heard(second)).toEqual([1, 2, 3]);
+    for (const name of ['tab 1', 'tab 0']) {
+      const queue = third.queues.get(name)!;
+      expect(queue.length).toBeGreaterThan(0);
+      while (queue.length) w.run({ page: third, run: queue.shift()! });
+    }
+    expect(heard(third)).toEqual([1, 2, 3]);
+    expect(connected(w)).toEqual([1]);
+    say(w, 4);
+    expect(heard(third)).toEqual([1, 2, 3, 4]);
+  });
+
+  test('believed to be theirs by two: what one has told is not told again by the other, not even its state', async () => {
+    const w = world();
+    const [, second] = (await open(w, 2)) as [Page, Page];
+    say(w, 1);
+    const [one, two, three, four] = [w.server.top, ...[2, 3, 4].map((value) => w.server.publish('c', value))] as const;
+    const says = (from: string, state: object, ...messages: (typeof two)[]) => {
+      const items = [...messages.map((message) => ['message', message]), ['state', state]];
+      [...w.channels][0]!.post({ from, to: { cursor: messages[messages.length - 1]!.pos }, items });
+    };
+    says(two!.pos, { name: 'connecting' }, three!);
+    says(one, { name: 'connected' }, two!, three!, four!);
+    const queue = second.queues.get('tab 0')!;
+    while (queue.length) w.run({ page: second, run: queue.shift()! });
+    expect(heard(second)).toEqual([1, 2, 3, 4]);
+    expect(second.member.state).toEqual({ name: 'connected' });
+  });
+
   test('is handed over by close(), which ends that page alone', async () => {
     const w = world();
     const [first, second] = (await open(w, 2)) as [Page, Page];
@@ -268,6 +311,29 @@ describe('a tab that was put away', () => {
       expect(states(page).slice(-3)).toEqual(['waiting', 'connecting', 'connected']);
     }
     expect(connected(w)).toHaveLength(1);
+  });
+});
+
+describe('a tab that came further without a word', () => {
+  test.each<[string, number, (tab: Tab) => Page | Promise<Page>]>([
+    ['is put away', 0, (tab) => (tab.hide(), tab.show(), tab.page!)],
+    ['is loaded again', 0, (tab) => (tab.unload(), tab.load({ resume: true }))],
+    ['is killed a while later, and loaded again', 20_000, (tab) => (tab.crash(), tab.load({ resume: true }))],
+  ])('and %s is told of no hole behind it', async (_, ms, happens) => {
+    const w = world();
+    const [page] = (await open(w, 1, { resume: true })) as [Page];
+    say(w, 1);
+    w.server.traffic();
+    const [connection] = [...w.server.connections];
+    w.run({ page, run: () => connection!.step(1, 1) });
+    w.pass(ms);
+    w.server.evictTraffic('c');
+    const then = await happens(page.tab);
+    w.settle();
+    expect(then.member.state).toEqual({ name: 'connected' });
+    expect(told(then, 'gap')).toEqual([]);
+    say(w, 2);
+    expect(heard(then).slice(-1)).toEqual([2]);
   });
 });
 
@@ -473,6 +539,25 @@ describe('a page that ends it', () => {
     over(w, page);
   });
 
+  test('when it hears the last while it is put away, has ended', async () => {
+    const w = world();
+    const [first, second] = (await open(w, 2)) as [Page, Page];
+    first.tab.frozen = true;
+    w.pass(25_000);
+    second.member.on('c', () => second.member.close());
+    w.server.traffic();
+    const from = w.server.top;
+    const pos = from.replace(/\d+$/, (seq) => String(Number(seq) + 1));
+    const message = { channel: 'c', id: 1, pos, sender: 'x', data: null, time: 0 };
+    [...w.channels][0]!.post({ from, to: { cursor: pos }, items: [['message', message]] });
+    w.settle();
+    w.pass(20_000); // now it has come to where that begins, without a word
+    expect(told(second, 'message')).toEqual([]);
+    second.tab.hide();
+    expect(second.member.state).toEqual({ name: 'closed', why: 'closed' });
+    over(w, second);
+  });
+
   test('when the client is gone, is told so once', async () => {
     const w = world();
     const [, second] = (await open(w, 2)) as [Page, Page];
@@ -523,6 +608,11 @@ describe('what throws', () => {
 
 describe('what is kept', () => {
   const shelves = (tab: Tab) => [...tab.storage.keys()];
+  /** Lets a tab keep no more, but so many values: what is there stays. */
+  const fill = (tab: Tab, room = 0) => {
+    const { store } = tab;
+    tab.store = (key, value) => (value === undefined || room-- > 0) && store.call(tab, key, value);
+  };
 
   test('by a tab is no more than its place, in the form of connections, and only if it asks for it', async () => {
     const w = world();
@@ -575,6 +665,45 @@ describe('what is kept', () => {
     for (const page of pages.slice(1)) expect(heard(page)).toEqual([1, 2, 3, 4]);
   });
 
+  test.each<[string, (tabs: Tab[]) => void]>([
+    ['another one leads', ([first]) => first!.unload()],
+    ['it is put away, and comes back', ([first]) => (first!.hide(), first!.show())],
+  ])('and can be no more, while the server forgets all, is not gone back to when %s', async (_, happens) => {
+    const w = world();
+    const pages = await open(w, 2);
+    say(w, 1);
+    fill(w.tabs[0]!);
+    w.server.restart();
+    for (const connection of w.server.connections) connection.drop();
+    say(w, 2, 3);
+    happens(w.tabs);
+    w.settle();
+    w.pass(60_000);
+    say(w, 4);
+    for (const page of pages.filter(({ alive }) => alive)) {
+      expect(heard(page)).toEqual([1, 2, 3, 4]);
+      expect(told(page, 'gap')).toHaveLength(1);
+    }
+  });
+
+  test('and can be no more since it connects by itself, while the server forgets all, is not gone back to', async () => {
+    const w = world();
+    const [, second] = (await open(w, 2)) as [Page, Page];
+    say(w, 1);
+    fill(second.tab, 1);
+    w.server.restart();
+    w.server.publish('c', 2);
+    w.tabs[0]!.frozen = true;
+    w.pass(25_000);
+    expect(heard(second)).toEqual([1, 2]);
+    second.tab.hide();
+    second.tab.show();
+    say(w, 3);
+    w.pass(25_000);
+    expect(heard(second)).toEqual([1, 2, 3]);
+    expect(told(second, 'gap')).toHaveLength(1);
+  });
+
   test('is all that was known, for a page that leaves when it hears of a hole', async () => {
     const w = world();
     const [page] = (await open(w, 1, { resume: true })) as [Page];
@@ -615,21 +744,23 @@ describe('a name', () => {
   test.each([
     [{ url: 'http://push' }, 'http://push a'],
     [{ url: 'http://push/' }, 'http://push a'],
+    [{ url: 'http://push//', clientId: 'a/' }, 'http://push a/'],
     [{ url: () => 'http://push', clientId: async () => 'b' }, 'http://push b'],
     [{}, 'http://script a'],
     [{ url: '' }, ' a'],
     [{ share: 'us' }, 'us'],
+    [{ share: 'us/' }, 'us/'],
   ])('of %o is %s', async (options, name) => {
     expect((await names(options)).names).toEqual([`shaveet tabs 1 ${name}`, `shaveet ${name}`]);
   });
 
   test('of another client or server: these do not share', async () => {
     const w = world();
-    for (const options of [{ clientId: 'a' }, { clientId: 'b' }, { clientId: 'a', url: 'http://other' }]) {
+    for (const options of [{ clientId: 'a' }, { clientId: 'b' }, { clientId: 'a/' }, { clientId: 'a', url: 'http://other' }]) {
       await w.tab().load({ url: 'http://push', share: undefined, ...options });
     }
     w.settle();
-    expect(connected(w)).toEqual([0, 1, 2]);
+    expect(connected(w)).toEqual([0, 1, 2, 3]);
   });
 
   test('that cannot be told now is asked for again', async () => {

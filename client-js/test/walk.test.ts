@@ -356,6 +356,21 @@ describe('all of them', () => {
     expect(last(names())).toBe('websocket');
   });
 
+  test('who may use others decides nothing for the rest', async () => {
+    for (const [transports, first] of [
+      [undefined, 'websocket'],
+      [['longpoll'], 'longpoll'],
+      [['longpoll', 'sse'], 'longpoll'],
+      [['sse', 'longpoll'], 'sse'],
+      [undefined, 'websocket'],
+    ] as const) {
+      await connect({ transports });
+      expect(last(names())).toBe(first);
+      await open();
+      connection.close();
+    }
+  });
+
   test('an answer that is not ours has the functions asked again, after the last transport', async () => {
     let asked = 0;
     await connect({ transports: ['longpoll', 'sse'], key: () => `k${++asked}` });

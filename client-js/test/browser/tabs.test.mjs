@@ -183,6 +183,43 @@ describe('a leader that', () => {
   });
 });
 
+for (const [name, again] of [
+  ['loaded again', (tab) => tab.reload()],
+  [
+    'put away, and back',
+    async (tab) => {
+      await tab.evaluate(() => (window.mark = 1));
+      await tab.goto('data:text/html,elsewhere');
+      await tab.goBack({ waitUntil: 'commit' });
+      assert.equal(await tab.evaluate(() => window.mark), 1, 'the page is the same');
+    },
+  ],
+]) {
+  test(`a tab that came further without a word, and is ${name}, is told of no hole behind it`, async (t) => {
+    const keeping = await launch({ ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+    t.after(() => keeping.close());
+    const site = await start(t, COMMON.replace('}', ', resume: true }'), '--channel-messages', '5', '--heartbeat-time', '1s');
+    const tab = await open(await keeping.newContext(), site.origin);
+    await connected(tab);
+    await site.say(1);
+    await hears(tab, [1]);
+    const desk = () => tab.evaluate(() => JSON.parse(sessionStorage[Object.keys(sessionStorage).find((key) => key.startsWith('shaveet tab'))]).cursor);
+    const before = await desk();
+    // More than the channel keeps, and not for us. Of all of it a heartbeat tells.
+    for (let i = 0; i < 20; i++) {
+      const params = { channel: 'room', data: i, sender: 'alice', exclude: ['alice'] };
+      const answer = await site.program.post(JSON.stringify({ jsonrpc: '2.0', id: i, method: 'publish', params }));
+      assert.ok(!JSON.parse(answer).error, answer);
+    }
+    const seq = (cursor) => Number(cursor.split('.')[1]);
+    await eventually(async () => seq(await desk()) >= seq(before) + 20, 'a heartbeat');
+    await again(tab);
+    await connected(tab);
+    await site.say(1);
+    await hears(tab, [1, 2]);
+  });
+}
+
 test('a client that is killed ends all tabs with constant keys', async (t) => {
   const site = await start(t, COMMON);
   const context = await enter(t);
