@@ -27,6 +27,7 @@ missing() {
   php -r 'exit(extension_loaded("curl") ? 0 : 1);' 2>/dev/null || echo php-curl
   # Of Debian's own Python: another one in the PATH does not see it.
   /usr/bin/python3 -c 'import websockets' 2>/dev/null || echo python3-websockets
+  /usr/bin/python3 -c 'import zmq' 2>/dev/null || echo python3-zmq
 }
 
 # Folders with modules of npm.
