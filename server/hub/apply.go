@@ -69,6 +69,9 @@ func (h fold) Apply(e Entry) (id uint64) {
 	h.visible.Store(e.Last)
 	h.makeRoom(h.bytes.Load() - held)
 	h.wakeReaders()
+	for _, t := range h.allTaps() {
+		t.wake()
+	}
 	return id
 }
 
@@ -117,6 +120,9 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	ch.mu.Lock()
 	ch.keep(&ch.messages, m, seq)
 	ch.mu.Unlock()
+	for _, t := range h.allTaps() {
+		t.note(ch, seq)
+	}
 	h.totals.published.Add(1)
 	h.touch(ch)
 	return m.ID

@@ -35,6 +35,9 @@ type Hub struct {
 	queue    dispatcher
 	retries  publishIDs
 
+	taps   atomic.Pointer[[]*Tap]
+	tapsMu sync.Mutex // held by who changes taps
+
 	// stamp is the time of the entry being applied. Guarded by the log's lock.
 	stamp struct {
 		mono int64 // ns since the hub began
