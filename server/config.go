@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/zeromq"
 )
 
 // A Config is all a server can be told. Its fields' names in snake_case are
@@ -62,10 +64,23 @@ type Config struct {
 
 	Limits hub.Limits `live:"yes"`
 
+	// ZeroMQ has the ZeroMQ sockets: in the file, tables named [[zeromq]].
+	ZeroMQ []SocketConfig
+
 	// Channel has the settings of channels that are to differ from others: in
 	// the file, tables named channel."PATTERN".
 	Channel []hub.ChannelRule `live:"yes"`
 }
+
+// A SocketConfig is one ZeroMQ socket's.
+type SocketConfig = zeromq.Config
+
+// DefaultSocketConfig returns what a ZeroMQ socket is that was told nothing.
+func DefaultSocketConfig() SocketConfig { return zeromq.DefaultConfig() }
+
+// ConcernsSocket reports whether a field of a [SocketConfig] with this tag is of
+// sockets of a type.
+func ConcernsSocket(tag reflect.StructTag, kind string) bool { return zeromq.Concerns(tag, kind) }
 
 // DefaultConfig returns the configuration of a server that was told nothing.
 func DefaultConfig() Config {
@@ -146,6 +161,9 @@ func (c Config) Validate() error {
 	if err := c.Limits.Validate(); err != nil {
 		faults = append(faults, err)
 	} else if err := hub.CheckChannelRules(c.Channel, c.Limits); err != nil {
+		faults = append(faults, err)
+	}
+	if err := zeromq.Check(c.ZeroMQ); err != nil {
 		faults = append(faults, err)
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })

@@ -14,7 +14,7 @@ import (
 // Go and the process; a histogram has three.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
-	r := start(t)
+	r := start(t, func(c *Config) { c.ZeroMQ = []SocketConfig{socketAt(t, "pull")} })
 	r.srv.called(t.Context(), "publish", -32003, 0) // labels appear when they are used
 	_, text := get(t, "http://"+r.main+"/metrics")
 	names := make(map[string]bool)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -139,6 +140,9 @@ func (s *Server) merge(old, wanted Config) (Config, Reloaded) {
 		default:
 			done.Restart = append(done.Restart, is[i].Key)
 		}
+	}
+	if !reflect.DeepEqual(old.ZeroMQ, wanted.ZeroMQ) {
+		done.Restart = append(done.Restart, "zeromq")
 	}
 	next.Channel = slices.Clone(wanted.Channel)
 	done.Changed = append(done.Changed, changedRules(old.Channel, next.Channel)...)

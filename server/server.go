@@ -29,6 +29,7 @@ import (
 	"github.com/shaveet/shaveet/server/metrics"
 	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport"
+	"github.com/shaveet/shaveet/server/zeromq"
 )
 
 // Options are what a server needs beside its configuration. Zero fields mean
@@ -53,6 +54,7 @@ type Server struct {
 	log     *slog.Logger
 	hub     *hub.Hub
 	admin   http.Handler
+	sockets *zeromq.Sockets
 	sweep   *gc.Sweeper
 	metrics *metrics.Metrics
 
@@ -104,7 +106,10 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	})
 	s.refused.dropped = s.metrics.LogDropped
 	s.live.Store(s.newLive(cfg))
-	s.admin = rpcapi.New(s.hub, s.adminOptions(version))
+	api := rpcapi.New(s.hub, s.adminOptions(version))
+	s.admin = api
+	s.sockets = s.newSockets(cfg, api.Handle)
+	s.metrics.Sockets(s.socketStats)
 	s.sweep = gc.New(s.hub, gc.Options{
 		Interval: cfg.SweepInterval,
 		IdleTime: cfg.IdleTime,
@@ -147,14 +152,21 @@ func (s *Server) Hub() *hub.Hub { return s.hub }
 // otherwise.
 type Doors struct{ Main, Public, Admin net.Listener }
 
-func (d Doors) count() int {
-	n := 0
+func (d Doors) count() int { return len(d.open()) }
+
+func (d Doors) open() (all []net.Listener) {
 	for _, l := range []net.Listener{d.Main, d.Public, d.Admin} {
 		if l != nil {
-			n++
+			all = append(all, l)
 		}
 	}
-	return n
+	return all
+}
+
+func (d Doors) close() {
+	for _, l := range d.open() {
+		l.Close()
+	}
 }
 
 // Serve runs the server until ctx ends, then lets go of its callers: readiness
@@ -162,6 +174,10 @@ func (d Doors) count() int {
 // all this was done in time, and an error if a part failed. It closes the
 // listeners and leaves nothing running.
 func (s *Server) Serve(ctx context.Context, doors Doors) error {
+	if err := s.sockets.Listen(); err != nil {
+		doors.close()
+		return err
+	}
 	inner, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
 	defer s.endDrain()
@@ -177,6 +193,7 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 	run(s.hub.Run)
 	run(s.sweep.Run)
 	s.awaitLog(ctx, inner)
+	run(s.serveSockets)
 	servers := s.open(doors, run)
 
 	select {
@@ -261,8 +278,10 @@ func (s *Server) close(servers []*http.Server, inner context.Context) error {
 	s.draining.Store(true)
 	cfg := s.Config()
 	s.log.Info("draining", "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+	delay := time.After(cfg.DrainDelay)
+	s.stopIntake()
 	select {
-	case <-time.After(cfg.DrainDelay):
+	case <-delay:
 	case <-inner.Done(): // a part has failed: there is nothing to hand over
 	}
 

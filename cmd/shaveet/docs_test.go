@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,8 +117,68 @@ func manual() (string, error) {
 	for _, s := range channelSettings(&all) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, inChannelTable(s), s.help)
 	}
+	b.WriteString(socketChapter)
+	for _, row := range socketRows() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", row.name, row.types, inTable(row.setting), row.help)
+	}
 	return b.String(), nil
 }
+
+// A socketRow is a key of tables for ZeroMQ sockets, and of which types.
+type socketRow struct {
+	setting
+	types string
+}
+
+// socketRows lists the keys of all types, in the order of their fields.
+func socketRows() (all []socketRow) {
+	c := server.DefaultSocketConfig()
+	fields := reflect.TypeOf(c)
+	for i := range fields.NumField() {
+		name := server.Key(fields.Field(i).Name)
+		var types []string
+		for _, kind := range socketTypes {
+			c.Type = kind
+			some := socketSettings(&c)
+			if at := slices.IndexFunc(some, func(s setting) bool { return s.name == name }); at >= 0 {
+				if len(types) == 0 {
+					all = append(all, socketRow{setting: some[at]})
+				}
+				types = append(types, kind)
+			}
+		}
+		c.Type = "" // which has no default
+		if len(types) == len(socketTypes) {
+			types = []string{"all"}
+		}
+		all[len(all)-1].types = strings.Join(types, ", ")
+	}
+	return all
+}
+
+const socketChapter = `
+## ZeroMQ sockets
+
+In a file, each table ` + "`[[zeromq]]`" + ` is a socket. [zeromq.md](zeromq.md) says what they are for, and what not.
+
+` + "```" + `toml
+[[zeromq]]
+type    = "pull"                       # what is pushed here is published
+bind    = "tcp://127.0.0.1:5555"
+channel = "sensors.{topic}"
+
+[[zeromq]]
+type     = "pub"                       # what is said on these channels is sent to subscribers
+bind     = "ipc:///run/shaveet/out"
+channels = ["chat.*", "news"]
+` + "```" + `
+
+A key of another type than the socket's is an error. Patterns are written as those of channels. Sockets are not live: a
+reload names ` + "`zeromq`" + ` among what waits for a restart. Variables and flags cannot set them.
+
+| Key | Of | Default | Meaning |
+| --- | --- | --- | --- |
+`
 
 const channelChapter = `
 ## Channels that differ

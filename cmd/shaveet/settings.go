@@ -162,10 +162,17 @@ func applyFile(cfg *server.Config, path string) error {
 	}
 	tables, hasTables := values[tablesKey]
 	delete(values, tablesKey)
+	sockets, hasSockets := values[zeromqKey]
+	delete(values, zeromqKey)
 	faults := applyTable(settings(cfg), values)
 	if hasTables {
 		rules, wrong := channelRules(tables)
 		cfg.Channel = rules
+		faults = append(faults, wrong...)
+	}
+	if hasSockets {
+		all, wrong := socketConfigs(sockets)
+		cfg.ZeroMQ = all
 		faults = append(faults, wrong...)
 	}
 	for i, err := range faults {
