@@ -1,0 +1,222 @@
+package roomsapp
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	cookie  = "rooms_session"
+	prefix  = "rooms:" // of our channels and clients: others may use the same Shaveet
+	backlog = 25       // messages, as in the tutorial
+	shown   = 1000     // people in a list, at most
+)
+
+// visitor is a name, as anybody can put it into an address, and the secret of
+// the browser, which nobody else has.
+type visitor struct{ uid, secret string }
+
+// clientID is name and secret together, so a name is somebody's as long as
+// their client lives, and Shaveet remembers whose. Everybody in a room sees it;
+// of the secret it has only a hash.
+func (v visitor) clientID() string { return prefix + v.uid + ":" + v.mark() }
+
+func (v visitor) mark() string {
+	sum := sha256.Sum256([]byte(v.secret))
+	return hex.EncodeToString(sum[:8])
+}
+
+var (
+	secretForm  = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	publishForm = regexp.MustCompile(`^[0-9a-zA-Z-]{1,40}$`)
+)
+
+func newSecret() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+func secretOf(r *http.Request) string {
+	if c, err := r.Cookie(cookie); err == nil && secretForm.MatchString(c.Value) {
+		return c.Value
+	}
+	return ""
+}
+
+type client struct {
+	ID      string
+	State   string
+	Created int64
+}
+
+// enter brings somebody in under their name, and into these rooms. It may be
+// done again and again, and mends whatever is missing: after a restart Shaveet
+// knows nobody. The result is the key of their client.
+func (a *app) enter(ctx context.Context, who visitor, rooms ...string) (key string, err error) {
+	id := who.clientID()
+	var channels []string
+	var namesakes struct{ Clients []client }
+	err = a.shaveet.batch(ctx,
+		call{method: "create_client", params: named{"client_id": id}, result: &key},
+		call{method: "get_client_channels", params: named{"client_id": id}, result: &channels},
+		call{method: "clients", params: named{"pattern": prefix + who.uid + ":*"}, result: &namesakes},
+	)
+	if err != nil {
+		return "", err
+	}
+	if slices.ContainsFunc(namesakes.Clients, older(id, namesakes.Clients)) {
+		if err := a.shaveet.batch(ctx, call{method: "kill_client", params: named{"client_id": id}}); err != nil {
+			return "", err
+		}
+		return "", refuse(http.StatusConflict, "somebody else has this name")
+	}
+	var missing []call
+	for _, room := range rooms {
+		if !slices.Contains(channels, prefix+room) {
+			missing = append(missing, call{method: "subscribe", params: named{"client_id": id, "channel_name": prefix + room}})
+		}
+	}
+	return key, a.shaveet.batch(ctx, missing...)
+}
+
+// older tells who of all had the name before id. Who was let go has lost it.
+func older(id string, all []client) func(client) bool {
+	var mine client
+	for _, c := range all {
+		if c.ID == id {
+			mine = c
+		}
+	}
+	return func(c client) bool {
+		if c.ID == id || c.State != "live" {
+			return false
+		}
+		return c.Created < mine.Created || c.Created == mine.Created && c.ID < id
+	}
+}
+
+type roomInfo struct {
+	Name string `json:"name"`
+	Here int    `json:"here"`
+}
+
+// list is what the second page shows: GET /<uid>.
+func (a *app) list(_ http.ResponseWriter, r *http.Request, who visitor) (any, error) {
+	if _, err := a.enter(r.Context(), who); err != nil {
+		return nil, err
+	}
+	counts := make([]struct{ Count int }, len(a.rooms))
+	var calls []call
+	for i, room := range a.rooms {
+		// A room that nobody has been to is no channel yet.
+		calls = append(calls, call{method: "presence", params: named{"channel": prefix + room, "limit": 1}, result: &counts[i], mayFail: "unknown_channel"})
+	}
+	if err := a.shaveet.batch(r.Context(), calls...); err != nil {
+		return nil, err
+	}
+	list := make([]roomInfo, len(a.rooms))
+	for i, room := range a.rooms {
+		list[i] = roomInfo{room, counts[i].Count}
+	}
+	return map[string]any{"uid": who.uid, "rooms": list}, nil
+}
+
+type message struct {
+	Channel string          `json:"channel"`
+	Pos     string          `json:"pos"`
+	Sender  json.RawMessage `json:"sender"`
+	Data    json.RawMessage `json:"data"`
+	Time    int64           `json:"time"`
+}
+
+// join brings into a room and answers what there is to see: GET /<room>/<uid>.
+// First in, then the past: what is said meanwhile is in one of the two, and the
+// cursor, which is where the past ends, tells the page what of it is new.
+func (a *app) join(_ http.ResponseWriter, r *http.Request, who visitor) (any, error) {
+	room := r.PathValue("room")
+	if _, err := a.enter(r.Context(), who, room); err != nil {
+		return nil, err
+	}
+	var past struct {
+		Messages []message
+		Position string
+		More     bool
+	}
+	var present struct {
+		Count   int
+		Members []struct{ Client string }
+	}
+	var channels []string
+	err := a.shaveet.batch(r.Context(),
+		call{method: "history", params: named{"channel": prefix + room, "limit": backlog, "reverse": true}, result: &past},
+		call{method: "presence", params: named{"channel": prefix + room, "limit": shown}, result: &present},
+		call{method: "get_client_channels", params: named{"client_id": who.clientID()}, result: &channels},
+	)
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(past.Messages)
+	here := []string{}
+	for _, m := range present.Members {
+		here = append(here, m.Client)
+	}
+	in := slices.DeleteFunc(slices.Clone(a.rooms), func(name string) bool { return !slices.Contains(channels, prefix+name) })
+	return map[string]any{
+		"uid": who.uid, "room": room, "rooms": a.rooms, "in": in, "client": who.clientID(),
+		"messages": append([]message{}, past.Messages...), "more": past.More, "cursor": past.Position,
+		"here": here, "count": present.Count,
+	}, nil
+}
+
+// put says something: POST /put/<room>/<uid>. With an id of the page's own, a
+// second attempt after an answer that was lost says it once.
+func (a *app) put(_ http.ResponseWriter, r *http.Request, who visitor) (any, error) {
+	text, room := strings.TrimSpace(r.PostForm.Get("message")), r.PathValue("room")
+	if !plainText(text, maxTextLen) {
+		return nil, refuse(http.StatusBadRequest, "a message has 1 to 2000 printable characters")
+	}
+	params := named{"channel": prefix + room, "sender": who.uid, "data": who.uid + ": " + text}
+	if id := r.PostForm.Get("id"); id != "" {
+		if !publishForm.MatchString(id) {
+			return nil, refuse(http.StatusBadRequest, "an id has 1 to 40 letters, digits and -")
+		}
+		params["publish_id"] = who.mark() + "-" + id
+	}
+	if _, err := a.enter(r.Context(), who, room); err != nil {
+		return nil, err
+	}
+	return nil, a.shaveet.batch(r.Context(), call{method: "publish", params: params})
+}
+
+// poll sends the browser on to Shaveet, which holds it for the tutorial's 10 s:
+// POST /poll/<uid>. Nothing waits here. 303 and not 307: then the second
+// request is a GET, which any client makes by itself with what the address
+// says. After a 307 it would be this form again, which Shaveet does not read.
+func (a *app) poll(w http.ResponseWriter, r *http.Request, who visitor) (any, error) {
+	rooms := r.PostForm["room"]
+	for _, room := range rooms {
+		if !slices.Contains(a.rooms, room) {
+			return nil, refuse(http.StatusNotFound, "no such room")
+		}
+	}
+	key, err := a.enter(r.Context(), who, rooms...)
+	if err != nil {
+		return nil, err
+	}
+	query := url.Values{"client_id": {who.clientID() + "_!!_" + key}, "wait": {pollTime}}
+	for _, name := range []string{"cursor", "session"} {
+		if value := r.PostForm.Get(name); value != "" {
+			query.Set(name, value)
+		}
+	}
+	return redirect(a.publicURL + "/longpoll?" + query.Encode()), nil
+}

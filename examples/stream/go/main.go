@@ -1,0 +1,31 @@
+// Command go is the stream example's back end in Go: see ../README.md.
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/shaveet/shaveet/examples/stream/go/streamapp"
+)
+
+func main() {
+	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", cmp.Or(os.Getenv("PORT"), "5000")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	app := streamapp.New(streamapp.Config{
+		RPCURL:    cmp.Or(os.Getenv("SHAVEET_RPC"), "http://127.0.0.1:8082/"),
+		PublicURL: cmp.Or(os.Getenv("SHAVEET_PUBLIC"), "http://127.0.0.1:8082"),
+		Token:     os.Getenv("SHAVEET_TOKEN"),
+	})
+	go app.Run(context.Background()) // until the program ends
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: app}
+	fmt.Printf("stream on http://%s/\n", ln.Addr())
+	log.Fatal(server.Serve(ln))
+}
