@@ -43,7 +43,7 @@ var arrows = []struct {
 		"server/metrics", "server/zeromq", "server/transport", "server/transport/*"}},
 
 	// Floor 4: programs. The demo has the chat inside.
-	{"cmd/shaveet", []string{"server", "server/hub", "server/broker/*", "examples/chat/go/chatapp", "examples/gallery"}},
+	{"cmd/shaveet", []string{"server", "server/hub", "server/broker/*", "examples/gallery"}},
 	{"cmd/...", []string{"server", "server/hub", "server/broker/*"}},
 	{"examples/...", []string{"examples/...", "server", "server/hub", "server/zmtp", "server/broker/*"}},
 	{"tests/...", []string{"..."}},

@@ -17,7 +17,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "run the server (also without a command)", (*program).serve},
-		{"demo", "run the server and a chat page to try it with; --open opens two windows", (*program).demo},
+		{"demo", "run the server and all examples on one page to try it with: shaveet demo [EXAMPLE]", (*program).demo},
 		{"call", "call a method of the admin API: shaveet call METHOD [JSON …]", (*program).call},
 		{"publish", "say something in a channel: shaveet publish CHANNEL [DATA]", (*program).publish},
 		{"listen", "print what is said in channels: shaveet listen CHANNEL …", (*program).listen},

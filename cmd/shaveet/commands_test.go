@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/shaveet/shaveet/server"
-	"github.com/shaveet/shaveet/tests/live"
 )
 
 func TestHelp(t *testing.T) {
@@ -306,54 +305,5 @@ func TestStaleAdminSocket(t *testing.T) {
 	}
 	if content, _ := os.ReadFile(path); string(content) != "precious" {
 		t.Errorf("the file now has %q", content)
-	}
-}
-
-// The demo says where to look first of all, and there is a chat.
-func TestDemo(t *testing.T) {
-	r := begin(t, nil, "demo", "--listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0", "--page-listen", "127.0.0.1:0")
-	live.Until(t, "the demo says where it is", patience, func() bool {
-		return r.ended() || strings.Contains(r.stdout.String(), "Ctrl-C")
-	})
-	url := regexp.MustCompile(`http://[^\s?]+`).FindString(r.stdout.String())
-	if url == "" {
-		t.Fatalf("no address in %q and %q", &r.stdout, &r.stderr)
-	}
-	status, page := get(t, url)
-	if status != 200 || !strings.Contains(page, "<title>Chat") {
-		t.Fatalf("the page: %d %q", status, page)
-	}
-	script := regexp.MustCompile(`http://[^"]+/static/shaveet\.js`).FindString(page)
-	if script == "" {
-		t.Fatalf("the page loads no library: %s", page)
-	}
-	if status, library := get(t, script); status != 200 || !strings.Contains(library, "Shaveet") {
-		t.Errorf("the library: %d, %d bytes", status, len(library))
-	}
-	resp, err := http.Post(url+"join", "application/json", strings.NewReader(`{"name": "Ada"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if joined, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !strings.Contains(string(joined), `"key"`) {
-		t.Errorf("joining: %d %s", resp.StatusCode, joined)
-	}
-	if code := r.stop(); code != 0 {
-		t.Errorf("it ended with %d:\n%s", code, &r.stderr)
-	}
-}
-
-// Two demos at once are no trouble: the second takes other ports.
-func TestFreeAddress(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := free(l.Addr().String()); got != "127.0.0.1:0" {
-		t.Errorf("a taken address: %s, want any port", got)
-	}
-	l.Close()
-	if got := free(l.Addr().String()); got != l.Addr().String() {
-		t.Errorf("a free address: %s, want it as it is", got)
 	}
 }

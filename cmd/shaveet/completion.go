@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/shaveet/shaveet/examples/gallery"
 )
 
 // The scripts know nothing but this: they hand the words to the program, and
@@ -106,6 +108,12 @@ func (p *program) complete(ctx context.Context, words []string) []candidate {
 		return starting(current, []candidate{{"bash", ""}, {"fish", ""}, {"zsh", ""}})
 	case "call":
 		return starting(current, p.methodCandidates(ctx, flags))
+	case "demo":
+		var all []candidate
+		for _, name := range gallery.Names() {
+			all = append(all, candidate{name, ""})
+		}
+		return starting(current, all)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -9,12 +10,13 @@ import (
 	"net/http"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/shaveet/shaveet/examples/chat/go/chatapp"
+	"github.com/shaveet/shaveet/examples/gallery"
 	"github.com/shaveet/shaveet/server"
 	"github.com/shaveet/shaveet/server/broker/memory"
 )
@@ -27,77 +29,100 @@ const (
 )
 
 const demoText = `
-  The chat is at        %[1]s
-  and by JSONP at       %[1]s?disableCORS=1
+  The examples are at   %[1]s
 
-Open it in two windows. From another terminal, say something to both:
+Each is shown with two readers side by side, what passes on its wires, and its
+source. From another terminal, call the server for one (%[2]s):
 
-  curl %[2]s -d '{"method": "new_message", "params": ["curl", "hello", "chat", false]}'
+  %[3]s
 
 Stop it with Ctrl-C.
 
 `
 
-// demo runs a server and, beside it, what a team would have: a small web
-// application that calls the admin API, and a page that hears.
+// demo runs a server and, beside it, what teams would have: web applications
+// that call the admin API, a producer at a ZeroMQ socket, and pages that hear.
 func (p *program) demo(ctx context.Context, args []string) error {
 	base := server.DefaultConfig()
 	base.DrainDelay = 0
 	base.LogLevel = "warn"
+	var example string
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		example, args = args[0], args[1:]
+	}
 	var open *bool
 	var page *string
 	cfg, rest, err := p.configure("demo", base, args, func(fs *flag.FlagSet) {
-		open = fs.Bool("open", false, "open two browser windows")
-		page = fs.String("page-listen", demoPage, "`address` of the chat page")
+		open = fs.Bool("open", false, "open a browser window")
+		page = fs.String("page-listen", demoPage, "`address` of the examples' page")
 	})
 	if err != nil {
 		return err
 	}
-	if err := noArguments("demo", rest); err != nil {
-		return err
+	if len(rest) == 1 && example == "" {
+		example, rest = rest[0], nil
 	}
-	if cfg.Listen == "" || strings.HasPrefix(cfg.AdminListen, "unix:") {
-		return errors.New("the demo needs a main door, and an admin API that curl finds by an address")
+	if len(rest) > 0 || example != "" && !slices.Contains(gallery.Names(), example) {
+		return fmt.Errorf("demo takes the name of an example: %s", strings.Join(gallery.Names(), ", "))
 	}
-	log, err := p.logger(cfg)
+	if cfg.Listen == "" || strings.HasPrefix(cfg.Listen, "unix:") || strings.HasPrefix(cfg.AdminListen, "unix:") {
+		return errors.New("the demo needs a main door and an admin API that are found by addresses")
+	}
+	d, err := p.prepareDemo(cfg, *page)
 	if err != nil {
 		return err
 	}
-	if cfg.PublicListen == "" {
-		cfg.PublicListen = demoPublic
+	url := "http://" + d.web.Addr().String() + "/"
+	if example != "" {
+		url += "#" + example
 	}
-	cfg.Listen, cfg.PublicListen = free(cfg.Listen), free(cfg.PublicListen)
-	srv, err := server.New(cfg, memory.New(), server.Options{Logger: log, Version: versionString()})
-	if err != nil {
-		return err
-	}
-	doors, err := openDoors(cfg)
-	if err != nil {
-		return err
-	}
-	web, err := net.Listen("tcp", free(*page))
-	if err != nil {
-		return err
-	}
-	adminDoor := doors.Main
-	if doors.Admin != nil {
-		adminDoor = doors.Admin
-	}
-	app := chatapp.New(chatapp.Config{
-		RPCURL:    "http://" + adminDoor.Addr().String() + "/",
-		PublicURL: "http://" + doors.Public.Addr().String(),
-		Token:     cfg.AdminToken,
-	})
-	url := "http://" + web.Addr().String() + "/"
-	fmt.Fprintf(p.stdout, demoText, url, "http://"+adminDoor.Addr().String()+"/")
+	called := cmp.Or(example, "chat")
+	fmt.Fprintf(p.stdout, demoText, url, called, d.gallery.Curl(called))
 	if *open {
-		for range 2 {
-			openWindow(url)
-		}
+		openWindow(url)
 	}
 	return together(ctx,
-		func(ctx context.Context) error { return srv.Serve(ctx, doors) },
-		func(ctx context.Context) error { return serveApp(ctx, app, web) })
+		func(ctx context.Context) error { return d.srv.Serve(ctx, d.doors) },
+		d.gallery.Run,
+		func(ctx context.Context) error { return servePage(ctx, d.gallery, d.web) })
+}
+
+// demonstration is all that runs. Its doors are open.
+type demonstration struct {
+	srv     *server.Server
+	doors   server.Doors
+	gallery *gallery.Gallery
+	web     net.Listener
+}
+
+func (p *program) prepareDemo(cfg server.Config, page string) (d demonstration, err error) {
+	log, err := p.logger(cfg)
+	if err != nil {
+		return d, err
+	}
+	cfg.PublicListen = cmp.Or(cfg.PublicListen, demoPublic)
+	cfg.Listen, cfg.PublicListen = free(cfg.Listen), free(cfg.PublicListen)
+	socket, err := gallery.Prepare(&cfg)
+	if err != nil {
+		return d, err
+	}
+	if d.srv, err = server.New(cfg, memory.New(), server.Options{Logger: log, Version: versionString()}); err != nil {
+		return d, err
+	}
+	if d.doors, err = openDoors(cfg); err != nil {
+		return d, err
+	}
+	if d.web, err = net.Listen("tcp", free(page)); err != nil {
+		return d, err
+	}
+	admin := d.doors.Main
+	if d.doors.Admin != nil {
+		admin = d.doors.Admin
+	}
+	d.gallery, err = gallery.New(gallery.Config{
+		Admin: admin.Addr(), Public: d.doors.Public.Addr(), Socket: socket, Token: cfg.AdminToken, Logger: log,
+	})
+	return d, err
 }
 
 // free returns the address if nobody listens there, else one with any port.
@@ -113,9 +138,9 @@ func free(address string) string {
 	return address
 }
 
-// serveApp serves the web application until ctx ends.
-func serveApp(ctx context.Context, app http.Handler, l net.Listener) error {
-	srv := &http.Server{Handler: app, ReadHeaderTimeout: 10 * time.Second}
+// servePage serves the examples' page until ctx ends.
+func servePage(ctx context.Context, page http.Handler, l net.Listener) error {
+	srv := &http.Server{Handler: page, ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -94,8 +94,11 @@ func (b *backend) servesThePage(t *testing.T) {
 	if !strings.Contains(string(page), `<script src="`+b.srv.Public+`/static/shaveet.js"`) {
 		t.Errorf("the page does not include shaveet.js:\n%s", page)
 	}
-	if policy := resp.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self' "+b.srv.Public+";") {
-		t.Errorf("Content-Security-Policy: %q", policy)
+	policy := resp.Header.Get("Content-Security-Policy")
+	for _, want := range []string{"script-src 'self' " + b.srv.Public + ";", "frame-ancestors 'self'"} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("Content-Security-Policy: %q lacks %q", policy, want)
+		}
 	}
 	for name, media := range map[string]string{"/chat.js": "text/javascript", "/chat.css": "text/css"} {
 		resp, err := http.Get(b.url + name)

@@ -1,4 +1,5 @@
-// Package chat holds the page that the three back ends of this example share.
+// Package chat holds the page that the three back ends of this example share,
+// and its sources for who wants to show them.
 package chat
 
 import (
@@ -9,6 +10,10 @@ import (
 //go:embed page
 var files embed.FS
 
+//go:embed README.md page go/main.go go/chatapp/chatapp.go go/chatapp/people.go go/chatapp/shaveet.go
+//go:embed python/chat.py php/index.php php/people.php php/shaveet.php
+var source embed.FS
+
 // Page is the folder page: index.html, chat.css and chat.js.
 func Page() fs.FS {
 	page, err := fs.Sub(files, "page")
@@ -17,3 +22,6 @@ func Page() fs.FS {
 	}
 	return page
 }
+
+// Source has the files of this example as they are in its folder.
+func Source() fs.FS { return source }

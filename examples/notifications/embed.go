@@ -1,5 +1,5 @@
 // Package notifications holds the page that the three back ends of this
-// example share.
+// example share, and its sources for who wants to show them.
 package notifications
 
 import (
@@ -10,6 +10,11 @@ import (
 //go:embed page
 var files embed.FS
 
+//go:embed README.md shaveet.toml page
+//go:embed go/main.go go/notifyapp/notifyapp.go go/notifyapp/shaveet.go go/notifyapp/store.go
+//go:embed python/notifications.py php/index.php php/shaveet.php php/store.php
+var source embed.FS
+
 // Page is the folder page: index.html, notifications.css and notifications.js.
 func Page() fs.FS {
 	page, err := fs.Sub(files, "page")
@@ -18,3 +23,6 @@ func Page() fs.FS {
 	}
 	return page
 }
+
+// Source has the files of this example as they are in its folder.
+func Source() fs.FS { return source }

@@ -148,7 +148,7 @@ func (s *site) servesThePage(t *testing.T) {
 		t.Errorf("the page does not include shaveet.js:\n%s", page)
 	}
 	policy := resp.Header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'self';", "script-src 'self' " + s.srv.Public + ";", "connect-src 'self' " + s.srv.Public + strings.Replace(" "+s.srv.Public, "http", "ws", 1) + ";"} {
+	for _, want := range []string{"default-src 'self';", "script-src 'self' " + s.srv.Public + ";", "connect-src 'self' " + s.srv.Public + strings.Replace(" "+s.srv.Public, "http", "ws", 1) + ";", "frame-ancestors 'self'"} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("Content-Security-Policy: %q lacks %q", policy, want)
 		}

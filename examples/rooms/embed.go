@@ -10,7 +10,7 @@ import (
 //go:embed page
 var files embed.FS
 
-//go:embed README.md shaveet.toml page go/main.go go/roomsapp/*.go python/rooms.py
+//go:embed README.md shaveet.toml page go/main.go go/roomsapp/rooms.go go/roomsapp/roomsapp.go go/roomsapp/shaveet.go python/rooms.py
 var source embed.FS
 
 // Page is the folder page: three pages with their styles and scripts.

@@ -123,7 +123,7 @@ function content_security_policy(): string
         $source .= " {$url['scheme']}://{$url['host']}" . (isset($url['port']) ? ":{$url['port']}" : '');
     }
     return "default-src 'self'; img-src 'self' data:; script-src $source; connect-src $source; "
-        . "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+        . "base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 }
 
 function send(int $status, string $media_type, string $body): void

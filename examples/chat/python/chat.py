@@ -188,7 +188,7 @@ def content_security_policy():
     source = "'self'" + (f" {url.scheme}://{url.netloc}" if url.netloc else "")
     return (
         f"default-src 'self'; img-src 'self' data:; script-src {source}; connect-src {source}; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
 
 

@@ -11,7 +11,7 @@ const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
 let points = []; // {x, y}, and {x, y: null} within a hole, where the line is to end
 let holes = []; // {from, to}
-let arrived = []; // when the points of the last seconds came, by our clock
+let arrived = -Infinity; // when the newest point came, by our clock
 
 // ---- what comes
 
@@ -27,7 +27,7 @@ function add(point) {
 
 live({
   onmessage(point) {
-    arrived.push(Date.now());
+    arrived = Date.now();
     add(point);
   },
   onhole(hole) {
@@ -120,10 +120,10 @@ at('pause').addEventListener('click', () => {
 
 /** What the graph shows in words: for those who do not see it, who are not told all the time. */
 function tell() {
-  const limit = Date.now() - 2000;
-  arrived = arrived.filter((ms) => ms > limit);
   const last = points.at(-1);
-  at('now').textContent = last ? `${last.y.toFixed(2)} · ${Math.round(arrived.length / 2)} points/s` : 'no points yet';
+  // By their own times: what is made up for comes all at once, and says nothing of the pace.
+  const pace = Date.now() - arrived > 2000 ? 0 : points.filter(({ x }) => x > last.x - 2000).length / 2;
+  at('now').textContent = last ? `${last.y.toFixed(2)} · ${Math.round(pace)} points/s` : 'no points yet';
   if (last) at('graph').setAttribute('aria-label', `A sine. Its newest point: ${last.y.toFixed(2)} at ${clock(last.x)}`);
 }
 setInterval(tell, 1000);

@@ -165,7 +165,7 @@ function send(int $status, string $media_type, string $body): void
     header("Content-Type: $media_type");
     header('Cache-Control: no-store');
     header("Content-Security-Policy: default-src 'self'; img-src 'self' data:; script-src $source; connect-src $source $sockets; "
-        . "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+        . "base-uri 'none'; form-action 'none'; frame-ancestors 'self'");
     echo $body;
 }
 

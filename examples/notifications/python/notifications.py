@@ -297,7 +297,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header(
             "Content-Security-Policy",
             f"default-src 'self'; img-src 'self' data:; script-src {source}; connect-src {source}{sockets}; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
         )
         self.end_headers()
         self.wfile.write(body)

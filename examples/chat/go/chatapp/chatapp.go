@@ -93,7 +93,7 @@ func contentSecurityPolicy(publicURL string) string {
 	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
 		from += " " + u.Scheme + "://" + u.Host
 	}
-	return "default-src 'self'; img-src 'self' data:; script-src " + from + "; connect-src " + from + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return "default-src 'self'; img-src 'self' data:; script-src " + from + "; connect-src " + from + "; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 }
 
 // request is the body of every POST; each handler reads what it needs.

@@ -78,7 +78,7 @@ func (a *app) index(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; script-src "+from+
-		"; connect-src "+from+sockets+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		"; connect-src "+from+sockets+"; base-uri 'none'; form-action 'none'; frame-ancestors 'self'")
 	_, _ = strings.NewReplacer("__SHAVEET__", html.EscapeString(a.publicURL)).WriteString(w, string(page))
 }
 

@@ -1,0 +1,229 @@
+// The whole gallery in a real browser, driven by TestPage, which says in the
+// environment where it is (PAGE) and where pictures go (PICTURES, perhaps). Two
+// people open it in browsers of their own: a desktop and a phone.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { launch, newPage, until } from '../../../client-js/test/browser/browser.mjs';
+
+const PATIENCE = 30_000; // where all is well nobody waits for it
+const names = { one: '', two: '' };
+
+const frame = (tab, side) => tab.frameLocator(`#${side} iframe:not([hidden])`);
+const reader = (tab, side) => ({
+  fill: (selector, text) => frame(tab, side).locator(selector).fill(text),
+  press: (selector, key) => frame(tab, side).locator(selector).press(key),
+  click: (selector) => frame(tab, side).locator(selector).first().click(),
+  sees: (selector, text) => frame(tab, side).locator(selector).filter({ hasText: text }).first().waitFor({ timeout: PATIENCE }),
+});
+
+/** What is in the list: each line's kind of door, whether it is a call, and its text. */
+const lines = (tab) =>
+  tab.evaluate(() =>
+    Array.from(document.querySelectorAll('#events li:not([hidden])'), (row) => ({ door: row.dataset.door, call: row.dataset.call === 'true', text: row.textContent })),
+  );
+
+async function shows(tab, what, door, text) {
+  let seen;
+  try {
+    await until(async () => (seen = await lines(tab)).some((line) => line.door === door && text.test(line.text)), PATIENCE, what);
+  } catch (error) {
+    throw new Error(`${error.message}: ${JSON.stringify(seen?.slice(-20), null, 1)}`);
+  }
+}
+
+/** On a phone one thing is seen at a time. */
+async function turn(tab, view) {
+  if (await tab.locator(`#tab-${view}`).isVisible()) await tab.click(`#tab-${view}`);
+}
+
+async function photograph(tab, name) {
+  if (!process.env.PICTURES) return;
+  for (const colorScheme of ['light', 'dark']) {
+    await tab.emulateMedia({ colorScheme });
+    await tab.waitForTimeout(300);
+    await tab.screenshot({ path: join(process.env.PICTURES, `gallery-${tab.kind}-${name}-${colorScheme}.png`) });
+  }
+}
+
+const stories = {
+  'live-graph': async (tab) => {
+    for (const [side, connected] of Object.entries({ one: /^connected/, two: /^Connected/ })) {
+      await turn(tab, side);
+      await reader(tab, side).sees(side === 'one' ? '#state' : '#conn_status', connected);
+    }
+    await shows(tab, 'points come', 'zeromq', /ZMTP message: \{"x":\d+,"y":/);
+    await shows(tab, 'points go', 'public', /←.*WS .*"graph"/);
+    await shows(tab, 'a call', 'admin', /^[\d:.]+callsubscribe/);
+  },
+  chat: async (tab) => {
+    for (const side of ['one', 'two']) {
+      await turn(tab, side);
+      await reader(tab, side).fill('#name', names[side]);
+      await reader(tab, side).click('#join button');
+      await reader(tab, side).sees('#state', 'connected');
+    }
+    await reader(tab, 'two').fill('#text', `hello from ${tab.kind}`);
+    await reader(tab, 'two').press('#text', 'Enter');
+    await turn(tab, 'one');
+    await reader(tab, 'one').sees('#log li', `hello from ${tab.kind}`);
+    await shows(tab, 'the call', 'admin', /callnew_message \[.*hello from.*= 1/);
+    await shows(tab, 'a poll', 'public', /HTTP GET \/message_updates/);
+    await shows(tab, 'its answer', 'public', /body .*hello from/);
+  },
+  rooms: async (tab) => {
+    for (const side of ['one', 'two']) {
+      await turn(tab, side);
+      await reader(tab, side).fill('#name', names[side]);
+      await reader(tab, side).press('#name', 'Enter');
+      await reader(tab, side).click('#rooms a:has-text("python")');
+      await reader(tab, side).sees('#state', 'connected');
+    }
+    await reader(tab, 'two').fill('#text', `a room for ${tab.kind}`);
+    await reader(tab, 'two').press('#text', 'Enter');
+    await turn(tab, 'one');
+    await reader(tab, 'one').sees('#log li', `a room for ${tab.kind}`);
+    await shows(tab, 'a batch', 'admin', /callclients \(3 of 3 together\)/);
+    await shows(tab, 'a poll', 'public', /HTTP GET \/longpoll/);
+  },
+  stream: async (tab) => {
+    await turn(tab, 'one');
+    await reader(tab, 'one').sees('#lines li', 'Hello World');
+    await shows(tab, 'a piece of the stream', 'public', /piece .*Hello World/);
+    for (const [transport, text] of Object.entries({ sse: /piece .*data: /, websocket: /WS .*Hello World/, longpoll: /body .*Hello World/, jsonp: /body .*\(\{.*Hello World/ })) {
+      await reader(tab, 'one').click(`input[value="${transport}"]`);
+      await shows(tab, transport, 'public', text);
+    }
+    await shows(tab, 'a call', 'admin', /callpublish \{.*stream:hello/);
+  },
+  notifications: async (tab) => {
+    for (const side of ['one', 'two']) {
+      await turn(tab, side);
+      await reader(tab, side).fill('#name', names[side]);
+      await reader(tab, side).click('#login button');
+      await reader(tab, side).sees('#state', 'connected');
+      await reader(tab, side).sees('#me', names[side]); // and not the other one's
+    }
+    await reader(tab, 'two').fill('#to', names.one);
+    await reader(tab, 'two').fill('#text', 'your order is on its way');
+    await reader(tab, 'two').press('#text', 'Enter');
+    await turn(tab, 'one');
+    await reader(tab, 'one').sees('#list li', 'your order is on its way');
+    await shows(tab, 'the call', 'admin', /callpublish \{.*your order/);
+    await shows(tab, 'the frame', 'public', /WS .*user:/);
+  },
+};
+
+/** Through all examples, as somebody goes who follows the links. */
+async function visit(tab) {
+  names.one = `Ann ${tab.kind}`;
+  names.two = `Bob ${tab.kind}`;
+  for (const [name, story] of Object.entries(stories)) {
+    await tab.click(`#examples a[href="#${name}"]`);
+    await until(() => tab.evaluate((name) => document.querySelector('#examples [aria-current]')?.hash === `#${name}`, name), PATIENCE);
+    await story(tab);
+    await turn(tab, 'one');
+    await photograph(tab, name);
+    if (tab.kind === 'phone') {
+      await turn(tab, 'wire');
+      await photograph(tab, `${name}-wire`);
+    }
+    const [width, height] = await tab.evaluate(() => [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight]);
+    assert.ok(width <= 0 && height <= 0, `${name} is too large for the page, by ${width} and ${height}`);
+  }
+}
+
+/** The list: filter, pause, a line with all that it has, clear. */
+async function inspect(tab) {
+  await tab.click('#examples a[href="#stream"]');
+  await turn(tab, 'wire');
+  await shows(tab, 'something', 'admin', /./);
+  await tab.check('input[value="calls"]', { force: true });
+  assert.ok((await lines(tab)).every(({ call }) => call));
+  await tab.locator('#events li:not([hidden]) summary').last().click();
+  await until(async () => (await tab.textContent('#pause')) === 'Go on', PATIENCE, 'who opens a line has the list wait');
+  const inside = tab.locator('#events details[open] .inside');
+  await inside.waitFor({ timeout: PATIENCE });
+  assert.match(await inside.innerText(), /Method\s+publish\s+Params[^]+"channel": "stream:[^]+Result/);
+  await photograph(tab, 'call');
+  const before = await lines(tab);
+  await until(async () => (await tab.textContent('#state')) === 'more waits', PATIENCE, 'it says that more has come');
+  assert.deepEqual(await lines(tab), before);
+  await tab.click('#pause');
+  await until(async () => (await lines(tab)).at(-1).text !== before.at(-1).text, PATIENCE, 'it goes on');
+  await tab.check('input[value="bytes"]', { force: true });
+  assert.ok((await lines(tab)).every(({ call }) => !call));
+  await tab.click('.door[data-door="admin"]');
+  assert.ok((await lines(tab)).every(({ door }) => door === 'public'));
+  await tab.locator('#events li:not([hidden]) summary').last().focus();
+  await tab.keyboard.press('Enter');
+  await until(async () => /0000 {2}[0-9a-f]{2} /.test(await tab.locator('#events details[open] .hex').innerText()), PATIENCE, 'bytes');
+  await photograph(tab, 'bytes');
+  await tab.click('#clear');
+  assert.equal((await lines(tab)).length, 0);
+  await tab.click('#pause');
+  await tab.click('.door[data-door="admin"]');
+  await tab.check('input[value="all"]', { force: true });
+  await shows(tab, 'it goes on', 'admin', /./);
+}
+
+/** Its sources, by keyboard. */
+async function leaf(tab) {
+  await tab.focus('#tabs [aria-selected="true"]');
+  await tab.keyboard.press('End');
+  await until(() => tab.evaluate(() => document.activeElement.id === 'tab-source'), PATIENCE, 'the last tab');
+  await until(async () => /^# /.test(await tab.innerText('#code')), PATIENCE, 'the README comes first');
+  const files = await tab.locator('#file option').allInnerTexts();
+  for (const file of files) {
+    await tab.selectOption('#file', file);
+    await until(() => tab.evaluate((file) => document.getElementById('code').ariaLabel === file, file), PATIENCE, file);
+    const [shown, text] = await tab.evaluate(async () => [
+      Array.from(document.querySelectorAll('#code code'), (line) => line.textContent).join('\n'),
+      await fetch(document.getElementById('plain').href).then((response) => response.text()),
+    ]);
+    assert.equal(shown, text.replace(/\n$/, ''), file);
+  }
+  await tab.selectOption('#file', 'go/streamapp/producer.go');
+  await until(() => tab.evaluate(() => document.getElementById('code').ariaLabel.endsWith('producer.go')), PATIENCE);
+  await photograph(tab, 'source');
+  await turn(tab, 'wire');
+}
+
+/** Whoever cannot see the page can still use it. */
+async function listenTo(tab) {
+  const nameless = await tab.evaluate(() =>
+    Array.from(document.querySelectorAll('button, a, select, input, iframe, [tabindex="0"], section'))
+      .filter((each) => each.checkVisibility())
+      .filter((each) => !(each.textContent.trim() || each.ariaLabel || each.getAttribute('aria-labelledby') || each.title || each.labels?.length))
+      .map((each) => each.outerHTML.slice(0, 100)),
+  );
+  assert.deepEqual(nameless, []);
+  assert.equal(await tab.locator('h1').count(), 1);
+}
+
+const browser = await launch();
+try {
+  const open = async (kind, width, height) => {
+    const tab = await newPage(browser, `${process.env.PAGE}#chat`);
+    tab.kind = kind;
+    await tab.setViewportSize({ width, height });
+    await until(async () => (await tab.textContent('#title')) === 'Chat', PATIENCE, 'what is behind # is opened');
+    return tab;
+  };
+  const desktop = await open('desktop', 1440, 900);
+  const phone = await open('phone', 390, 844);
+  for (const tab of [desktop, phone]) {
+    await visit(tab);
+    await inspect(tab);
+    await leaf(tab);
+    await listenTo(tab);
+  }
+  // Who was in is still in, and hears what the other has said meanwhile.
+  await desktop.click('#examples a[href="#chat"]');
+  await reader(desktop, 'one').sees('#log li', 'hello from phone');
+  for (const tab of [desktop, phone]) assert.deepEqual(tab.errors, []);
+  console.log('done');
+} finally {
+  await browser.close();
+}
+process.exit(0);
