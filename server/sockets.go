@@ -24,8 +24,9 @@ func (s *Server) newSockets(cfg Config, handle func(context.Context, []byte) []b
 			}
 			return handle(context.WithoutCancel(ctx), request) // as of HTTP: what has come whole is done
 		},
-		MaxAsk: int(cfg.MaxBodyBytes),
-		Logger: s.log,
+		MaxAsk:   int(cfg.MaxBodyBytes),
+		MaxDepth: cfg.MaxJSONDepth,
+		Logger:   s.log,
 	})
 }
 

@@ -91,7 +91,7 @@ func TestBadTablesOfSockets(t *testing.T) {
 		good + "max_frames = \"many\"":                        "zeromq 1: max_frames: ",
 		good + "connect = \"ipc:///a\"":                       "zeromq 1: connect: ",
 		good + "allow_remote = 1":                             "zeromq 1: allow_remote: ",
-		good + "max_frames = 0":                               "zeromq 1: max_frames, ",
+		good + "max_frames = 0":                               "zeromq 1: max_frames: ",
 		good + good:                                           "zeromq 2: name: ",
 	} {
 		if _, err := sockets(t, text); err == nil || !strings.Contains(err.Error(), want) {

@@ -63,6 +63,9 @@ func (m *Message) Channel() string { return m.name }
 // Position returns where the message stands in the log it was published to.
 func (m *Message) Position() Position { return m.channel.hub.position(m.Seq) }
 
+// Size is how many bytes m counts for where memory is limited.
+func (m *Message) Size() int { return m.charge() }
+
 func (m *Message) charge() int {
 	n := len(m.Sender) + len(m.Data) + overhead
 	if m.Terms != nil {

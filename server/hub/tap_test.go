@@ -239,3 +239,54 @@ func TestTapIsToldOfWhatComesDuringALook(t *testing.T) {
 		t.Errorf("then %q", got)
 	}
 }
+
+// However many channels have news, they are heard in the log's order.
+func TestTapOfManyChannels(t *testing.T) {
+	h := newHub(t, hub.Limits{BatchMessages: 100})
+	pending := false
+	tap := h.Tap([]string{"*"}, func() { pending = true })
+	defer tap.Close()
+	const channels, each = 1000, 3
+	for i := range channels * each {
+		publish(t, h, fmt.Sprint("room", i*i%channels), fmt.Sprint(i))
+	}
+	next := 0
+	for pending {
+		pending = false
+		for _, text := range collect(t, tap) {
+			if _, number, _ := strings.Cut(text, " "); number != fmt.Sprint(next) {
+				t.Fatalf("%s comes where %d belongs", number, next)
+			}
+			next++
+		}
+	}
+	if next != channels*each {
+		t.Errorf("%d of %d messages came", next, channels*each)
+	}
+}
+
+// A loss is told once.
+func TestTapTellsALossOnce(t *testing.T) {
+	h := newHub(t, hub.Limits{ChannelMessages: 2, BatchMessages: 1})
+	tap := h.Tap([]string{"*"}, func() {})
+	defer tap.Close()
+	publish(t, h, "b", "1")
+	publish(t, h, "b", "2")
+	for i := range 5 {
+		publish(t, h, "a", fmt.Sprint(i))
+	}
+	told := 0
+	for range 10 {
+		_, lost := tap.Collect()
+		told += lost
+	}
+	if told != 1 {
+		t.Errorf("it was told %d times", told)
+	}
+	publish(t, h, "a", "5")
+	publish(t, h, "a", "6")
+	publish(t, h, "a", "7")
+	if _, lost := tap.Collect(); lost != 1 {
+		t.Errorf("a new loss was told %d times", lost)
+	}
+}

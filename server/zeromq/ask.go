@@ -18,11 +18,12 @@ func (k *socket) serveAsk(ctx context.Context, c *zmtp.Conn) error {
 		if errors.As(err, &over) {
 			k.counts.received.Add(1)
 			k.drop(byLimit, err)
-			if c.Peer() != zmtp.REQ {
+			envelope, ok := cutEnvelope(over.Before)
+			if !ok {
 				return err // whom the answer would be for has been passed over, too
 			}
-			// Without an answer it would wait for one for ever, even behind a new connection.
-			if err := c.Send(nil, []byte(overLimit)); err != nil {
+			// Without an answer a REQ would wait for one for ever, even behind a new connection.
+			if err := c.Send(append(slices.Clip(envelope), []byte(overLimit))...); err != nil {
 				return err
 			}
 			k.counts.sent.Add(1)
@@ -32,13 +33,12 @@ func (k *socket) serveAsk(ctx context.Context, c *zmtp.Conn) error {
 			return err
 		}
 		k.counts.received.Add(1)
-		// What is before the first empty frame says who is to be answered.
-		empty := slices.IndexFunc(frames, func(f []byte) bool { return len(f) == 0 })
-		if empty < 0 {
+		envelope, ok := cutEnvelope(frames)
+		if !ok {
 			k.drop(byShape, errEnvelope)
 			continue
 		}
-		envelope, request := frames[:empty+1], frames[empty+1:]
+		request := frames[len(envelope):]
 		var token string
 		switch len(request) {
 		case 1:
@@ -55,6 +55,13 @@ func (k *socket) serveAsk(ctx context.Context, c *zmtp.Conn) error {
 		}
 		k.counts.sent.Add(1)
 	}
+}
+
+// cutEnvelope returns the frames up to the first empty one, which say who is to
+// be answered.
+func cutEnvelope(frames [][]byte) (envelope [][]byte, ok bool) {
+	empty := slices.IndexFunc(frames, func(f []byte) bool { return len(f) == 0 })
+	return frames[:empty+1], empty >= 0
 }
 
 const overLimit = `{"jsonrpc":"2.0","error":{"code":-32006,"message":"the request is over max_message_bytes or max_frames of the socket"},"id":null}` + "\n"

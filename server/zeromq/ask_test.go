@@ -85,12 +85,17 @@ func TestRequestsOverTheLimits(t *testing.T) {
 				req.send("", "q")
 				req.receive("", "answer to q")
 				dealer.send(append([]string{"id"}, frames...)...)
+				answer, err = dealer.Receive()
+				if err != nil || len(answer) != 3 || string(answer[0]) != "id" || !strings.Contains(string(answer[2]), `"code":-32006`) {
+					t.Errorf("a DEALER hears %q, %v", answer, err)
+				}
+				dealer.send(strings.Repeat("x", 101), "", "q") // whose answer would be for nobody knows whom
 				if _, err := dealer.Receive(); !errors.Is(err, io.EOF) {
 					t.Errorf("a DEALER hears %v", err)
 				}
 				synctest.Wait()
-				w.dropped(map[reason]uint64{byLimit: 2})
-				if s := w.stats(); s.Received != 3 || s.Sent != 2 {
+				w.dropped(map[reason]uint64{byLimit: 3})
+				if s := w.stats(); s.Received != 4 || s.Sent != 3 {
 					t.Errorf("%+v", s)
 				}
 			})

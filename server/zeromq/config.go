@@ -9,7 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/zmtp"
 )
 
@@ -58,18 +57,6 @@ func DefaultConfig() Config {
 
 // topicRoom is what a message may have beside its data, if it is not said.
 const topicRoom = 4 << 10
-
-// withDefaults fills in what depends on the rest of the configuration.
-func (c Config) withDefaults(l hub.Limits, maxAsk int) Config {
-	c.Name = c.name()
-	if c.MaxMessageBytes == 0 {
-		c.MaxMessageBytes = map[string]int{"rep": maxAsk + topicRoom, "pub": 2 * topicRoom}[c.Type]
-	}
-	if c.MaxMessageBytes == 0 {
-		c.MaxMessageBytes = l.MessageBytes + topicRoom
-	}
-	return c
-}
 
 // name is what the socket is called.
 func (c Config) name() string {
@@ -125,8 +112,10 @@ func (c Config) faults() (faults []string) {
 	check(c.Type != "pub" || len(c.Channels) > 0, `channels: must be given, as ["*"] for all`)
 	check(utf8.ValidString(c.name()), "name: must be valid UTF-8")
 	check(c.MaxMessageBytes >= 0, "max_message_bytes: must not be negative")
-	check(c.MaxFrames > 0 && c.MaxPeers > 0 && c.MaxSubscriptions > 0 && c.BacklogBytes > 0,
-		"max_frames, max_peers, max_subscriptions, backlog_bytes: must be more than 0")
+	check(c.MaxFrames > 0, "max_frames: must be more than 0")
+	check(c.MaxPeers > 0, "max_peers: must be more than 0")
+	check(c.MaxSubscriptions > 0, "max_subscriptions: must be more than 0")
+	check(c.BacklogBytes > 0, "backlog_bytes: must be more than 0")
 	return faults
 }
 

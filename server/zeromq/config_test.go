@@ -54,12 +54,12 @@ func TestCheckNamesEveryFault(t *testing.T) {
 		"no channels":              {"pub", func(c *Config) { c.Channels = nil }, []string{`channels: must be given`}},
 		"a name that is no text":   {"pub", func(c *Config) { c.Name = "\xff" }, []string{"name: must be valid UTF-8"}},
 		"a negative size":          {"pub", func(c *Config) { c.MaxMessageBytes = -1 }, []string{"max_message_bytes: must not be negative"}},
-		"no frames":                {"pub", func(c *Config) { c.MaxFrames = 0 }, []string{"max_frames, max_peers, max_subscriptions, backlog_bytes"}},
-		"no peers":                 {"pub", func(c *Config) { c.MaxPeers = 0 }, []string{"max_frames, max_peers, max_subscriptions, backlog_bytes"}},
-		"no subscriptions":         {"pub", func(c *Config) { c.MaxSubscriptions = 0 }, []string{"max_frames, max_peers, max_subscriptions, backlog_bytes"}},
-		"no backlog":               {"pub", func(c *Config) { c.BacklogBytes = -1 }, []string{"max_frames, max_peers, max_subscriptions, backlog_bytes"}},
+		"no frames":                {"pub", func(c *Config) { c.MaxFrames = 0 }, []string{"max_frames: must be"}},
+		"no peers":                 {"pub", func(c *Config) { c.MaxPeers = 0 }, []string{"max_peers: must be"}},
+		"no subscriptions":         {"pub", func(c *Config) { c.MaxSubscriptions = 0 }, []string{"max_subscriptions: must be"}},
+		"no backlog":               {"pub", func(c *Config) { c.BacklogBytes = -1 }, []string{"backlog_bytes: must be"}},
 		"several": {"pub", func(c *Config) { c.Bind, c.Channels, c.MaxPeers = "x", nil, 0 },
-			[]string{"zeromq 1: bind: ", "zeromq 1: channels: ", "zeromq 1: max_frames, "}},
+			[]string{"zeromq 1: bind: ", "zeromq 1: channels: ", "zeromq 1: max_peers: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := socketOf(tt.kind)
@@ -106,15 +106,22 @@ func TestCheckNamesAndPlaces(t *testing.T) {
 }
 
 func TestDefaultsFollowTheRest(t *testing.T) {
-	limits := hub.Limits{MessageBytes: 1000}
+	h := newHub(t, hub.Limits{MessageBytes: 1000})
 	for kind, want := range map[string]int{"sub": 1000 + 4096, "pull": 1000 + 4096, "pub": 8192, "rep": 7000 + 4096} {
-		if got := socketOf(kind).withDefaults(limits, 7000); got.MaxMessageBytes != want || got.Name != kind+" ipc:///in/memory/"+kind {
-			t.Errorf("%s: %d bytes and the name %q, want %d", kind, got.MaxMessageBytes, got.Name, want)
+		k := New(h, []Config{socketOf(kind)}, Options{MaxAsk: 7000}).all[0]
+		if got := k.options().MaxMessageBytes; got != want || k.Name != kind+" ipc:///in/memory/"+kind {
+			t.Errorf("%s: %d bytes and the name %q, want %d", kind, got, k.Name, want)
 		}
-		own := socketOf(kind, func(c *Config) { c.MaxMessageBytes, c.Name = 5, "mine" }).withDefaults(limits, 7000)
-		if own.MaxMessageBytes != 5 || own.Name != "mine" {
-			t.Errorf("%s: %d bytes and the name %q are not what was said", kind, own.MaxMessageBytes, own.Name)
+		own := New(h, []Config{socketOf(kind, func(c *Config) { c.MaxMessageBytes, c.Name = 5, "mine" })}, Options{}).all[0]
+		if own.options().MaxMessageBytes != 5 || own.Name != "mine" {
+			t.Errorf("%s: %d bytes and the name %q are not what was said", kind, own.options().MaxMessageBytes, own.Name)
 		}
+	}
+	k := New(h, []Config{socketOf("pull")}, Options{}).all[0]
+	limits := h.Limits()
+	limits.MessageBytes = 2000 // by a reload
+	if err := h.Configure(limits, nil); err != nil || k.options().MaxMessageBytes != 2000+4096 {
+		t.Errorf("after a reload %d bytes are allowed (%v)", k.options().MaxMessageBytes, err)
 	}
 }
 

@@ -12,6 +12,7 @@ type reason string
 // The reasons.
 const (
 	byLimit   reason = "limit"   // it is over max_message_bytes or max_frames
+	byTopic   reason = "topic"   // it begins with none of the topics
 	byShape   reason = "shape"   // it has not the frames or fields to go by
 	byChannel reason = "channel" // the channel it names is none, or not allowed
 	byData    reason = "data"    // its data are not of the format
@@ -20,11 +21,11 @@ const (
 	byRing    reason = "ring"    // channels had let go of something before it was sent to anybody
 )
 
-var reasons = []reason{byLimit, byShape, byChannel, byData, byHub, byBacklog, byRing}
+var reasons = []reason{byLimit, byTopic, byShape, byChannel, byData, byHub, byBacklog, byRing}
 
 // reasonsOf are those that a type of sockets can have.
 var reasonsOf = map[string][]reason{
-	"sub":  {byLimit, byShape, byChannel, byData, byHub},
+	"sub":  {byLimit, byTopic, byShape, byChannel, byData, byHub},
 	"pull": {byLimit, byShape, byChannel, byData, byHub},
 	"pub":  {byBacklog, byRing},
 	"rep":  {byLimit, byShape},
@@ -36,7 +37,7 @@ type counts struct {
 	received atomic.Uint64
 	bytes    atomic.Uint64
 	sent     atomic.Uint64
-	dropped  [7]atomic.Uint64 // as reasons
+	dropped  [8]atomic.Uint64 // as reasons
 }
 
 func (c *counts) drop(why reason, n uint64) { c.dropped[slices.Index(reasons, why)].Add(n) }

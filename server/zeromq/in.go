@@ -1,6 +1,7 @@
 package zeromq
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -50,6 +51,10 @@ func (k *socket) serveIn(ctx context.Context, c *zmtp.Conn) error {
 		for _, f := range frames {
 			k.counts.bytes.Add(uint64(len(f)))
 		}
+		if !k.subscribed(frames[0]) {
+			k.drop(byTopic, errors.New("it was not subscribed to"))
+			continue
+		}
 		p := hub.Publication{Sender: sender}
 		if why, err := k.read(to, frames, &p); err != nil {
 			k.drop(why, err)
@@ -59,6 +64,12 @@ func (k *socket) serveIn(ctx context.Context, c *zmtp.Conn) error {
 			k.drop(byHub, err)
 		}
 	}
+}
+
+// subscribed reports whether a message that begins with this frame was asked
+// for. A publisher may send others, too.
+func (k *socket) subscribed(first []byte) bool {
+	return len(k.Topics) == 0 || slices.ContainsFunc(k.Topics, func(topic string) bool { return bytes.HasPrefix(first, []byte(topic)) })
 }
 
 // read makes a publication of what came.
@@ -72,7 +83,7 @@ func (k *socket) read(to target, frames [][]byte, p *hub.Publication) (why reaso
 	if err := hub.CheckChannelName(p.Channel, k.hub.Limits().NameBytes); err != nil {
 		return byChannel, err
 	}
-	if p.Data, err = encode(k.Format, frames[len(frames)-1]); err != nil {
+	if p.Data, err = encode(k.Format, frames[len(frames)-1], k.opts.MaxDepth); err != nil {
 		return byData, err
 	}
 	return "", nil
@@ -80,17 +91,21 @@ func (k *socket) read(to target, frames [][]byte, p *hub.Publication) (why reaso
 
 var (
 	errNotJSON = errors.New("its data are not JSON")
+	errDeep    = errors.New("its data are nested deeper than max_json_depth")
 	errNotText = errors.New("its data are not UTF-8")
 )
 
 // encode makes JSON of data in one of the formats.
-func encode(format string, data []byte) (json.RawMessage, error) {
+func encode(format string, data []byte, maxDepth int) (json.RawMessage, error) {
 	switch format {
 	case "json":
-		if !json.Valid(data) || !utf8.Valid(data) {
+		switch {
+		case depth(data) > maxDepth: // first: to check it takes a stack as deep
+			return nil, errDeep
+		case !json.Valid(data) || !utf8.Valid(data):
 			return nil, errNotJSON
 		}
-		return data, nil
+		return bytes.Trim(data, " \t\r\n"), nil
 	case "text":
 		if !utf8.Valid(data) {
 			return nil, errNotText
@@ -100,6 +115,27 @@ func encode(format string, data []byte) (json.RawMessage, error) {
 	quoted := make([]byte, 0, 2+base64.StdEncoding.EncodedLen(len(data)))
 	quoted = base64.StdEncoding.AppendEncode(append(quoted, '"'), data)
 	return append(quoted, '"'), nil
+}
+
+// depth returns how many levels of JSON there are in data, if it is any.
+func depth(data []byte) (most int) {
+	level, quoted, escaped := 0, false, false
+	for _, c := range data {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted:
+			escaped, quoted = c == '\\', c != '"'
+		case c == '"':
+			quoted = true
+		case c == '[' || c == '{':
+			level++
+			most = max(most, level)
+		case c == ']' || c == '}':
+			level--
+		}
+	}
+	return most
 }
 
 // publish publishes p. While the log takes nothing, it waits until the end: a

@@ -19,6 +19,7 @@ type outlet struct {
 	socket *socket
 	tap    *hub.Tap
 	news   chan struct{} // holds a token when the tap has something
+	flush  chan chan struct{}
 	over   context.CancelFunc
 	ended  chan struct{}
 
@@ -31,7 +32,7 @@ type outlet struct {
 
 func newOutlet(k *socket) *outlet {
 	ctx, cancel := context.WithCancel(context.Background())
-	o := &outlet{socket: k, news: make(chan struct{}, 1), over: cancel, ended: make(chan struct{}), more: make(chan struct{})}
+	o := &outlet{socket: k, news: make(chan struct{}, 1), flush: make(chan chan struct{}), over: cancel, ended: make(chan struct{}), more: make(chan struct{})}
 	o.tap = k.hub.Tap(k.Channels, func() {
 		select {
 		case o.news <- struct{}{}:
@@ -56,15 +57,32 @@ func (o *outlet) fill(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-o.news:
-		}
-		messages, lost := o.tap.Collect()
-		if lost > 0 {
-			o.socket.counts.drop(byRing, uint64(lost))
-		}
-		if len(messages) > 0 {
-			o.add(messages)
+			o.collect()
+		case done := <-o.flush:
+			for o.collect() > 0 {
+			}
+			close(done)
 		}
 	}
+}
+
+// collect takes over what is there, and returns how much that was.
+func (o *outlet) collect() int {
+	messages, lost := o.tap.Collect()
+	if lost > 0 {
+		o.socket.counts.drop(byRing, uint64(lost))
+	}
+	if len(messages) > 0 {
+		o.add(messages)
+	}
+	return len(messages)
+}
+
+// fillUp has all be there that has been said.
+func (o *outlet) fillUp() {
+	done := make(chan struct{})
+	o.flush <- done
+	<-done
 }
 
 // add adds messages, and lets go of the oldest.
@@ -88,7 +106,7 @@ func (o *outlet) add(messages []*hub.Message) {
 }
 
 // size is about what a message keeps.
-func size(m *hub.Message) int { return len(m.Data) + len(m.Channel()) + 200 }
+func size(m *hub.Message) int { return m.Size() + len(m.Channel()) }
 
 // atOnce and bytesAtOnce are how much a peer is sent by one write, which all has
 // to be taken in time; one message may be larger.
@@ -98,8 +116,8 @@ const (
 )
 
 // from puts the next messages from number at on into dst, which is empty, and
-// returns them, the number behind them, how many are missing before them, and where to wait when there
-// are none.
+// returns them, the number behind them, how many are missing before them, and
+// where to wait when there are none.
 func (o *outlet) from(dst []*hub.Message, at uint64) (all []*hub.Message, next, missing uint64, more <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -125,25 +143,30 @@ func (o *outlet) top() uint64 {
 
 // serve sends a peer what it has subscribed to, from now on.
 func (o *outlet) serve(ctx context.Context, c *zmtp.Conn) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	subs := &subscriptions{most: o.socket.MaxSubscriptions, longest: o.socket.hub.Limits().NameBytes, all: make(map[string]int)}
+	peer, leave := context.WithCancelCause(context.Background())
+	subs := &subscriptions{most: o.socket.MaxSubscriptions, longest: o.socket.hub.Limits().NameBytes, all: make(map[string]bool)}
 	heard := make(chan struct{})
 	go func() {
 		defer close(heard)
-		cancel(subs.follow(c))
+		leave(subs.follow(c))
+		c.Close() // whatever is being written
 	}()
-	err := o.send(ctx, c, subs)
-	cancel(err)
+	err := o.send(ctx, peer, c, subs)
 	c.Close()
 	<-heard
 	return err
 }
 
-// send sends until ctx ends.
-func (o *outlet) send(ctx context.Context, c *zmtp.Conn, subs *subscriptions) error {
+// send sends until the peer has gone, or ctx has ended and all has been sent
+// that was said before.
+func (o *outlet) send(ctx, peer context.Context, c *zmtp.Conn, subs *subscriptions) error {
 	var batch []*hub.Message
 	var out, body []byte
+	ending := ctx.Done()
 	for at := o.top(); ; {
+		if peer.Err() != nil {
+			return context.Cause(peer)
+		}
 		var missing uint64
 		var more <-chan struct{}
 		batch, at, missing, more = o.from(batch[:0], at)
@@ -172,9 +195,14 @@ func (o *outlet) send(ctx context.Context, c *zmtp.Conn, subs *subscriptions) er
 		if cap(out) > keptBytes {
 			out, body = nil, nil
 		}
+		if ending == nil {
+			return ctx.Err()
+		}
 		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-ending:
+			ending = nil
+			o.fillUp() // then once more
+		case <-peer.Done():
 		case <-more:
 		}
 	}
@@ -194,7 +222,7 @@ type subscriptions struct {
 	longest int // bytes of a channel's name: what is longer stands for nothing
 
 	mu  sync.Mutex
-	all map[string]int // how often it has been asked for
+	all map[string]bool
 }
 
 var errSubscriptions = errors.New("the peer has more than max_subscriptions")
@@ -216,21 +244,21 @@ func (s *subscriptions) follow(c *zmtp.Conn) error {
 	}
 }
 
+// change notes a change. What has been asked for twice is taken back once: so
+// libzmq counts, and of its own doublets tells us only the beginning.
 func (s *subscriptions) change(prefix string, on bool) error {
 	if len(prefix) > s.longest {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch n := s.all[prefix]; {
-	case on && n == 0 && len(s.all) >= s.most:
-		return errSubscriptions
-	case on:
-		s.all[prefix]++
-	case n > 1:
-		s.all[prefix]--
-	default:
+	switch {
+	case !on:
 		delete(s.all, prefix)
+	case !s.all[prefix] && len(s.all) >= s.most:
+		return errSubscriptions
+	default:
+		s.all[prefix] = true
 	}
 	return nil
 }
@@ -242,7 +270,7 @@ func (s *subscriptions) want(channel string) bool {
 	defer s.mu.Unlock()
 	if len(s.all) > len(channel) {
 		for n := range len(channel) + 1 {
-			if s.all[channel[:n]] > 0 {
+			if s.all[channel[:n]] {
 				return true
 			}
 		}

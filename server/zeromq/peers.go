@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"time"
 
 	"github.com/shaveet/shaveet/server/zmtp"
@@ -76,7 +77,7 @@ func (k *socket) connect(ctx context.Context, at zmtp.Endpoint, serve serving) {
 		c, err := k.dial(ctx, at.Network, at.Address)
 		if err == nil && k.meet(ctx, c, serve) {
 			most, told = firstPause, false
-		} else if err != nil && ctx.Err() == nil && !told {
+		} else if err != nil && ctx.Err() == nil && !told && k.rare.allow() {
 			k.log.Warn("zeromq peer not found, and tried again and again", "error", err)
 			told = true
 		}
@@ -99,7 +100,10 @@ func (k *socket) meet(ctx context.Context, c net.Conn, serve serving) (met bool)
 	z, err := zmtp.NewConn(c, k.options())
 	if err != nil {
 		k.counts.refused.Add(1)
-		if errors.Is(err, io.ErrUnexpectedEOF) {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			err = fmt.Errorf("it has not greeted in time, as those do not that speak no ZMTP: %w", err)
+		case errors.Is(err, io.ErrUnexpectedEOF):
 			err = fmt.Errorf("it has hung up in the handshake, as those do that want another mechanism than NULL: %w", err)
 		}
 		if ctx.Err() == nil {
@@ -123,11 +127,25 @@ func (k *socket) meet(ctx context.Context, c net.Conn, serve serving) (met bool)
 // go.
 const lastWords = time.Second
 
-// leave ends a connection. A peer that sends us messages sees that we go, and
-// what it has sent by then still comes; so it is not lost with the connection.
+// leave ends a connection, so that what is under way is not lost with it. A peer
+// that sends us messages sees that we go, and what it has sent by then still
+// comes; one that asks has its answer; one that hears us has what was said.
 func (k *socket) leave(c net.Conn) {
-	half, ok := c.(interface{ CloseWrite() error })
-	if !k.takesIn() || !ok || half.CloseWrite() != nil {
+	err := net.ErrClosed
+	half, ok := c.(interface {
+		CloseRead() error
+		CloseWrite() error
+	})
+	switch {
+	case !ok:
+	case k.takesIn():
+		err = half.CloseWrite()
+	case k.Type == "rep":
+		err = half.CloseRead()
+	default:
+		err = nil
+	}
+	if err != nil {
 		c.Close()
 		return
 	}
@@ -136,8 +154,22 @@ func (k *socket) leave(c net.Conn) {
 
 var types = map[string]zmtp.SocketType{"sub": zmtp.SUB, "pull": zmtp.PULL, "pub": zmtp.PUB, "rep": zmtp.REP}
 
+// maxMessageBytes is the limit that is configured, or what follows from others
+// that may have changed.
+func (k *socket) maxMessageBytes() int {
+	switch {
+	case k.MaxMessageBytes > 0:
+		return k.MaxMessageBytes
+	case k.Type == "rep":
+		return k.opts.MaxAsk + topicRoom
+	case k.Type == "pub":
+		return 2 * topicRoom
+	}
+	return k.hub.Limits().MessageBytes + topicRoom
+}
+
 func (k *socket) options() zmtp.Options {
-	return zmtp.Options{Type: types[k.Type], MaxMessageBytes: k.MaxMessageBytes, MaxFrames: k.MaxFrames}
+	return zmtp.Options{Type: types[k.Type], MaxMessageBytes: k.maxMessageBytes(), MaxFrames: k.MaxFrames}
 }
 
 // report says what is wrong with a peer, not more often than once a second.

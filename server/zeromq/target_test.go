@@ -78,12 +78,15 @@ func TestBrokenTargets(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	deep := strings.Repeat("[", 100) + strings.Repeat("]", 100)
+	deep := strings.Repeat("[", 64) + strings.Repeat("]", 64)
 	for _, tt := range []struct{ format, data, want string }{
 		{"json", `{"a": [1, null]}`, `{"a": [1, null]}`},
-		{"json", ` "x" `, ` "x" `},
+		{"json", ` "x" `, `"x"`},
 		{"json", "{\n\"a\": 1\n}", "{\n\"a\": 1\n}"}, // who sends lines takes the breaks out
 		{"json", deep, deep},
+		{"json", "[" + deep + "]", ""},
+		{"json", `["[[[\\\"[[["]` + strings.Repeat(" ", 9), `["[[[\\\"[[["]`},
+		{"json", " \t\r\n\"hi\"\n", `"hi"`},
 		{"json", `"\ud800"`, `"\ud800"`}, // half a pair, escaped: JSON allows it
 		{"json", "", ""},
 		{"json", "x", ""},
@@ -100,7 +103,7 @@ func TestFormats(t *testing.T) {
 		{"base64", "\x00\xff", `"AP8="`},
 		{"base64", "abc", `"YWJj"`},
 	} {
-		got, err := encode(tt.format, []byte(tt.data))
+		got, err := encode(tt.format, []byte(tt.data), 64)
 		if string(got) != tt.want || (err != nil) != (tt.want == "") {
 			t.Errorf("%s of %q: %q, %v; want %q", tt.format, tt.data, got, err, tt.want)
 		}

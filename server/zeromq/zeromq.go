@@ -36,8 +36,9 @@ type Options struct {
 	// Ask answers a request of the admin API that came with this token, "" for
 	// none. It answers nothing where nobody waits for an answer.
 	Ask func(ctx context.Context, token string, request []byte) []byte
-	// MaxAsk is how many bytes a request of the admin API may have.
-	MaxAsk int
+	// MaxAsk is how many bytes a request of the admin API may have, and MaxDepth
+	// how many levels of JSON a message may; default 64.
+	MaxAsk, MaxDepth int
 	// Logger hears of peers and of what is dropped; default slog.Default().
 	Logger *slog.Logger
 }
@@ -56,10 +57,13 @@ func New(h Hub, configs []Config, opts Options) *Sockets {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
+	if opts.MaxDepth == 0 {
+		opts.MaxDepth = 64
+	}
 	s := &Sockets{taken: make(chan struct{})}
 	s.intake, s.stopIntake = context.WithCancel(context.Background())
 	for _, c := range configs {
-		c = c.withDefaults(h.Limits(), opts.MaxAsk)
+		c.Name = c.name()
 		s.all = append(s.all, &socket{
 			Config: c,
 			hub:    h,
@@ -162,6 +166,9 @@ func (k *socket) listen() error {
 // removeStale removes the socket at path if nobody listens there. Somebody who
 // is too busy to answer does.
 func removeStale(path string) {
+	if path[0] == '@' {
+		return // it has no file
+	}
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -65,8 +66,9 @@ func Broken(err error) bool { return errors.Is(err, errProtocol) }
 // A LimitError says that a message was passed over because it is over a limit.
 // The connection goes on with the next one.
 type LimitError struct {
-	Limit string // which: "bytes" or "frames"
-	Max   int
+	Limit  string // which: "bytes" or "frames"
+	Max    int
+	Before [][]byte // the frames before the limit
 }
 
 func (e *LimitError) Error() string {
@@ -178,7 +180,12 @@ func (c *Conn) obey(command []byte) error {
 		if len(body) < 2 || len(body) > 2+maxPing {
 			return wrong("a PING has %d bytes", len(body))
 		}
-		return c.Write(appendCommand(nil, "PONG", body[2:])) // behind a time that is of no use to us
+		// Behind a time that is of no use to us.
+		err := c.Write(appendCommand(nil, "PONG", body[2:]))
+		if errors.Is(err, os.ErrDeadlineExceeded) { // it does not read
+			return err
+		}
+		// What else is in the way says nothing of what is on its way to us.
 	}
 	return nil
 }
@@ -200,9 +207,9 @@ func (c *Conn) receive() (frames [][]byte, command []byte, err error) {
 	for {
 		switch {
 		case len(frames) == c.opts.MaxFrames:
-			return nil, nil, c.passOver(h, &LimitError{"frames", c.opts.MaxFrames})
+			return nil, nil, c.passOver(h, &LimitError{"frames", c.opts.MaxFrames, frames})
 		case h.size > uint64(left):
-			return nil, nil, c.passOver(h, &LimitError{"bytes", c.opts.MaxMessageBytes})
+			return nil, nil, c.passOver(h, &LimitError{"bytes", c.opts.MaxMessageBytes, frames})
 		}
 		left -= int(h.size)
 		body, err := c.body(int(h.size))

@@ -16,12 +16,15 @@ type Endpoint struct{ Network, Address string }
 func ParseEndpoint(s string) (Endpoint, error) {
 	scheme, rest, found := strings.Cut(s, "://")
 	switch {
-	case found && scheme == "ipc" && rest != "":
+	case found && scheme == "ipc":
+		if rest == "" || len(rest) > maxPath {
+			return Endpoint{}, fmt.Errorf("%q: must be as ipc:///run/name, with %d bytes after ipc:// at most", s, maxPath)
+		}
 		return Endpoint{"unix", rest}, nil
 	case found && scheme == "tcp":
 		host, port, err := net.SplitHostPort(rest)
 		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" {
-			return Endpoint{}, fmt.Errorf("%q: must be as tcp://127.0.0.1:5555", s)
+			return Endpoint{}, fmt.Errorf("%q: must be as tcp://127.0.0.1:5555, with a port of 65535 at most", s)
 		}
 		if host == "*" {
 			host = ""
@@ -30,6 +33,10 @@ func ParseEndpoint(s string) (Endpoint, error) {
 	}
 	return Endpoint{}, fmt.Errorf("%q: must begin with tcp:// or ipc://", s)
 }
+
+// maxPath is how long the name of a Unix socket may be on every system that we
+// know of.
+const maxPath = 103
 
 // Local reports whether nobody but this machine can reach a socket that is
 // bound to e.

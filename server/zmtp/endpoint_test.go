@@ -42,7 +42,7 @@ func TestParseEndpoint(t *testing.T) {
 	for _, said := range []string{
 		"", "tcp", "tcp:", "tcp://", "tcp://:", "tcp://:5555", "tcp://*", "tcp://*:", "tcp://host", "tcp://host:", "tcp://::1:5555",
 		"tcp://*:*", "tcp://host:http", "tcp://host:-1", "tcp://host:65536", "tcp://host:+5", "tcp://host:5/path", "tcp://host:5;other:6",
-		"ipc://", "inproc://x", "udp://host:5", "TCP://host:5", "pgm://x", "127.0.0.1:5555", "://host:5", "http://host:80", " tcp://host:5",
+		"ipc://", "ipc://" + strings.Repeat("x", 104), "inproc://x", "udp://host:5", "TCP://host:5", "pgm://x", "127.0.0.1:5555", "://host:5", "http://host:80", " tcp://host:5",
 	} {
 		e, err := zmtp.ParseEndpoint(said)
 		if err == nil || !strings.HasPrefix(err.Error(), `"`+said+`": must be`) {

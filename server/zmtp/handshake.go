@@ -144,7 +144,7 @@ func (c *Conn) readReady() error {
 	}
 	c.peer = SocketType(properties["socket-type"])
 	if !slices.Contains(partners[c.opts.Type], c.peer) {
-		err := wrong("the peer is a %q, which does not go with %s", c.peer, c.opts.Type)
+		err := wrong("the peer is a %.32q, which does not go with %s", c.peer, c.opts.Type)
 		reason := "Invalid socket type"
 		c.conn.Write(appendCommand(nil, "ERROR", append([]byte{byte(len(reason))}, reason...)))
 		return err

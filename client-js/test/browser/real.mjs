@@ -12,19 +12,36 @@ import { until } from './browser.mjs';
 /** What may take long on a busy machine; where all is well nobody waits for it. */
 export const PATIENCE = 20_000;
 
-let built;
+const built = new Map();
 
-/** The path of the program: SHAVEET_BIN, or one built now. */
-function binary() {
-  if (process.env.SHAVEET_BIN) return process.env.SHAVEET_BIN;
-  if (!built) {
+/** Builds a program of ours, and returns its path. */
+function build(source) {
+  if (!built.has(source)) {
     const dir = mkdtempSync(join(tmpdir(), 'shaveet-browser-'));
     process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
     const root = fileURLToPath(new URL('../../../', import.meta.url));
-    execFileSync('go', ['build', '-o', join(dir, 'shaveet'), './cmd/shaveet'], { cwd: root, stdio: 'inherit' });
-    built = join(dir, 'shaveet');
+    execFileSync('go', ['build', '-o', join(dir, 'program'), source], { cwd: root, stdio: 'inherit' });
+    built.set(source, join(dir, 'program'));
   }
-  return built;
+  return built.get(source);
+}
+
+/** The path of the program: SHAVEET_BIN, or one built now. */
+const binary = () => process.env.SHAVEET_BIN || build('./cmd/shaveet');
+
+/** A chat beside a program, until the test ends. */
+async function chat(program) {
+  const port = await freePort();
+  const child = spawn(build('./examples/chat/go'), {
+    env: { ...environment(), PORT: port, SHAVEET_RPC: program.admin, SHAVEET_PUBLIC: program.public },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const abandoned = () => child.kill('SIGKILL');
+  process.once('exit', abandoned);
+  child.once('close', () => process.off('exit', abandoned));
+  const page = `http://127.0.0.1:${port}/`;
+  await until(() => fetch(page).then((r) => r.ok, () => false), PATIENCE, 'the chat is ready');
+  return { page, end: abandoned };
 }
 
 /** The program reads its settings from SHAVEET_…, which must not be ours. */
@@ -56,15 +73,18 @@ export class Program {
   #ended;
   #output = '';
 
-  /** Starts `shaveet demo` (with the chat at `page`) or `shaveet serve`, with these flags and those for its doors. */
+  /** Starts `shaveet serve` with these flags and those for its doors; as `chat` with the chat of the examples at `page`. */
   static async start(command, ...flags) {
     for (let tries = 3; ; tries--) {
       const program = new Program();
       await program.#settle(command, flags);
       try {
         await program.start();
+        if (command === 'chat') Object.assign(program, { chat: await chat(program) });
+        program.page = program.chat?.page;
         return program;
       } catch (error) {
+        program.#child?.kill('SIGKILL');
         // Somebody else who tests has found the port free as well.
         if (tries === 1 || !String(error).includes('address already in use')) throw error;
       }
@@ -72,7 +92,7 @@ export class Program {
   }
 
   async #settle(command, flags) {
-    this.#command = command;
+    this.#command = command === 'chat' ? 'serve' : command;
     this.#flags = [...flags];
     const door = async (flag) => {
       const address = `127.0.0.1:${await freePort()}`;
@@ -81,7 +101,6 @@ export class Program {
     };
     this.admin = `${await door('--listen')}/`;
     this.public = await door('--public-listen');
-    if (command === 'demo') this.page = `${await door('--page-listen')}/`;
   }
 
   async start() {
@@ -108,18 +127,12 @@ export class Program {
       PATIENCE,
       'the program is ready',
     );
-    if (this.page) {
-      // Had a port been taken, the demo would be somewhere else.
-      assert.ok(this.#output.includes(`The chat is at        ${this.page}\n`), this.#output);
-      assert.ok(this.#output.includes(`curl ${this.admin} -d `), this.#output);
-    }
   }
 
   async #ready() {
-    const urls = [`${this.admin}readyz`, `${this.public}/readyz`, ...(this.page ? [this.page] : [])];
+    const urls = [`${this.admin}readyz`, `${this.public}/readyz`];
     const answers = await Promise.all(urls.map((url) => fetch(url).then(async (r) => (await r.text(), r.ok)).catch(() => false)));
-    // Its answers may overtake what it has printed before.
-    return answers.every(Boolean) && (!this.page || this.#output.includes('Stop it with Ctrl-C'));
+    return answers.every(Boolean);
   }
 
   /** Sends a signal and waits for the end, of which it tells the code or signal, and the time in ms. */

@@ -1,4 +1,4 @@
-// The real program and real pages: the chat of `shaveet demo`, and a page as applications of 2010 wrote it.
+// The real program and real pages: the chat of the examples, and a page as applications of 2010 wrote it.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync } from 'node:fs';
@@ -17,6 +17,7 @@ after(() => browser?.close());
 async function start(t, ...command) {
   const program = await Program.start(...command);
   t.after(() => program.end());
+  t.after(() => program.chat?.end());
   return program;
 }
 
@@ -135,7 +136,7 @@ for (const [anns, bobs] of [
   ['cors', 'jsonp'],
 ]) {
   test(`Ann by ${anns} and Bob by ${bobs} chat`, async (t) => {
-    const program = await start(t, 'demo');
+    const program = await start(t, 'chat');
     const [ann, bob] = await meet(t, program, anns, bobs);
 
     const lines = (name) => Array.from({ length: 30 }, (_, i) => `${name} ${i + 1}`);
@@ -169,7 +170,7 @@ for (const [anns, bobs] of [
 }
 
 test('who joins while the list of members is on its way is listed', async (t) => {
-  const program = await start(t, 'demo');
+  const program = await start(t, 'chat');
   let asked, release;
   const list = new Promise((resolve) => (asked = resolve));
   const later = new Promise((resolve) => (release = resolve));
@@ -195,7 +196,7 @@ test('who joins while the list of members is on its way is listed', async (t) =>
 });
 
 test('what a backend of 2010 publishes appears in both pages as it was written', async (t) => {
-  const program = await start(t, 'demo');
+  const program = await start(t, 'chat');
   const tabs = await meet(t, program, 'cors', 'jsonp');
   const text = 'שלום, wörld – ☃ 😀 e\u0301 \u2028 日本語 "</script>" \\u0041';
   const body = JSON.stringify({ method: 'new_message', params: ['משה', text, 'chat', false], id: 7 });
@@ -220,7 +221,7 @@ describe('the chat outlives', { concurrency: true }, () => {
     ['SIGTERM', 'told to end'],
   ]) {
     test(`a server that is ${how} and started again`, async (t) => {
-      const program = await start(t, 'demo');
+      const program = await start(t, 'chat');
       const tabs = await meet(t, program, 'cors', 'jsonp');
       const [ann, bob] = tabs;
       await say(ann, 'before, Ann');
@@ -262,7 +263,7 @@ describe('the chat outlives', { concurrency: true }, () => {
   }
 
   test('a network that is cut, and hears what was published meanwhile', async (t) => {
-    const program = await start(t, 'demo', '--poll-timeout', '2s');
+    const program = await start(t, 'chat', '--poll-timeout', '2s');
     const tabs = await meet(t, program, 'cors', 'jsonp');
     await settle(program, ...tabs);
     for (const tab of tabs) await tab.context().setOffline(true);
