@@ -171,8 +171,8 @@ func (h fold) createChannel(name string, seq uint64) {
 func (h fold) createClient(id, key string, seq uint64) {
 	c := &client{id: id, changed: seq}
 	c.key.Store(&key)
+	h.begin(c) // before anybody can see it, and how old it is
 	h.clients.put(id, c)
-	h.begin(c)
 }
 
 // begin has c live from now on.
