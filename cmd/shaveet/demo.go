@@ -30,7 +30,7 @@ const (
 
 const demoText = `
   The examples are at   %[1]s
-
+%[4]s
 Each is shown with two readers side by side, what passes on its wires, and its
 source. From another terminal, call the server for one (%[2]s):
 
@@ -72,12 +72,12 @@ func (p *program) demo(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	url := "http://" + d.web.Addr().String() + "/"
+	url := "http://" + visit(d.web.Addr()) + "/"
 	if example != "" {
 		url += "#" + example
 	}
 	called := cmp.Or(example, "chat")
-	fmt.Fprintf(p.stdout, demoText, url, called, d.gallery.Curl(called))
+	fmt.Fprintf(p.stdout, demoText, url, called, d.gallery.Curl(called), d.elsewhere())
 	if *open {
 		openWindow(url)
 	}
@@ -93,6 +93,38 @@ type demonstration struct {
 	doors   server.Doors
 	gallery *gallery.Gallery
 	web     net.Listener
+	asked   server.Config // its addresses are those that were wanted
+}
+
+// elsewhere says where the doors are, if not where they were wanted.
+func (d demonstration) elsewhere() (text string) {
+	for _, door := range []struct {
+		name, asked string
+		listener    net.Listener
+	}{{"server", d.asked.Listen, d.doors.Main}, {"public door", d.asked.PublicListen, d.doors.Public}} {
+		_, wanted, _ := net.SplitHostPort(door.asked)
+		if _, port, _ := net.SplitHostPort(door.listener.Addr().String()); port != wanted {
+			text += fmt.Sprintf("  The %-17s http://%s/ (%s)\n", door.name+" is at", visit(door.listener.Addr()), whyElsewhere(wanted, door.asked))
+		}
+	}
+	return text
+}
+
+func whyElsewhere(port, asked string) string {
+	if port == "0" {
+		return "any port, as you wished"
+	}
+	return asked + " is taken"
+}
+
+// visit is what to open for what listens there: a listener on all addresses of
+// this machine is found on the one that is for itself.
+func visit(at net.Addr) string {
+	host, port, err := net.SplitHostPort(at.String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return at.String()
+	}
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 func (p *program) prepareDemo(cfg server.Config, page string) (d demonstration, err error) {
@@ -101,6 +133,7 @@ func (p *program) prepareDemo(cfg server.Config, page string) (d demonstration, 
 		return d, err
 	}
 	cfg.PublicListen = cmp.Or(cfg.PublicListen, demoPublic)
+	d.asked = cfg
 	cfg.Listen, cfg.PublicListen = free(cfg.Listen), free(cfg.PublicListen)
 	socket, err := gallery.Prepare(&cfg)
 	if err != nil {

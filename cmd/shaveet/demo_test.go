@@ -119,6 +119,51 @@ func TestDemoOfOne(t *testing.T) {
 	}
 }
 
+// Who follows a line that names the server's usual address is told if it is not
+// there: also where the public door went, and what to open of all addresses.
+func TestDemoElsewhere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := l.Addr().String()
+	r, url, said := demonstrate(t, "--listen", taken, "--public-listen", taken, "--page-listen", "0.0.0.0:0")
+	for _, door := range []string{"server is at", "public door is at"} {
+		at := regexp.MustCompile(door + ` +(http://127\.0\.0\.1:\d+/) \(` + regexp.QuoteMeta(taken) + ` is taken\)`).FindStringSubmatch(said)
+		if at == nil {
+			t.Errorf("it does not say where the %s: %q", door, said)
+			continue
+		}
+		resp, err := http.Get(at[1] + "static/shaveet.js")
+		if err != nil || resp.StatusCode != 200 {
+			t.Errorf("%s %s, but the library there: %v", door, at[1], err)
+			continue
+		}
+		resp.Body.Close()
+	}
+	if r.ended() {
+		t.Errorf("it has ended: %s", &r.stderr)
+	}
+	if !regexp.MustCompile(`^http://127\.0\.0\.1:\d+/$`).MatchString(url) {
+		t.Errorf("the page is said to be at %s", url)
+	}
+}
+
+func TestVisit(t *testing.T) {
+	for at, want := range map[string]string{
+		"[::]:80": "127.0.0.1:80", "0.0.0.0:80": "127.0.0.1:80", "127.0.0.1:80": "127.0.0.1:80", "[::1]:80": "[::1]:80", "10.0.0.7:80": "10.0.0.7:80",
+	} {
+		addr, err := net.ResolveTCPAddr("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := visit(addr); got != want {
+			t.Errorf("%s: %s, want %s", at, got, want)
+		}
+	}
+}
+
 // Two demos at once are no trouble: the second takes other ports.
 func TestFreeAddress(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -56,6 +56,7 @@ func TestBackends(t *testing.T) {
 			t.Run("page", chat.servesThePage)
 			t.Run("talk", chat.carriesTalk)
 			t.Run("sessions", chat.refusesStrangers)
+			t.Run("sites", chat.refusesOtherSites)
 			t.Run("input", chat.refusesBadInput)
 			t.Run("restart", chat.survivesARestart)
 			t.Run("outage", chat.reportsAnOutage)
@@ -171,6 +172,36 @@ func (b *backend) refusesStrangers(t *testing.T) {
 	}
 }
 
+// A page of another site cannot have its visitors act here, whichever header
+// their browsers say it with; and who says nothing is no browser.
+func (b *backend) refusesOtherSites(t *testing.T) {
+	ada := b.join(t, "Ada")
+	host := strings.TrimPrefix(b.url, "http://")
+	for _, tt := range []struct {
+		field, value string
+		ours         bool
+	}{
+		{"Sec-Fetch-Site", "cross-site", false},
+		{"Sec-Fetch-Site", "same-site", false},
+		{"Sec-Fetch-Site", "same-origin", true},
+		{"Sec-Fetch-Site", "none", true},
+		{"Origin", "https://example.org", false},
+		{"Origin", "null", false},
+		{"Origin", "http://127.0.0.1:1", false},
+		{"Origin", "http://" + host, true},
+	} {
+		for path, status := range map[string]int{"/join": 200, "/say": 204} {
+			if !tt.ours {
+				status = 403
+			}
+			body := encode(t, map[string]string{"name": "Bob", "text": "hello", "client_id": ada.ClientID, "token": ada.Token})
+			if got := b.doWith(t, http.MethodPost, path, body, http.Header{tt.field: {tt.value}}, nil); got != status {
+				t.Errorf("POST %s with %s: %s: status %d, want %d", path, tt.field, tt.value, got, status)
+			}
+		}
+	}
+}
+
 func (b *backend) refusesBadInput(t *testing.T) {
 	ada := b.join(t, "Ada")
 	say := func(text any) map[string]any {
@@ -259,10 +290,16 @@ var client = http.Client{Timeout: 40 * time.Second}
 
 func (b *backend) do(t *testing.T, method, path, body string, into any) (status int) {
 	t.Helper()
+	return b.doWith(t, method, path, body, http.Header{}, into)
+}
+
+func (b *backend) doWith(t *testing.T, method, path, body string, header http.Header, into any) (status int) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, b.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header = header
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {

@@ -34,10 +34,19 @@ type backlog struct {
 	last  uint64     // id of the newest event
 	lines [][]byte   // each an event in JSON, the newest last
 	bytes int
-	more  chan struct{} // closed with the next event
+	doors map[string]passed // of all events, kept or not
+	more  chan struct{}     // closed with the next event
 }
 
-func newBacklog() *backlog { return &backlog{more: make(chan struct{})} }
+// passed is what has passed at a door since the beginning.
+type passed struct {
+	Bytes int `json:"bytes"`
+	Calls int `json:"calls"`
+}
+
+func newBacklog() *backlog {
+	return &backlog{doors: map[string]passed{}, more: make(chan struct{})}
+}
 
 // add keeps an event, and lets go of what is too old for it.
 func (b *backlog) add(door string, conn int, e wire.Event) {
@@ -46,6 +55,12 @@ func (b *backlog) add(door string, conn int, e wire.Event) {
 	defer b.mu.Unlock()
 	b.last++
 	s.ID = b.last
+	sum := b.doors[door]
+	sum.Bytes += e.Bytes
+	if e.Call != nil {
+		sum.Calls += max(1, e.Call.Rest)
+	}
+	b.doors[door] = sum
 	text, err := json.Marshal(s)
 	if err != nil { // it would be a fault of package wire; the page sees a gap
 		text = nil
@@ -74,6 +89,14 @@ func (b *backlog) after(id uint64) (lines [][]byte, lost, last uint64, more <-ch
 	}
 	lines = b.lines[max(id, before)-before:]
 	return slices.Clone(lines), lost, b.last, b.more
+}
+
+// passed returns what has passed at each door, in JSON.
+func (b *backlog) passed() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	text, _ := json.Marshal(b.doors) // numbers alone
+	return text
 }
 
 // watcher joins a connection's reader to a backlog.

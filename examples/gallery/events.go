@@ -9,13 +9,14 @@ import (
 )
 
 const (
-	heartbeat = 15 * time.Second       // so that a page that is gone is noticed
+	heartbeat = 15 * time.Second
 	writeTime = 10 * time.Second       // for a page to take what is sent
 	breath    = 100 * time.Millisecond // between two sendings: a page need not be told ten times in that
 )
 
 // events tells a page what passes, as Server-Sent Events: from the beginning of
-// what is kept, or behind the event that it had last.
+// what is kept, or behind the event that it had last. What has passed at each
+// door in all goes with them, for the page may have missed some.
 func (s *show) events(w http.ResponseWriter, r *http.Request) {
 	last, _ := strconv.ParseUint(cmp.Or(r.Header.Get("Last-Event-ID"), r.FormValue("after")), 10, 64)
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -32,6 +33,7 @@ func (s *show) events(w http.ResponseWriter, r *http.Request) {
 			last++
 			text = fmt.Appendf(text, "id: %d\ndata: %s\n\n", last, line)
 		}
+		text = fmt.Appendf(text, "event: passed\ndata: %s\n\n", s.backlog.passed())
 		_ = out.SetWriteDeadline(time.Now().Add(writeTime))
 		if _, err := w.Write(text); err != nil || out.Flush() != nil {
 			return
@@ -44,8 +46,7 @@ func (s *show) events(w http.ResponseWriter, r *http.Request) {
 		text = text[:0]
 		select {
 		case <-more:
-		case <-time.After(heartbeat):
-			text = append(text, ":\n\n"...)
+		case <-time.After(heartbeat): // the sums are said again, so a page that is gone is noticed
 		case <-r.Context().Done():
 			return
 		}

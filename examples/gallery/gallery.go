@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -33,16 +34,29 @@ type Config struct {
 	Logger        *slog.Logger // default slog.Default()
 }
 
+// freeAddress returns one where the server will listen in a moment. It is below
+// those that systems give to whoever does not care, so that nobody takes it by
+// accident.
+func freeAddress() (at string, err error) {
+	for range 20 {
+		at = fmt.Sprint("127.0.0.1:", 10_000+mathrand.N(10_000))
+		var l net.Listener
+		if l, err = net.Listen("tcp", at); err == nil {
+			return at, l.Close()
+		}
+	}
+	return "", err
+}
+
 // Prepare adds to a server's configuration what the examples want of it, and
 // returns the endpoint of the socket that it will have for the live graph.
 func Prepare(cfg *server.Config) (socket string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // the server will listen there in a moment
+	at, err := freeAddress()
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
 	graph := server.DefaultSocketConfig()
-	graph.Type, graph.Bind = "sub", "tcp://"+l.Addr().String()
+	graph.Type, graph.Bind = "sub", "tcp://"+at
 	graph.Channel, graph.Sender = "graph", "sine"
 	cfg.ZeroMQ = append(slices.Clone(cfg.ZeroMQ), graph)
 	quiet := hub.DefaultChannelSettings()

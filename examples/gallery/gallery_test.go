@@ -174,7 +174,7 @@ func TestExamples(t *testing.T) {
 	}
 	said(t, site, g)
 	called := events(t, site+"/events/chat", func(e event) bool { return e.Kind == wire.KindCall && e.Call.Method == "new_message" })
-	if c := called.Call; string(c.Params) != `["curl","hello","chat",false]` || string(c.Result) == "" || c.Error != "" || c.MS <= 0 {
+	if c := called.Call; c.Params != `["curl", "hello", "chat", false]` || c.Result == "" || c.Error != "" || c.MS <= 0 {
 		t.Errorf("the call is told as %s = %s, error %q, %v ms", c.Params, c.Result, c.Error, c.MS)
 	}
 	events(t, site+"/events/chat", func(e event) bool {
@@ -208,6 +208,55 @@ func said(t *testing.T, site string, g *Gallery) {
 			t.Fatalf("%s: %d %s", body, resp.StatusCode, answer)
 		}
 	}
+}
+
+// The sums are of all that has passed, not of what is kept.
+func TestSums(t *testing.T) {
+	s := &show{backlog: newBacklog()}
+	server := httptest.NewServer(http.HandlerFunc(s.events))
+	defer server.Close()
+	s.backlog.add("public", 1, wire.Event{Bytes: 5})
+	for range backlogEvents {
+		s.backlog.add("admin", 1, wire.Event{Bytes: 10})
+		s.backlog.add("admin", 1, wire.Event{Call: &wire.Call{}})
+	}
+	s.backlog.add("admin", 1, wire.Event{Call: &wire.Call{Rest: 7}})
+	for _, after := range []string{"", "?after=801", "?after=802"} {
+		e := events(t, server.URL+after, func(e event) bool { return e.kind == "passed" })
+		if want := `{"admin":{"bytes":4000,"calls":407},"public":{"bytes":5,"calls":0}}`; e.data != want {
+			t.Errorf("%q: the sums are %s, want %s", after, e.data, want)
+		}
+	}
+	server.CloseClientConnections()
+}
+
+// So many pages can look at a time; when one goes, another can.
+func TestPanelsAreBounded(t *testing.T) {
+	here, leave := make(chan struct{}), make(chan struct{})
+	site := (&Gallery{}).few(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { here <- struct{}{}; <-leave }))
+	var all sync.WaitGroup
+	look := func() (status int) {
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, httptest.NewRequest("GET", "/events/chat", nil))
+		return w.Code
+	}
+	for range maxPanels {
+		all.Go(func() { look() })
+	}
+	for range maxPanels {
+		<-here
+	}
+	if status := look(); status != http.StatusServiceUnavailable {
+		t.Errorf("one too many: %d", status)
+	}
+	for range maxPanels {
+		leave <- struct{}{}
+	}
+	all.Wait()
+	all.Go(func() { look() })
+	<-here
+	leave <- struct{}{}
+	all.Wait()
 }
 
 // A page goes on where it was, and is told of what it has missed, or that it is

@@ -15,13 +15,16 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// maxPanels is how many pages can be told what passes, at a time.
+const maxPanels = 64
+
 func (g *Gallery) routes() http.Handler {
 	mux := http.NewServeMux()
 	files := http.FileServerFS(page())
 	mux.Handle("GET /{$}", guarded(files))
 	mux.Handle("GET /page/", guarded(http.StripPrefix("/page", files)))
 	mux.Handle("GET /examples", guarded(http.HandlerFunc(g.list)))
-	mux.Handle("GET /events/{name}", guarded(g.of((*show).events)))
+	mux.Handle("GET /events/{name}", guarded(g.few(g.of((*show).events))))
 	mux.Handle("GET /source/{name}", guarded(g.of((*show).listSource)))
 	mux.Handle("GET /source/{name}/{path...}", guarded(g.of((*show).source)))
 	for _, s := range g.shows {
@@ -56,6 +59,20 @@ func guarded(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
+	})
+}
+
+// few lets in so many readers of events at a time. Each of them is sent all.
+func (g *Gallery) few(next http.Handler) http.Handler {
+	seats := make(chan struct{}, maxPanels)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case seats <- struct{}{}:
+			defer func() { <-seats }()
+			next.ServeHTTP(w, r)
+		default:
+			http.Error(w, "too many look already", http.StatusServiceUnavailable)
+		}
 	})
 }
 

@@ -101,8 +101,23 @@ function plain_text(array $request, string $field, int $limit): string
     return $value;
 }
 
+/** A page of another site may not have its visitors join or speak here.
+ *  Browsers say where a page is from; other programs say nothing. */
+function refuse_elsewhere(): void
+{
+    $site = $_SERVER['HTTP_SEC_FETCH_SITE'] ?? '';
+    $origin = $_SERVER['HTTP_ORIGIN'] ?? '';
+    $elsewhere = $site !== ''
+        ? !in_array($site, ['same-origin', 'none'], true)
+        : $origin !== '' && preg_replace('{^https?://}', '', $origin) !== ($_SERVER['HTTP_HOST'] ?? '');
+    if ($elsewhere) {
+        throw new Refusal('another site cannot do that', 403);
+    }
+}
+
 function read_object(): array
 {
+    refuse_elsewhere();
     $body = file_get_contents('php://input', false, null, 0, MAX_BODY + 1);
     if (strlen($body) > MAX_BODY) {
         throw new Refusal('too long', 413);

@@ -213,6 +213,8 @@ class Handler(BaseHTTPRequestHandler):
     def act(self, path, read):
         action = ACTIONS.get((self.command, path))
         try:
+            if self.command == "POST":
+                self.refuse_elsewhere()
             request = read()
             if action is None:
                 raise Refusal(404, "no such page")
@@ -224,6 +226,18 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(502, {"error": "the push server does not answer"})
         else:
             self.send_json(204 if result is None else 200, result)
+
+    def refuse_elsewhere(self):
+        """A page of another site may not have its visitors join or speak here.
+        Browsers say where a page is from; other programs say nothing."""
+        site, origin = self.headers.get("Sec-Fetch-Site"), self.headers.get("Origin")
+        if site:
+            elsewhere = site not in ("same-origin", "none")
+        else:
+            elsewhere = origin and urllib.parse.urlsplit(origin).netloc != self.headers.get("Host")
+        if elsewhere:
+            self.close_connection = True  # what is left unread is no request
+            raise Refusal(403, "another site cannot do that")
 
     def read_object(self):
         try:

@@ -83,7 +83,7 @@ const stories = {
     await reader(tab, 'two').press('#text', 'Enter');
     await turn(tab, 'one');
     await reader(tab, 'one').sees('#log li', `a room for ${tab.kind}`);
-    await shows(tab, 'a batch', 'admin', /callclients \(3 of 3 together\)/);
+    await shows(tab, 'a batch', 'admin', /callclients \((\d) of \1 together\)/);
     await shows(tab, 'a poll', 'public', /HTTP GET \/longpoll/);
   },
   stream: async (tab) => {
@@ -167,6 +167,109 @@ async function inspect(tab) {
   await shows(tab, 'it goes on', 'admin', /./);
 }
 
+/** The list by keyboard: one stop, and the arrows; who is inside stays there. */
+async function step(tab) {
+  await tab.click('#examples a[href="#stream"]');
+  await turn(tab, 'wire');
+  await until(async () => (await lines(tab)).length > 3, PATIENCE, 'lines');
+  assert.equal(await tab.locator('#events summary[tabindex="0"]').count(), 1);
+  await tab.locator('#events summary[tabindex="0"]').focus();
+  const here = () => tab.evaluate(() => document.activeElement.closest('#events li')?.textContent);
+  const last = await here();
+  await tab.keyboard.press('ArrowUp');
+  const before = await here();
+  assert.ok(before && before !== last);
+  await tab.keyboard.press('ArrowDown');
+  assert.equal(await here(), last);
+  await tab.keyboard.press('Home');
+  const first = await here();
+  assert.notEqual(first, last);
+  await tab.evaluate(() => {
+    const rows = Array.from(document.querySelectorAll('#events li:not(.note)'));
+    for (let i = rows.length; i < 400; i++) document.getElementById('events').append(rows.at(-1).cloneNode(true));
+    rows.at(1).dataset.marked = 'yes';
+  });
+  await until(() => tab.evaluate(() => !document.querySelector('#events li[data-marked]')), PATIENCE, 'the second line leaves');
+  assert.equal(await here(), first);
+  await tab.click('#clear');
+}
+
+/** What was too much is said, and stays with the lines behind the hole; numbers
+ *  are as they were written; and what is empty says why. */
+async function tellHoles(tab) {
+  await tab.evaluate(() => {
+    globalThis.realSource = EventSource;
+    globalThis.EventSource = class extends EventTarget {
+      static OPEN = 1;
+      readyState = 1;
+      constructor() {
+        super();
+        globalThis.told = this;
+      }
+      close() {}
+    };
+  });
+  await tab.click('#examples a[href="#chat"]');
+  await tab.evaluate(() => {
+    const tell = (kind, data) => told.dispatchEvent(new MessageEvent(kind, { data }));
+    tell('lost', '30');
+    for (let i = 31; i <= 430; i++) {
+      const call = { method: 'm', params: '{"a":[12345678901234567890,{},[]],"b":"\\u00e9"}', result: '1.0', ms: 1 };
+      told.onmessage({ data: JSON.stringify({ id: i, at: i, door: 'admin', conn: 1, up: true, kind: 'call', title: 'm', bytes: 0, call }), lastEventId: String(i) });
+    }
+    tell('passed', '{"admin":{"bytes":5000,"calls":430},"public":{"bytes":7,"calls":0}}');
+  });
+  await until(async () => (await lines(tab)).length === 401, PATIENCE, 'a note and 400 lines');
+  assert.match((await lines(tab))[0].text, /^30 lines were too much/);
+  assert.match((await lines(tab))[1].text, /\{"a":\[12345678901234567890,\{\},\[\]\],"b":"é"\}= 1\.0/);
+  assert.match(await tab.innerText('.door[data-door="admin"]'), /430 calls · 5\.0 kB/);
+  assert.ok(await tab.isVisible('.door[data-door="public"]')); // though no line of it is kept
+  await tab.click('#clear');
+  await tab.evaluate(() => {
+    const call = { method: 'm', ms: 1 };
+    told.onmessage({ data: JSON.stringify({ id: 431, at: 1, door: 'admin', conn: 1, up: true, kind: 'call', title: 'm', bytes: 0, call }), lastEventId: '431' });
+  });
+  await until(async () => (await lines(tab)).length === 1, PATIENCE);
+  await tab.check('input[value="bytes"]', { force: true });
+  assert.match(await tab.evaluate(() => getComputedStyle(document.getElementById('events'), '::before').content), /Nothing of/);
+  await tab.check('input[value="all"]', { force: true });
+  await tab.evaluate(() => (globalThis.EventSource = realSource));
+  await tab.click('#examples a[href="#stream"]');
+}
+
+/** The newest stays in sight, however the window is pulled. */
+async function pull(tab) {
+  const { width, height } = tab.viewportSize();
+  await until(async () => (await lines(tab)).length > 30, PATIENCE, 'lines');
+  for (const [w, h] of [[width - 40, height - 100], [width, height], [width - 70, height + 60], [width, height]]) {
+    await tab.setViewportSize({ width: w, height: h });
+    await until(() => tab.evaluate(() => {
+      const { scrollHeight, scrollTop, clientHeight } = document.getElementById('events');
+      return scrollHeight - scrollTop - clientHeight < 60 && document.getElementById('follow').hidden;
+    }), PATIENCE, 'it follows');
+  }
+}
+
+/** Another query behind # is another page for the readers. */
+async function ask(tab) {
+  await tab.click('#examples a[href="#chat"]');
+  await tab.evaluate(() => (location.hash = '#chat?disableCORS=1'));
+  await tab.locator('#one iframe[data-url="chat/?disableCORS=1"]:not([hidden])').waitFor({ state: 'attached', timeout: PATIENCE });
+  await tab.evaluate(() => (location.hash = '#chat'));
+  await tab.locator('#one iframe[data-url="chat/"]:not([hidden])').waitFor({ state: 'attached', timeout: PATIENCE });
+}
+
+/** Where the source cannot be had, that is said, and no other is shown. */
+async function missSource(tab) {
+  await turn(tab, 'source');
+  await tab.route('**/source/rooms', (route) => route.abort());
+  await tab.click('#examples a[href="#rooms"]');
+  await until(async () => /Does the demo still run/.test(await tab.innerText('#code')), PATIENCE, 'it says so');
+  assert.equal(await tab.locator('#file option').count(), 0);
+  await tab.unroute('**/source/rooms');
+  tab.errors.length = 0; // that one was ours
+}
+
 /** Its sources, by keyboard. */
 async function leaf(tab) {
   await tab.focus('#tabs [aria-selected="true"]');
@@ -217,6 +320,12 @@ try {
     await inspect(tab);
     await leaf(tab);
     await listenTo(tab);
+    await step(tab);
+    await tellHoles(tab);
+    await pull(tab);
+    await ask(tab);
+    assert.deepEqual(tab.errors, []);
+    await missSource(tab);
   }
   // Who was in is still in, and hears what the other has said meanwhile.
   await desktop.click('#examples a[href="#chat"]');

@@ -1,6 +1,6 @@
 // Package glass is a relay that can be looked through: it carries the bytes of
-// connections to a server and back, unchanged and without delay, and tells
-// somebody what passes. So what is shown is what really is on the wire,
+// connections to a server and back, unchanged, each piece as soon as somebody has
+// been told of it. So what is shown is what really is on the wire,
 // whatever is spoken there.
 package glass
 

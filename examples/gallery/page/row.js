@@ -1,5 +1,6 @@
 // A line of the list: a summary, and what is inside when it is opened. All that
 // has passed goes into the page as text, never as HTML.
+import { layOut } from './json.js';
 import { hex, bytesOf } from './hex.js';
 
 function element(tag, className, ...inside) {
@@ -14,8 +15,8 @@ const clock = new Intl.DateTimeFormat([], { minute: '2-digit', second: '2-digit'
 const KINDS = { head: 'HTTP', body: 'body', chunk: 'piece', frame: 'WS', zmtp: 'ZMTP', raw: 'bytes', open: '', close: '' };
 
 /** A value in one line. */
-const short = (value) => {
-  const text = JSON.stringify(value) ?? '';
+const short = (json) => {
+  const text = layOut(json);
   return text.length > 300 ? `${text.slice(0, 300)} …` : text;
 };
 
@@ -24,6 +25,7 @@ export function makeRow(event) {
   const summary = element('summary', '');
   const time = element('time', '', clock.format(event.at));
   time.dateTime = new Date(event.at).toISOString();
+  summary.tabIndex = -1; // one of them is a stop: see focus.js
   summary.append(time, ...(event.call ? callParts(event) : wireParts(event)));
   details.append(summary);
   details.addEventListener('toggle', () => details.append(inside(event)), { once: true });
@@ -54,7 +56,7 @@ function wireParts({ up, kind, title, conn, bytes }) {
 function callParts({ call }) {
   const { params, result, error, ms, cut } = call;
   const asked = element('span', 'asked', element('span', 'method', call.method));
-  if (call.of > 1) asked.append(' ', element('span', 'batch', `(${call.number} of ${call.of} together)`));
+  if (call.of > 1) asked.append(' ', element('span', 'batch', `(${call.number}${call.rest > 1 ? ` to ${call.of}` : ''} of ${call.of} together)`));
   if (params !== undefined) asked.append(' ', short(params));
   const what = element('span', 'what', asked);
   const answer = element('span', error ? 'part bad' : 'part', element('b', '', error ? '✕ ' : '= '));
@@ -75,7 +77,8 @@ function block(title, text, className) {
 /** JSON with a line for each member; other text as it is. */
 function pretty(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    JSON.parse(text); // is it?
+    return layOut(text, '  ');
   } catch {
     return text;
   }
@@ -86,9 +89,9 @@ function inside(event) {
   const parts = [];
   if (call) {
     parts.push(...block('Method', call.method));
-    if (call.params !== undefined) parts.push(...block('Params', JSON.stringify(call.params, null, 2)));
+    if (call.params !== undefined) parts.push(...block('Params', layOut(call.params, '  ')));
     if (call.error) parts.push(...block('Error', call.error));
-    else if (call.result !== undefined) parts.push(...block('Result', JSON.stringify(call.result, null, 2)));
+    else if (call.result !== undefined) parts.push(...block('Result', layOut(call.result, '  ')));
     if (call.cut) parts.push(element('p', '', 'What is missing here is too long to be shown.'));
     return element('div', 'inside', ...parts);
   }

@@ -9,6 +9,7 @@ const tabs = [...document.querySelectorAll('#tabs button')];
 const onPhone = matchMedia('(max-width: 44rem)');
 let examples = [];
 let shown = null;
+let asked = ''; // the query for its readers
 
 async function begin() {
   const response = await fetch('examples');
@@ -31,7 +32,12 @@ async function begin() {
 function route() {
   const [name, query = ''] = location.hash.slice(1).split('?');
   const example = examples.find((each) => each.name === name) ?? examples[0];
-  if (example === shown) return;
+  if (example === shown && query === asked) return;
+  asked = query;
+  if (example === shown) {
+    showReaders(example, query);
+    return;
+  }
   const first = shown === null;
   shown = example;
   for (const link of document.querySelectorAll('#examples a')) {

@@ -5,8 +5,16 @@ const at = (id) => document.getElementById(id);
 let example = '';
 
 export async function showSource({ name }) {
+  if (example === name) return;
   example = name;
-  const files = await get(`source/${name}`).then((response) => response.json());
+  clear();
+  let files;
+  try {
+    files = await get(`source/${name}`).then((response) => response.json());
+  } catch (error) {
+    if (example === name) fail(error);
+    return;
+  }
   if (example !== name) return; // another one was chosen meanwhile
   const groups = new Map();
   for (const { path } of files) {
@@ -28,6 +36,19 @@ export async function showSource({ name }) {
   await showFile();
 }
 
+/** Nothing of another example stays, whatever becomes of this one's. */
+function clear() {
+  at('file').replaceChildren();
+  at('plain').removeAttribute('href');
+  at('code').replaceChildren();
+  at('code').ariaLabel = 'The file';
+}
+
+function fail(error) {
+  at('code').classList.add('prose');
+  at('code').replaceChildren(...colour(`${error.message}\n\nDoes the demo still run? Then reload this page.`));
+}
+
 async function get(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url}: ${response.status}`);
@@ -43,7 +64,8 @@ async function showFile() {
   try {
     text = await get(url).then((response) => response.text());
   } catch (error) {
-    text = error.message;
+    if (at('plain').getAttribute('href') === url) fail(error);
+    return;
   }
   if (at('plain').getAttribute('href') !== url) return;
   const kind = path.split('.').pop();

@@ -1,6 +1,7 @@
 // What passes on the wires of the example that is shown, as the demo tells it:
 // the newest at the end. Rows are bounded, and while the page is paused so is
 // what waits; what is not shown is counted.
+import { byKeyboard, focused, setStop } from './focus.js';
 import { makeRow } from './row.js';
 
 const at = (id) => document.getElementById(id);
@@ -49,19 +50,26 @@ function listen() {
     missed += Number(data);
     schedule();
   });
+  mine.addEventListener('passed', ({ data }) => {
+    // Of all that has passed, as the list has not.
+    for (const [door, sums] of Object.entries(JSON.parse(data))) Object.assign(doors.get(door), sums);
+    schedule();
+  });
   mine.onmessage = ({ data, lastEventId }) => {
     last = Number(lastEventId);
     if (data) take(JSON.parse(data));
   };
-  mine.onerror = showState;
+  mine.onerror = () => {
+    showState();
+    // There is no room for us, or no demo: by itself it would not try again.
+    if (mine.readyState === EventSource.CLOSED) setTimeout(() => source === mine && listen(), 5000);
+  };
 }
 
 document.addEventListener('visibilitychange', listen);
 
 function take(event) {
   const door = doors.get(event.door);
-  door.bytes += event.bytes;
-  if (event.kind === 'call') door.calls++;
   door.told = performance.now();
   waiting.push(event);
   if (waiting.length > ROWS) {
@@ -87,10 +95,7 @@ function show() {
   if (paused) return;
   const rows = document.createDocumentFragment();
   if (missed) {
-    const note = document.createElement('li');
-    note.className = 'note';
-    note.textContent = `${missed} ${missed === 1 ? 'line was' : 'lines were'} too much to be shown here. The examples got all.`;
-    rows.append(note);
+    rows.append(makeNote(missed));
     missed = 0;
   }
   for (const event of waiting) {
@@ -100,17 +105,47 @@ function show() {
   }
   waiting = [];
   list.append(rows);
-  while (list.childElementCount > ROWS) list.firstElementChild.remove();
+  trim();
+  setStop(list);
+  sayWhyEmpty();
+  if (focused(list)) return; // a line that is being read does not run away
   if (following) list.scrollTop = list.scrollHeight;
   at('follow').hidden = following;
+}
+
+function makeNote(count) {
+  const note = document.createElement('li');
+  note.className = 'note';
+  note.textContent = `${count} ${count === 1 ? 'line was' : 'lines were'} too much to be shown here. The examples got all.`;
+  return note;
+}
+
+/** Takes the oldest lines away. A note goes with the line behind it, so that it
+ *  is there as long as the hole is seen; and who has the focus stays. */
+function trim() {
+  const stays = focused(list);
+  let extra = list.querySelectorAll('li:not(.note)').length - ROWS;
+  for (let row = list.firstElementChild; row && extra > 0; ) {
+    const next = row.nextElementSibling;
+    if (!row.matches('.note')) extra--;
+    if (row !== stays) row.remove();
+    row = next;
+  }
 }
 
 const isShown = ({ door, call }) => !door || (doors.get(door).on && (filter === 'all' || (filter === 'calls') === (call === 'true')));
 
 function choose() {
   for (const row of list.children) row.hidden = !isShown(row.dataset);
-  list.dataset.empty = 'Nothing has passed yet. Use the example, and see.';
+  setStop(list);
+  sayWhyEmpty();
   if (following) list.scrollTop = list.scrollHeight;
+}
+
+function sayWhyEmpty() {
+  list.dataset.empty = list.childElementCount
+    ? 'Nothing of what has passed is chosen to be shown.'
+    : 'Nothing has passed yet. Use the example, and see.';
 }
 
 function clear() {
@@ -129,7 +164,7 @@ const size = (bytes) => (bytes < 1000 ? `${bytes} B` : bytes < 1e6 ? `${(bytes /
 function showDoors() {
   for (const door of doors.values()) {
     const { button, bytes, calls, told } = door;
-    if (told) button.hidden = false;
+    if (told || bytes) button.hidden = false;
     button.querySelector('small').textContent = (calls ? `${calls} ${calls === 1 ? 'call' : 'calls'} · ` : '') + size(bytes);
     button.classList.add('busy');
     clearTimeout(door.timer);
@@ -168,7 +203,15 @@ at('pause').addEventListener('click', () => {
 });
 at('clear').addEventListener('click', clear);
 at('follow').addEventListener('click', () => follow(true));
+// What the list's own size does to it is not somebody who scrolls.
+const measure = () => `${list.clientWidth} ${list.clientHeight}`;
+let measured = measure();
+new ResizeObserver(() => {
+  measured = measure();
+  if (following) list.scrollTop = list.scrollHeight;
+}).observe(list);
 list.addEventListener('scroll', () => {
+  if (measured !== measure()) return;
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
   if (atEnd !== following && !paused) follow(atEnd);
 });
@@ -196,3 +239,4 @@ for (const door of doors.values()) {
     choose();
   });
 }
+byKeyboard(list);

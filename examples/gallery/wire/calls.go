@@ -1,9 +1,9 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,15 +11,15 @@ import (
 type asked struct {
 	id     string
 	method string
-	params json.RawMessage
+	params string
 	cut    bool
 }
 
-// parseCalls returns the calls that a body of this size has, of which at least
-// the beginning is there, and whether they are a batch.
-func parseCalls(body []byte, size int) (calls []asked, batch bool) {
+// parseCalls returns the first calls that a body of this size has, of which at
+// least the beginning is there, how many it has, and whether they are a batch.
+func parseCalls(body []byte, size int) (calls []asked, total int, batch bool) {
 	if size > len(body) {
-		return []asked{{method: fmt.Sprintf("(%d bytes, too long to be read here)", size)}}, false
+		return []asked{{method: fmt.Sprintf("(%d bytes, too long to be read here)", size)}}, 1, false
 	}
 	type call struct {
 		ID     json.RawMessage
@@ -30,7 +30,7 @@ func parseCalls(body []byte, size int) (calls []asked, batch bool) {
 	if err := json.Unmarshal(body, &all); err != nil {
 		var one call
 		if json.Unmarshal(body, &one) != nil || one.Method == "" {
-			return nil, false
+			return nil, 0, false
 		}
 		all = []call{one}
 	} else {
@@ -40,15 +40,16 @@ func parseCalls(body []byte, size int) (calls []asked, batch bool) {
 		params, cut := short(c.Params)
 		calls = append(calls, asked{string(c.ID), line([]byte(c.Method)), params, cut})
 	}
-	return calls, batch
+	return calls, len(all), batch
 }
 
-// short returns what is to be shown of a value: all, or nothing.
-func short(value json.RawMessage) (kept json.RawMessage, cut bool) {
+// short returns what is to be shown of a value: all, or nothing. It stays text:
+// who parses numbers may change them.
+func short(value json.RawMessage) (kept string, cut bool) {
 	if len(value) > maxParams {
-		return nil, true
+		return "", true
 	}
-	return bytes.Clone(value), false
+	return string(value), false
 }
 
 // result is the answer to a call.
@@ -66,10 +67,15 @@ type result struct {
 func (h *httpConn) answered() {
 	m := h.now
 	h.now = nil
-	results := m.results()
+	results, forAll := m.results()
 	for i, a := range m.of.calls {
 		c := Call{Method: a.method, Params: a.params, Cut: a.cut}
-		r, found := a.resultIn(results, len(m.of.calls))
+		r, found := result{}, false
+		if forAll {
+			r, found = results[0], true
+		} else {
+			r, found, results = a.take(results)
+		}
 		switch {
 		case m.size > len(m.body):
 			c.Cut = true
@@ -85,35 +91,49 @@ func (h *httpConn) answered() {
 		}
 		h.tellCall(m.of, i, c)
 	}
+	h.tellRest(m.of)
 }
 
-// results are those that a message has, none if it cannot be read.
-func (m *message) results() (all []result) {
+// results are those that a message has, none if it cannot be read. One that is
+// no list is for all calls: there is but one, or the batch was refused as a whole.
+func (m *message) results() (all []result, forAll bool) {
+	if len(m.of.calls) == 0 || m.size > len(m.body) {
+		return nil, false
+	}
+	if m.of.batch && json.Unmarshal(m.body, &all) == nil {
+		return all, false
+	}
 	var one result
-	switch {
-	case len(m.of.calls) == 0 || m.size > len(m.body):
-	case m.of.batch && json.Unmarshal(m.body, &all) == nil:
-	case json.Unmarshal(m.body, &one) == nil: // also to a batch that was refused as a whole
-		all = []result{one}
+	if json.Unmarshal(m.body, &one) != nil || one.Result == nil && one.Error == nil {
+		return nil, false
 	}
-	return all
+	return []result{one}, true
 }
 
-func (a asked) resultIn(all []result, calls int) (result, bool) {
-	for _, r := range all {
-		if a.id != "" && string(r.ID) == a.id || len(all) == 1 && calls == 1 {
-			return r, true
-		}
+// take returns the first result that is the call's, and those that are left for
+// other calls: some may have the same id.
+func (a asked) take(all []result) (r result, found bool, left []result) {
+	i := slices.IndexFunc(all, func(r result) bool { return a.id != "" && string(r.ID) == a.id })
+	if i < 0 {
+		return r, false, all
 	}
-	return result{}, false
+	r = all[i]
+	return r, true, slices.Delete(all, i, i+1)
 }
 
 func (h *httpConn) tellCall(r *request, i int, c Call) {
 	c.MS = float64(h.at.Sub(r.at)) / float64(time.Millisecond)
 	if r.batch {
-		c.Number, c.Of = i+1, len(r.calls)
+		c.Number, c.Of = i+1, r.total
 	}
 	h.emit(Event{At: h.at, Up: true, Kind: KindCall, Title: c.Method, Call: &c})
+}
+
+// tellRest says how many calls of a batch have not been told of one by one.
+func (h *httpConn) tellRest(r *request) {
+	if rest := r.total - len(r.calls); rest > 0 {
+		h.tellCall(r, len(r.calls), Call{Method: fmt.Sprintf("(%d more, not shown)", rest), Rest: rest, Cut: true})
+	}
 }
 
 // end tells of the calls that will never be answered.
@@ -125,6 +145,7 @@ func (h *httpConn) end() {
 		for i, a := range r.calls {
 			h.tellCall(r, i, Call{Method: a.method, Params: a.params, Cut: a.cut, Error: "the connection ended without an answer"})
 		}
+		h.tellRest(r)
 	}
 	h.waiting = nil
 }

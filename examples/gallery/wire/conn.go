@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type side struct {
 	c    *Conn
 	isUp bool
 	seen seen
+	hide *hider // nil where nothing can be secret
 	step func(p []byte) int
 }
 
@@ -81,11 +83,19 @@ func (s *side) tell(e Event) {
 	s.c.emit(e)
 }
 
+// note counts bytes that may be of a head, without what is secret in them.
+func (s *side) note(p []byte) []byte {
+	if s.hide != nil {
+		p = s.hide.over(bytes.Clone(p))
+	}
+	s.seen.add(p)
+	return p
+}
+
 // giveUp has all that comes shown as it is.
 func (s *side) giveUp() {
 	s.step = func(p []byte) int {
-		s.seen.add(p)
-		text, cut := readable(p, maxText)
+		text, cut := readable(s.note(p), maxText)
 		s.tell(Event{Kind: KindRaw, Title: fmt.Sprintf("%d bytes", s.seen.count), Text: text, Cut: cut})
 		return len(p)
 	}
@@ -97,18 +107,25 @@ func (s *side) giveUp() {
 func (s *side) gather(whole func(held []byte) int, then func(held []byte)) {
 	var held []byte
 	s.step = func(p []byte) int {
+		if len(held) == 0 { // whole already, as most are: what is behind it need not be copied
+			if n := whole(p); n > 0 && n <= len(p) && n <= maxHead {
+				s.note(p[:n])
+				then(bytes.Clone(p[:n]))
+				return n
+			}
+		}
 		before := len(held)
 		held = beginning(held, p, maxHead)
 		switch n := whole(held); {
 		case n < 0 || n == 0 && len(held) == maxHead:
-			s.seen.add(held[before:])
+			s.note(held[before:])
 			s.giveUp()
 			return max(1, len(held)-before)
 		case n == 0:
-			s.seen.add(held[before:])
+			s.note(held[before:])
 			return len(held) - before
 		default:
-			s.seen.add(held[before:n])
+			s.note(held[before:n])
 			done := held[:n]
 			held = nil
 			then(done)

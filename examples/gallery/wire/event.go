@@ -6,7 +6,6 @@
 package wire
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -54,14 +53,15 @@ type Event struct {
 
 // A Call is a JSON-RPC call and its answer.
 type Call struct {
-	Method string          `json:"method"`
-	Params json.RawMessage `json:"params,omitempty"`
-	Result json.RawMessage `json:"result,omitempty"`
-	Error  string          `json:"error,omitempty"`
-	MS     float64         `json:"ms"`               // from the question's last byte to the answer's
-	Number int             `json:"number,omitempty"` // in a batch, from 1
-	Of     int             `json:"of,omitempty"`     // calls that the batch has
-	Cut    bool            `json:"cut,omitempty"`    // params or result were too long to be shown
+	Method string  `json:"method"`
+	Params string  `json:"params,omitempty"` // JSON, as it was written
+	Result string  `json:"result,omitempty"` // likewise
+	Error  string  `json:"error,omitempty"`
+	MS     float64 `json:"ms"`               // from the question's last byte to the answer's
+	Number int     `json:"number,omitempty"` // in a batch, from 1
+	Of     int     `json:"of,omitempty"`     // calls that the batch has
+	Rest   int     `json:"rest,omitempty"`   // this stands for so many calls of the batch, its last
+	Cut    bool    `json:"cut,omitempty"`    // params or result were too long to be shown
 }
 
 // readable returns what can be shown of p as text, and whether that is not all.

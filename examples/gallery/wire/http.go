@@ -23,7 +23,8 @@ type httpConn struct {
 type request struct {
 	method, line string
 	at           time.Time // of its last byte so far
-	calls        []asked
+	calls        []asked   // the first of them
+	total        int       // all
 	batch        bool
 	upgrade      bool
 }
@@ -42,6 +43,7 @@ type message struct {
 func NewHTTP(rpc bool, emit func(Event)) *Conn {
 	h := &httpConn{Conn: newConn(emit), rpc: rpc}
 	h.over = h.end
+	h.up.hide, h.down.hide = new(hider), new(hider)
 	h.expectRequest()
 	h.expectAnswer()
 	return h.Conn
@@ -65,14 +67,14 @@ func (h *httpConn) request(head []byte) {
 		h.up.giveUp()
 		return
 	}
-	h.tellHead(&h.up, head, fields, line([]byte(method+" "+target)))
+	h.tellHead(&h.up, head, line([]byte(method+" "+target)))
 	r := &request{method: method, line: line([]byte(method + " " + target)), at: h.at, upgrade: strings.EqualFold(fields.Get("Upgrade"), "websocket")}
 	h.waiting = append(h.waiting, r)
 	m := &message{head: fields, of: r}
 	h.body(&h.up, m, lengthOf(fields), func() {
 		r.at = h.at
 		if h.rpc && method == http.MethodPost {
-			r.calls, r.batch = parseCalls(m.body, m.size)
+			r.calls, r.total, r.batch = parseCalls(m.body, m.size)
 		}
 		if r.upgrade {
 			h.up.gather(func([]byte) int { return 0 }, nil) // until we know whether it is one
@@ -92,7 +94,7 @@ func (h *httpConn) answer(head []byte) {
 	}
 	r := h.waiting[0]
 	took := float64(h.at.Sub(r.at).Microseconds()) / 1000
-	h.tellHead(&h.down, head, fields, fmt.Sprintf("%s after %s ms, to %s", line([]byte(rest)), strconv.FormatFloat(took, 'f', 1, 64), r.line))
+	h.tellHead(&h.down, head, fmt.Sprintf("%s after %s ms, to %s", line([]byte(rest)), strconv.FormatFloat(took, 'f', 1, 64), r.line))
 	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
 		h.expectAnswer()
 		return
@@ -238,39 +240,10 @@ func (s *side) tellBody(m *message) {
 	s.tell(Event{Kind: KindBody, Title: line(body), Text: text, Cut: cut || m.size > len(body)})
 }
 
-// tellHead tells of a head. What proves who somebody is, here or to other sites
-// of the same host, is not for the page.
-func (h *httpConn) tellHead(s *side, head []byte, fields textproto.MIMEHeader, title string) {
-	count, raw := s.seen.take()
-	shown := bytes.Clone(head)
-	for _, name := range []string{"Authorization", "Cookie"} {
-		if fields.Get(name) != "" {
-			hideFields(shown, name+":")
-			raw = shown[:min(len(shown), maxRaw)]
-		}
-	}
-	text, cut := readable(shown, maxText)
-	s.c.emit(Event{At: s.c.at, Up: s.isUp, Kind: KindHead, Title: title, Text: strings.TrimRight(text, "\r\n"), Cut: cut, Bytes: count, Raw: raw})
-}
-
-// hideFields writes asterisks over the values of a field, in place.
-func hideFields(head []byte, name string) {
-	for rest := head; len(rest) > 0; {
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
-			end = len(rest) - 1
-		}
-		field := bytes.TrimRight(rest[:end+1], "\r\n")
-		if len(field) > len(name) && strings.EqualFold(string(field[:len(name)]), name) {
-			value := field[len(name):]
-			for i := range value {
-				if value[i] != ' ' {
-					value[i] = '*'
-				}
-			}
-		}
-		rest = rest[end+1:]
-	}
+// tellHead tells of a head, without what is secret in it.
+func (h *httpConn) tellHead(s *side, head []byte, title string) {
+	text, cut := readable(new(hider).over(bytes.Clone(head)), maxText)
+	s.tell(Event{Kind: KindHead, Title: title, Text: strings.TrimRight(text, "\r\n"), Cut: cut})
 }
 
 // cutHead returns a head's first line and its fields. It is forgiving, for

@@ -16,6 +16,7 @@ type socket struct {
 }
 
 func newSocket(s *side, deflate bool) {
+	s.hide = nil // there are no heads any more
 	w := &socket{side: s, deflate: deflate}
 	w.next()
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // zmtpSide reads one direction of a connection between ZeroMQ sockets (ZMTP 3).
 type zmtpSide struct {
 	*side
+	reads  bool     // its sender is a subscriber, as READY has said
 	frames []string // of the message so far
 	more   int      // frames that are not shown
 }
@@ -92,7 +94,7 @@ func (z *zmtpSide) message(payload []byte, size uint64, more bool) {
 	z.frames, z.more = nil, 0
 	e := Event{Kind: KindZMTP, Cut: count > len(frames)}
 	switch {
-	case count == 1 && len(payload) > 0 && payload[0] <= 1: // as subscribers of ZMTP 3.0 say it
+	case count == 1 && z.reads && len(payload) > 0 && payload[0] <= 1: // as subscribers of ZMTP 3.0 say it
 		e.Title = []string{"unsubscribes from ", "subscribes to "}[payload[0]] + topic(payload[1:])
 	case count == 1:
 		e.Title = "message: " + line(payload)
@@ -121,8 +123,10 @@ func (z *zmtpSide) command(p []byte) {
 	e := Event{Kind: KindZMTP, Title: line([]byte(name))}
 	switch name {
 	case "READY":
-		e.Text = strings.Join(properties(data), "\n")
-		e.Title += ": " + line([]byte(strings.Join(properties(data), ", ")))
+		all := properties(data)
+		z.reads = slices.ContainsFunc(all, isSubscriber)
+		e.Text = strings.Join(all, "\n")
+		e.Title += ": " + line([]byte(strings.Join(all, ", ")))
 	case "SUBSCRIBE", "CANCEL":
 		e.Title += ": " + topic(data)
 	case "ERROR":
@@ -131,6 +135,10 @@ func (z *zmtpSide) command(p []byte) {
 		}
 	}
 	z.tell(e)
+}
+
+func isSubscriber(property string) bool {
+	return strings.EqualFold(property, "Socket-Type = SUB") || strings.EqualFold(property, "Socket-Type = XSUB")
 }
 
 // properties are those of a READY command: each a name, and a value with four

@@ -8,6 +8,9 @@
 const SHOWN = 100; // as many as the back end sends
 const at = (id) => document.getElementById(id);
 
+// Where others are beside us, whoever shows them gives each cookies of their own.
+if (parent !== self) at('whom').textContent = 'To have whom to notify, log in as somebody else beside.';
+
 let connection = null;
 let items = new Map(); // number: notification
 let read = 0; // up to this number we have read all

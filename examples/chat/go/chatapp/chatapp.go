@@ -59,7 +59,9 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("POST /say", a.answer(a.say))
 	mux.HandleFunc("POST /leave", a.answer(a.leave))
 	mux.HandleFunc("GET /members", a.answer(a.members))
-	return mux
+	// A page of another site may not have its visitors join or speak here. Their
+	// token keeps the rest from it.
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 // scriptFlags hands the page's own ?disableCORS=1 on to the library, so that
