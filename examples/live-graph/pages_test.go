@@ -79,10 +79,12 @@ var makers = map[string]func(t *testing.T, endpoint string) maker{
 // story. All that was made is on the pages, once and in order, or in a hole that
 // they announce. With PICTURES set to a folder it leaves screenshots there.
 func TestPages(t *testing.T) {
+	t.Parallel()
 	live.Track(t, sources...)
 	live.Track(t, "browser/page.mjs", "../../client-js/test/browser/browser.mjs", "../../client-js/dist/shaveet.js")
 	for name, make := range makers {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, backends[name], make)
 			before, after := w.letsTheBrowserTell(t, name)
 			made := w.maker.made()

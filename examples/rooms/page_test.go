@@ -15,6 +15,7 @@ import (
 )
 
 func TestPage(t *testing.T) {
+	t.Parallel()
 	live.Track(t, sources...)
 	live.Track(t, "browser/page.mjs", "../../client-js/test/browser/browser.mjs")
 	for _, b := range backends {

@@ -17,6 +17,7 @@ import (
 // TestPages is both pages in a real browser: browser/page.mjs tells the story.
 // With PICTURES set to a folder it leaves screenshots there.
 func TestPages(t *testing.T) {
+	t.Parallel()
 	live.Track(t, sources...)
 	live.Track(t, "browser/page.mjs", "../../client-js/test/browser/browser.mjs", "../../client-js/dist/shaveet.js")
 	for _, b := range backends {
@@ -25,12 +26,12 @@ func TestPages(t *testing.T) {
 				t.Skip("the pages see no difference between the back ends; SHAVEET_LONG=1 tries both")
 			}
 			srv := live.Start(t, "--public-listen", "127.0.0.1:0", "--config", "shaveet.toml")
-			start(t, b.command(t), srv).letsTheBrowserTell(t)
+			start(t, b.command(t), srv).letsTheBrowserTell(t, b.command)
 		})
 	}
 }
 
-func (s *site) letsTheBrowserTell(t *testing.T) {
+func (s *site) letsTheBrowserTell(t *testing.T, another func(*testing.T) *exec.Cmd) {
 	cmd := exec.CommandContext(t.Context(), live.Tool(t, "node"), "browser/page.mjs")
 	cmd.Env = append(os.Environ(), "PAGE="+s.url+"/")
 	cmd.Stderr = t.Output()
@@ -46,9 +47,13 @@ func (s *site) letsTheBrowserTell(t *testing.T) {
 		t.Fatal(err)
 	}
 	wishes := map[string]func(){
-		"stop":    s.stop,
-		"start":   s.srv.Restart,
-		"cut":     func() { s.cut(t, 14) },
+		"stop":  s.stop,
+		"start": s.srv.Restart,
+		"cut":   func() { s.cut(t, 14) },
+		"replace": func() {
+			s.end()
+			start(t, another(t), s.srv)
+		},
 		"command": func() {},
 		"done":    func() {},
 	}

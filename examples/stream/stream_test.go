@@ -3,8 +3,10 @@ package stream_test
 import (
 	"bufio"
 	"bytes"
+	"flag"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +19,14 @@ import (
 	"github.com/shaveet/shaveet/tests/live"
 )
 
-func TestMain(m *testing.M) { live.Main(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Those that run side by side wait most of the time, also on two processors.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	live.Main(m)
+}
 
 // backends are the two programs of this example. They do the same, so they are
 // held to the same story.
@@ -68,6 +77,7 @@ func TestSource(t *testing.T) {
 }
 
 func TestBackends(t *testing.T) {
+	t.Parallel()
 	live.Track(t, sources...)
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
@@ -76,6 +86,7 @@ func TestBackends(t *testing.T) {
 			site := start(t, b.command(t), srv)
 			t.Run("pages", site.servesThePages)
 			t.Run("requests", site.refusesOtherRequests)
+			t.Run("other sites", site.refusesOtherSites)
 			t.Run("lines", site.saysALineASecond)
 			t.Run("random", site.saysRandomData)
 			t.Run("later", site.letsLaterOnesHearFromThenOn)
@@ -94,6 +105,7 @@ type site struct {
 	url  string
 	srv  *live.Server
 	wire *wire
+	end  func() // of the back end
 }
 
 var address = regexp.MustCompile(`http://127\.0\.0\.1:[1-9]\d*/`)
@@ -103,7 +115,7 @@ func start(t *testing.T, cmd *exec.Cmd, srv *live.Server) *site {
 	wire, rpc := startWire(t, srv)
 	cmd.Env = append(os.Environ(), "PORT=0", "SHAVEET_RPC="+rpc, "SHAVEET_PUBLIC="+srv.Public, "SHAVEET_TOKEN=")
 	output := live.Run(t, cmd)
-	s := &site{srv: srv, wire: wire}
+	s := &site{srv: srv, wire: wire, end: func() { _ = cmd.Process.Kill() }}
 	live.Until(t, "the back end's address", 30*time.Second, func() bool {
 		s.url = strings.TrimSuffix(address.FindString(output()), "/")
 		return s.url != "" && live.Answers(s.url)
@@ -163,6 +175,27 @@ func (s *site) refusesOtherRequests(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != 405 {
 		t.Errorf("POST /credentials: status %d, want 405", resp.StatusCode)
+	}
+}
+
+// refusesOtherSites: they could have clients made by the thousand.
+func (s *site) refusesOtherSites(t *testing.T) {
+	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "x": 403, "same-origin": 200, "none": 200, "": 200} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/credentials", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if site != "" {
+			req.Header.Set("Sec-Fetch-Site", site)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("from %q: status %d, want %d", site, resp.StatusCode, want)
+		}
 	}
 }
 
@@ -269,11 +302,15 @@ func (s *site) losesNothingInAShortCut(t *testing.T) {
 }
 
 // announcesWhatALongCutLost: of what could not be said the newest is said
-// later, and the oldest is announced as lost.
+// later, and as lost is announced what nobody has heard and will hear. That is
+// not the first, which has come through without an answer.
 func (s *site) announcesWhatALongCutLost(t *testing.T) {
 	l := s.listen(t, "?channel=random")
 	last := l.hear()
-	s.cut(t, 14)
+	s.wire.loses.Store(1000)
+	s.tried(t, 2)
+	s.cut(t, 12)
+	s.wire.loses.Store(0)
 	lost := 0
 	for range 14 {
 		got := l.hear()
@@ -293,9 +330,15 @@ func (s *site) announcesWhatALongCutLost(t *testing.T) {
 func (s *site) cut(t *testing.T, attempts int32) {
 	t.Helper()
 	s.wire.between(func() { s.wire.cut.Store(true) })
+	s.tried(t, attempts)
+	s.wire.cut.Store(false)
+}
+
+// tried waits until so many attempts have been made.
+func (s *site) tried(t *testing.T, attempts int32) {
+	t.Helper()
 	before := s.wire.tries.Load()
 	live.Until(t, "attempts", 30*time.Second, func() bool { return s.wire.tries.Load() >= before+attempts })
-	s.wire.cut.Store(false)
 }
 
 // survivesARestart: Shaveet has forgotten everybody. Who comes again hears the

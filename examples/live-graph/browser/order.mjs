@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import vm from 'node:vm';
 
-const Order = vm.runInThisContext(`${readFileSync(new URL('../page/order.js', import.meta.url), 'utf8')}; Order`);
+const { Order, isPoint } = vm.runInThisContext(`${readFileSync(new URL('../page/order.js', import.meta.url), 'utf8')}; ({ Order, isPoint })`);
 
 /** The holes that are seen in these times; 'lost' stands for a lost connection, and 'anew' tells of a new beginning. */
 function holes(...times) {
@@ -47,5 +47,15 @@ for (const [name, [times, want]] of Object.entries(cases)) assert.deepEqual(hole
 const slow = holes(even(200), even(250, 20_500, 500));
 assert.equal(slow.length, 100);
 assert.equal(slow.at(-1).split(' ')[0], '69500-70000');
+
+// What may be published is anything.
+const now = Date.now();
+for (const data of [{ x: now, y: 2 }, { x: now - 80_000_000, y: -1.5 }, { x: now + 80_000_000, y: 0 }]) assert.ok(isPoint(data, now), JSON.stringify(data));
+for (const data of [
+  undefined, null, 5, 'x', [], {}, { x: now }, { y: 2 }, { x: `${now}`, y: 2 }, { x: now, y: null }, { x: now, y: [2] },
+  { x: now, y: NaN }, { x: now, y: Infinity }, { x: NaN, y: 2 }, { x: 99999999999999, y: 2 }, { x: -5, y: 1 }, { x: now / 1000, y: 1 },
+]) {
+  assert.ok(!isPoint(data, now), JSON.stringify(data));
+}
 
 console.log('done');

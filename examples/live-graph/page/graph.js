@@ -123,7 +123,7 @@ function tell() {
   const last = points.at(-1);
   // By their own times: what is made up for comes all at once, and says nothing of the pace.
   const pace = Date.now() - arrived > 2000 ? 0 : points.filter(({ x }) => x > last.x - 2000).length / 2;
-  at('now').textContent = last ? `${last.y.toFixed(2)} · ${Math.round(pace)} points/s` : 'no points yet';
+  at('now').textContent = last ? `${last.y.toFixed(2)} · ${Math.round(pace)} points/s` : 'no points yet: is the producer running?';
   if (last) at('graph').setAttribute('aria-label', `A sine. Its newest point: ${last.y.toFixed(2)} at ${clock(last.x)}`);
 }
 setInterval(tell, 1000);

@@ -3,7 +3,7 @@
 
 'use strict';
 
-/* global Shaveet, Order */
+/* global Shaveet, Order, isPoint */
 /* exported live, clock */
 
 const SHOWN_HOLES = 10;
@@ -41,8 +41,8 @@ async function live(handlers) {
     return;
   }
 
+  let odd = false; // something came that is no point, and it has been said
   const take = (point) => {
-    if (!Number.isFinite(point?.x) || !Number.isFinite(point.y)) return;
     const found = order.next(point.x);
     if (!found) return; // it was here already
     if (found.anew) onanew();
@@ -54,7 +54,7 @@ async function live(handlers) {
     document.dispatchEvent(new CustomEvent('point', { detail: point })); // for the tests, which watch from outside
   };
 
-  // The points that there were when we were let in. Shaveet keeps nothing on
+  // The points that there were when we were let in, and nothing else. Shaveet keeps nothing on
   // disk, so after a restart it knows nobody and we have to be let in again. What
   // came between its start and our return is here, and not in what comes live.
   let before = me.points;
@@ -85,7 +85,9 @@ async function live(handlers) {
 
   connection.on(me.channel, (message) => {
     before = []; // nothing was lost: all that is new comes live
-    take(message.data);
+    if (isPoint(message.data, message.time)) return take(message.data);
+    if (!odd) console.warn('passed over, as all others like it: this is no point of now', message.data);
+    odd = true;
   });
   connection.onGap(takeBefore); // what came before the messages that come now
   let wasOpen = false;

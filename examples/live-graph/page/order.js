@@ -4,9 +4,14 @@
 // equal distances. Nothing but their times is needed to tell.
 
 const KEPT = 100; // distances that the usual one is known by
+const DAY = 86_400_000; // ms
 const YORE = 60_000; // ms; what is older comes of a clock that was set back
 
-/* exported Order */
+/* exported isPoint, Order */
+
+/** Whether data are a point of about that time. Others would be a hole of years, or all there is to see. */
+const isPoint = (data, now) => Number.isFinite(data?.x) && Number.isFinite(data.y) && Math.abs(data.x - now) <= DAY;
+
 class Order {
   /** The connection was lost since the last point. */
   lost = false;

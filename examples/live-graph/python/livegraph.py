@@ -11,7 +11,9 @@ import hashlib
 import hmac
 import html
 import json
+import math
 import os
+import re
 import secrets
 import urllib.parse
 import urllib.request
@@ -21,13 +23,15 @@ from pathlib import Path
 RPC_URL = os.environ.get("SHAVEET_RPC") or "http://127.0.0.1:8082/"
 PUBLIC_URL = (os.environ.get("SHAVEET_PUBLIC") or "http://127.0.0.1:8082").rstrip("/")
 TOKEN = os.environ.get("SHAVEET_TOKEN", "")
-PORT = int(os.environ.get("PORT") or 5000)
+PORT = os.environ.get("PORT") or "5000"
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
 CHANNEL = "graph"  # as in ../shaveet.toml
 NEWEST = 100  # as many points as a page shows
 MOST = 1000  # as many as history answers at once
 MAX_BODY = 4 * 1024
+DAY = 86_400_000  # ms
+DEPTH = 60  # of JSON; history's own is 4
 SECRET = secrets.token_bytes(32)  # of this life of the back end
 
 
@@ -52,12 +56,64 @@ def shaveet(method, **params):
     request = urllib.request.Request(RPC_URL, body.encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
-            answer = json.load(response)
+            answer = parse(response.read())
     except (OSError, ValueError) as error:  # HTTP errors are OSErrors too
         raise ShaveetError(f"{method}: {error}") from error
     if answer.get("error"):
         raise ShaveetError(f"{method}: {answer['error']['message']}")
     return answer["result"]
+
+
+def parse(body):
+    """Reads JSON that others have written parts of. One odd part does not spoil
+    the rest: a number of thousands of digits is infinite, and what is too deep
+    for Python is null."""
+
+    def integer(digits):
+        return int(digits) if len(digits) < 20 else float(digits)
+
+    try:
+        return json.loads(body, parse_int=integer)
+    except RecursionError:
+        return json.loads(shallow(body.decode()), parse_int=integer)
+
+
+def shallow(text):
+    """Puts null for what is deeper than DEPTH."""
+    kept, depth, since = [], 0, 0  # since: where what is not kept ends
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[][{}]', text):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == DEPTH + 1:
+                kept += text[since : token.start()], "null"
+        elif token[0] in ("]", "}"):
+            depth -= 1
+            if depth == DEPTH:
+                since = token.end()
+    return "".join(kept) + text[since:]
+
+
+class Points:
+    """Takes the points out of what was published, which may be anything."""
+
+    odd = False  # something was no point, and it has been said
+
+    def of(self, messages):
+        return [{"x": m["data"]["x"], "y": m["data"]["y"]} for m in messages if self.is_point(m["data"], m["time"])]
+
+    def is_point(self, data, now):
+        """Whether data are a point of about that time. Others would be a hole of
+        years, or all there is to see."""
+        x, y = (data.get("x"), data.get("y")) if isinstance(data, dict) else (None, None)
+        if all(type(n) in (int, float) and math.isfinite(n) for n in (x, y)) and abs(x - now) <= DAY:
+            return True
+        if not self.odd:
+            print(f"passed over, as all others like it: no point of now: {data!r:.200}", flush=True)
+        self.odd = True
+        return False
+
+
+points = Points()
 
 
 def credentials(request):
@@ -81,7 +137,7 @@ def credentials(request):
         "token": token(client_id),
         "key": key,
         "cursor": history["position"],
-        "points": [message["data"] for message in reversed(history["messages"])],
+        "points": points.of(reversed(history["messages"])),
     }
 
 
@@ -181,8 +237,21 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that wait to be accepted; 5 are few when pages come back together
+
+
+def listen():
+    if not (PORT.isascii() and PORT.isdigit() and len(PORT) < 6 and int(PORT) < 1 << 16):
+        raise SystemExit(f"PORT: {PORT!r:.40} is no port")
+    try:
+        return Server(("127.0.0.1", int(PORT)), Handler)
+    except OSError as error:
+        raise SystemExit(f"cannot listen on 127.0.0.1:{PORT}: {error.strerror}") from None
+
+
 if __name__ == "__main__":
-    with ThreadingHTTPServer(("127.0.0.1", PORT), Handler) as server:
+    with listen() as server:
         print(f"live graph on http://127.0.0.1:{server.server_port}/", flush=True)
         try:
             server.serve_forever()

@@ -145,7 +145,11 @@ try {
   await sees(bob, 'refused for now', ({ problem }) => problem !== '');
   assert.equal(await bob.inputValue('#text'), 'are you there?');
   await photograph(bob, 'waiting');
+  await say(late, 'nobody hears this');
+  await sees(late, 'refused as well', ({ problem }) => problem !== '');
+  await late.fill('#text', '');
   await please('start');
+  await sees(late, 'no trouble any more', ({ problem, state }) => problem === '' && state === 'connected');
   await bob.press('#text', 'Enter');
   for (const tab of [ann, bob, late]) {
     const { said } = await sees(tab, 'back', (seen) => seen.state === 'connected' && has('Bób Ж: are you there?')(seen));
@@ -163,6 +167,7 @@ try {
   await sees(second, 'django after the restart', has('eve: django too'));
   await sees(ann, 'news of django after the restart', ({ rooms }) => rooms.some((room) => /django\s*2/.test(room)));
   await sees(bob, 'news of django without a tab', ({ rooms }) => rooms.some((room) => /django\s*1/.test(room)));
+  await sees(bob, 'no trouble any more', ({ problem }) => problem === '');
   for (const tab of [ann, bob]) await sees(tab, 'all three are back', ({ here }) => here.length === 3);
 
   await photograph(ann, 'desktop');

@@ -13,9 +13,11 @@ export async function here() {
   return (await ask(location.pathname, { headers: { Accept: 'application/json' } })).json();
 }
 
-/** A request that is answered, or an error with its status. */
-export async function ask(path, init) {
-  const response = await fetch(path, { cache: 'no-store', ...init });
+/** A request that is answered, or an error with its status, if there is any. `who` is to answer. */
+export async function ask(path, init, who = 'the back end') {
+  const response = await fetch(path, { cache: 'no-store', ...init }).catch((cause) => {
+    throw new Error(`${who} does not answer`, { cause }); // browsers have a word of their own each
+  });
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
   const message = typeof error === 'string' ? error : `the server answered ${response.status}`;
@@ -29,9 +31,17 @@ export function element(tag, className, text) {
   return made;
 }
 
+let passing = false; // the problem is nobody's fault, and ends by itself
+
 export function complain(error) {
+  passing = Boolean(error) && (!error.status || error.status >= 500);
   at('problem').textContent = error?.message ?? '';
   at('problem').hidden = !error;
+}
+
+/** All is well again: what was wrong with the connection is so no more. */
+export function relieve() {
+  if (passing) complain(null);
 }
 
 /** Letters and digits that nobody guesses. */

@@ -41,7 +41,7 @@ async function once(path, { cursor, rooms }, session, show) {
   const form = new URLSearchParams({ cursor, session });
   for (const room of rooms) form.append('room', room);
   const signal = AbortSignal.timeout(GIVE_UP);
-  const answer = await ask(path, { method: 'POST', body: form, signal });
+  const answer = await ask(path, { method: 'POST', body: form, signal }, 'the back end or Shaveet'); // which it sends us on to
   const batch = await answer.json();
   show('connected');
   return batch;

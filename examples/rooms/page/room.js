@@ -1,5 +1,5 @@
 // A room: what was said, who is here, and the other rooms we are in.
-import { ask, at, complain, element, here, link, parts, random } from './common.js';
+import { ask, at, complain, element, here, link, parts, random, relieve } from './common.js';
 import { poll } from './poll.js';
 
 const [uid, room] = parts;
@@ -155,6 +155,7 @@ function listRooms() {
 }
 
 function show(state, why) {
+  if (state === 'connected') relieve();
   const text = why ? `${state} (${why})` : state;
   const chip = at('state');
   if (chip.textContent === text) return; // screen readers hear changes only

@@ -22,14 +22,14 @@ from pathlib import Path
 RPC_URL = os.environ.get("SHAVEET_RPC") or "http://127.0.0.1:8082/"
 PUBLIC_URL = (os.environ.get("SHAVEET_PUBLIC") or "http://127.0.0.1:8082").rstrip("/")
 TOKEN = os.environ.get("SHAVEET_TOKEN", "")
-PORT = int(os.environ.get("PORT") or 5000)
+PORT = os.environ.get("PORT") or "5000"
 ROOMS = (os.environ.get("ROOMS") or "python,django").split(",")
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
 COOKIE = "rooms_session"
 PREFIX = "rooms:"  # of our channels and clients: others may use the same Shaveet
 BACKLOG = 25  # messages, as in the tutorial
-SHOWN = 1000  # people in a list, at most
+MOST = 1000  # people in a list, and in one answer of Shaveet
 POLL_MS = 10_000
 MAX_BODY = 32 * 1024
 MAX_NAME, MAX_TEXT = 20, 2000  # characters
@@ -80,30 +80,55 @@ class Visitor:
     """A name, as anybody can put it into an address, and the secret of the
     browser, which nobody else has. Both make the id of their client, so a name
     is somebody's as long as their client lives, and Shaveet remembers whose.
-    Everybody in a room sees it; of the secret it has only a hash."""
+    Everybody in a room sees it; of the secret it has only a hash, as long as the
+    secret: whoever finds another secret with the same hash is the same client."""
 
     def __init__(self, uid, secret):
         self.uid = uid
-        self.mark = hashlib.sha256(secret.encode()).digest()[:8].hex()
+        self.mark = hashlib.sha256(secret.encode()).digest()[:16].hex()
         self.client = f"{PREFIX}{uid}:{self.mark}"
 
     def enter(self, *rooms):
         """Comes in, into these rooms, and returns the key of the client. It may
         be done again and again, and mends whatever is missing: after a restart
         Shaveet knows nobody."""
-        key, channels, namesakes = shaveet(
-            ("create_client", {"client_id": self.client}),
-            ("get_client_channels", {"client_id": self.client}),
-            ("clients", {"pattern": f"{PREFIX}{self.uid}:*"}),
+        me = {"client_id": self.client}
+        before, key, channels, part = shaveet(
+            ("get_client_channels", me),  # None if the client did not live
+            ("create_client", me),
+            ("get_client_channels", me),
+            self.namesakes(),
+            may_fail="unknown_client",
         )
-        # Who was let go has lost the name. Of those who are there it is the oldest's.
-        living = [(c["created"], c["id"]) for c in namesakes["clients"] if c["state"] == "live"]
-        if min(living, default=(0, self.client))[1] != self.client:
-            shaveet(("kill_client", {"client_id": self.client}))
+        # Whoever was one before the first part was asked for, and is still, is
+        # in one of them.
+        everybody = part["clients"]
+        while after := part.get("next"):
+            (part,) = shaveet(self.namesakes(after))
+            everybody += part["clients"]
+        if not owns(self.client, everybody):
+            if before is None:  # who has the name already is not to lose it here
+                shaveet(("kill_client", me), may_fail="unknown_client")
             raise Refusal(409, "somebody else has this name")
-        missing = [PREFIX + room for room in rooms if PREFIX + room not in channels]
-        shaveet(*(("subscribe", {"client_id": self.client, "channel_name": c}) for c in missing))
+        missing = [PREFIX + room for room in rooms if PREFIX + room not in (channels or [])]
+        shaveet(*(("subscribe", me | {"channel_name": c}) for c in missing))
         return key
+
+    def namesakes(self, after=""):
+        """Asks for the clients of this name that come after one of them."""
+        return "clients", {"pattern": f"{PREFIX}{self.uid}:*", "after": after, "limit": MOST}
+
+
+def owns(client, everybody):
+    """Whether a name belongs to this client, of all that there are of this name.
+    It is theirs who lives and came before all others that live; who was let go
+    has lost it. Everybody looks after they have come. So of two that live the
+    later one has seen the earlier one, and of two that came in the same
+    millisecond one has seen the other: never do both own the name. Perhaps
+    neither does, and they may try again."""
+    living = {c["id"]: c["created"] for c in everybody if c["state"] == "live"}
+    mine = living.pop(client, None)
+    return mine is not None and all(created > mine for created in living.values())
 
 
 def listing(who):
@@ -123,7 +148,7 @@ def join(who, room):
     who.enter(room)
     past, present, channels = shaveet(
         ("history", {"channel": PREFIX + room, "limit": BACKLOG, "reverse": True}),
-        ("presence", {"channel": PREFIX + room, "limit": SHOWN}),
+        ("presence", {"channel": PREFIX + room, "limit": MOST}),
         ("get_client_channels", {"client_id": who.client}),
     )
     return {
@@ -216,15 +241,18 @@ class Handler(BaseHTTPRequestHandler):
         try:
             act()
         except Refusal as refusal:
-            self.send_json(refusal.status, {"error": str(refusal)})
+            headers = {"Allow": "POST" if self.command == "GET" else "GET"} if refusal.status == 405 else {}
+            self.send_json(refusal.status, {"error": str(refusal)}, headers)
         except ShaveetError as error:
             self.log_error("shaveet: %s", error)
             self.send_json(502, {"error": "the push server does not answer"})
 
     def get(self):
         names = self.names()
+        if names[:1] == ["put"] and len(names) == 3 or names[:1] == ["poll"] and len(names) == 2 and "poll" not in ROOMS:
+            raise Refusal(405, "this must be a POST")
         if len(names) > 2:
-            raise Refusal(405 if names[0] == "put" and len(names) == 3 else 404, "no such page")
+            raise Refusal(404, "no such page")
         if len(names) == 1 and names[0] in FILES and not names[0].endswith(".html"):
             return self.send_file(names[0])
         who = names and self.visitor(names[-1], names[0] if len(names) == 2 else None)
@@ -249,7 +277,7 @@ class Handler(BaseHTTPRequestHandler):
                 # it would be this form again, which Shaveet does not read.
                 self.send(303, headers={"Location": poll(self.sender(uid), form)})
             case names:
-                raise Refusal(405 if len(names) <= 2 else 404, "no such page")
+                raise Refusal(*(405, "this must be a GET") if len(names) <= 2 else (404, "no such page"))
 
     def names(self):
         try:
@@ -313,7 +341,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() != "application/x-www-form-urlencoded":
             return {}
         try:
-            return urllib.parse.parse_qs(body.decode("ascii"), errors="strict", max_num_fields=100)
+            text = body.decode()
+            if re.search("%(?![0-9a-fA-F]{2})|;", text):  # the library would guess
+                raise ValueError
+            return urllib.parse.parse_qs(text, errors="strict", max_num_fields=100)
         except ValueError:
             raise Refusal(400, "a form is expected") from None
 
@@ -321,8 +352,9 @@ class Handler(BaseHTTPRequestHandler):
         media_type = TYPES[Path(name).suffix] + "; charset=utf-8"
         self.send(200, FILES[name], {"Content-Type": media_type, "Vary": "Accept"})
 
-    def send_json(self, status, value):
-        self.send(status, json.dumps(value).encode(), {"Content-Type": "application/json", "Vary": "Accept"})
+    def send_json(self, status, value, headers=()):
+        headers = {"Content-Type": "application/json", "Vary": "Accept", **dict(headers)}
+        self.send(status, json.dumps(value).encode(), headers)
 
     def send(self, status, body=b"", headers=()):
         self.send_response(status)
@@ -346,12 +378,21 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128  # connections that wait to be accepted; 5 are few when pages come back together
 
 
+def listen():
+    if not (PORT.isascii() and PORT.isdigit() and len(PORT) < 6 and int(PORT) < 1 << 16):
+        raise SystemExit(f"PORT: {PORT!r:.40} is no port")
+    try:
+        return Server(("127.0.0.1", int(PORT)), Handler)
+    except OSError as error:
+        raise SystemExit(f"cannot listen on 127.0.0.1:{PORT}: {error.strerror}") from None
+
+
 FILES = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.suffix in TYPES}
 
 if __name__ == "__main__":
     if not all(map(valid_name, ROOMS)):
         raise SystemExit(f"ROOMS: {ROOMS} cannot all be names of rooms")
-    with Server(("127.0.0.1", PORT), Handler) as server:
+    with listen() as server:
         print(f"rooms on http://127.0.0.1:{server.server_port}/", flush=True)
         try:
             server.serve_forever()

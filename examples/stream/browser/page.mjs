@@ -168,6 +168,18 @@ try {
   }
   await photograph(one, 'lines-hole');
 
+  // The back end is another process, which counts from 1 again: the chart begins anew.
+  await please('replace');
+  const at = ({ chart }) => Number(/at x (\d+)$/.exec(chart)?.[1]);
+  const old = at(await look(chart));
+  seen = await sees(chart, 'a new producer', (now) => at(now) < old && now.dots >= 5);
+  assert.match(seen.hole, /^A new producer, from x \d+$/);
+  assert.equal(seen.holes[0], seen.hole);
+  assert.ok(seen.dots <= at(seen), `${seen.dots} dots, the newest at x ${at(seen)}`);
+  assert.ok(await chart.evaluate(() => Array.from(document.querySelectorAll('#chart circle')).every(({ cx }) => cx.baseVal.value < document.getElementById('chart').clientWidth)));
+  assert.equal(await chart.evaluate(() => document.querySelectorAll('#chart rect').length), 0);
+  await photograph(chart, 'websocket-replaced');
+
   for (const tab of [one, two, chart]) assert.deepEqual(tab.errors, []);
   console.log('done');
 } finally {

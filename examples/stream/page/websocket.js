@@ -9,12 +9,15 @@ const TOP = 5; // the highest y
 const MARGIN = { left: 28, right: 12, top: 12, bottom: 28 };
 const SVG = 'http://www.w3.org/2000/svg';
 
-let points = []; // the newest last
+let points = []; // the newest last, all of one producer
+let producer;
+const gone = new Set(); // producers that another one has followed: each numbers its values from 1
 let closed = false;
 
 const reader = createReader('random', {
-  onLine({ x, y }) {
-    points.push({ x, y });
+  onLine({ x, y, producer: from }) {
+    if (from !== producer && !gone.has(from)) follow(from, x);
+    if (from === producer) points.push({ x, y });
     if (points.length > 500) points = points.slice(-200); // more than the widest chart shows
     at('values').prepend(element('li', '', `x ${x}, y ${y}`));
     trim();
@@ -28,6 +31,18 @@ const reader = createReader('random', {
   },
   onState: show,
 });
+
+/** Begins the chart anew, if the back end was restarted: its numbers have nothing to do with those before. */
+function follow(from, x) {
+  if (producer !== undefined) {
+    gone.add(producer);
+    const text = `A new producer, from x ${x}`;
+    at('values').prepend(element('li', 'hole', text));
+    at('hole').textContent = text;
+  }
+  producer = from;
+  points = [];
+}
 
 function trim() {
   while (at('values').childElementCount > SHOWN) at('values').lastElementChild.remove();

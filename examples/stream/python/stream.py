@@ -22,7 +22,7 @@ from pathlib import Path
 RPC_URL = os.environ.get("SHAVEET_RPC") or "http://127.0.0.1:8082/"
 PUBLIC_URL = (os.environ.get("SHAVEET_PUBLIC") or "http://127.0.0.1:8082").rstrip("/")
 TOKEN = os.environ.get("SHAVEET_TOKEN", "")
-PORT = int(os.environ.get("PORT") or 5000)
+PORT = os.environ.get("PORT") or "5000"
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
 CHANNELS = {"": "stream:hello", "hello": "stream:hello", "random": "stream:random"}
@@ -73,6 +73,7 @@ class Producer:
         self.channel, self.every, self.content = channel, every, content
         self.number = 0  # of the last line
         self.waiting = []  # (number, data), the oldest first
+        self.told = 0  # the last line that Shaveet may have, though it has not said so
         self.away = False  # Shaveet did not take the last line that it was told
 
     def run(self, stop):
@@ -84,13 +85,15 @@ class Producer:
             self.say()
 
     def add(self):
-        """Makes the next line. If too many wait the oldest is given up, and the
-        one behind it, which Shaveet has never been told, will say so."""
+        """Makes the next line. If too many wait the oldest is given up of those
+        that Shaveet has never been told, so that it is really lost. The one
+        behind it, which it has never been told either, will say so."""
         self.number += 1
         self.waiting.append((self.number, self.content(self.number) | {"producer": LIFE}))
         if len(self.waiting) > KEPT:
-            _, given_up = self.waiting.pop(0)
-            self.waiting[0][1]["lost"] = given_up.get("lost", 0) + 1
+            oldest = 1 if self.waiting[0][0] == self.told else 0
+            _, given_up = self.waiting.pop(oldest)
+            self.waiting[oldest][1]["lost"] = given_up.get("lost", 0) + 1
 
     def say(self):
         """Tells Shaveet what waits, the oldest first, and stops where it cannot:
@@ -101,6 +104,7 @@ class Producer:
         end = time.monotonic() + self.every
         while self.waiting and (left := end - time.monotonic()) > 0:
             number, data = self.waiting[0]
+            self.told = number
             publish_id = f"{self.channel}-{LIFE}-{number}"
             try:
                 shaveet("publish", left, channel=self.channel, data=data, publish_id=publish_id)
@@ -110,7 +114,8 @@ class Producer:
                 self.away = True
                 return
             if self.away:
-                print(f"{self.channel}: line {number} is said, {data.get('lost', 0)} before it are lost", flush=True)
+                lost = self.waiting[1][1].get("lost", 0) if len(self.waiting) > 1 else 0
+                print(f"{self.channel}: line {number} is said, {lost} after it are lost", flush=True)
             self.away = False
             self.waiting.pop(0)
 
@@ -167,6 +172,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json(405 if known else 404, {"error": "nothing takes a POST"})
 
     def send_credentials(self, name):
+        # A page of another site could have clients made in numbers, by images.
+        # Terminals say nothing of this kind.
+        if self.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            self.send_json(403, {"error": "another site cannot do that"})
+            return
         if name not in CHANNELS:
             self.send_json(404, {"error": "the channels are hello and random"})
             return
@@ -201,11 +211,24 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that wait to be accepted; 5 are few when pages come back together
+
+
+def listen():
+    if not (PORT.isascii() and PORT.isdigit() and len(PORT) < 6 and int(PORT) < 1 << 16):
+        raise SystemExit(f"PORT: {PORT!r:.40} is no port")
+    try:
+        return Server(("127.0.0.1", int(PORT)), Handler)
+    except OSError as error:
+        raise SystemExit(f"cannot listen on 127.0.0.1:{PORT}: {error.strerror}") from None
+
+
 def main():
     producers = [Producer("stream:hello", 1, hello), Producer("stream:random", 0.5, random_data)]
     stop = threading.Event()
     threads = [threading.Thread(target=producer.run, args=(stop,)) for producer in producers]
-    with ThreadingHTTPServer(("127.0.0.1", PORT), Handler) as server:
+    with listen() as server:
         for thread in threads:
             thread.start()
         print(f"stream on http://127.0.0.1:{server.server_port}/", flush=True)

@@ -17,10 +17,12 @@ import (
 	"html"
 	"io/fs"
 	"log"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/shaveet/shaveet/examples/live-graph"
 )
@@ -30,6 +32,7 @@ const (
 	newest  = 100     // as many points as a page shows
 	most    = 1000    // as many as history answers at once
 	maxBody = 4 << 10
+	day     = 24 * 60 * 60 * 1000 // ms
 )
 
 // Config says where Shaveet is.
@@ -43,13 +46,14 @@ type Config struct {
 type app struct {
 	publicURL string
 	shaveet   *shaveet
-	secret    []byte // of this life of the back end
+	secret    []byte    // of this life of the back end
+	odd       sync.Once // says that something was no point
 }
 
 // New returns the handler. It can be mounted below any path with
 // http.StripPrefix, because the pages use relative addresses only.
 func New(c Config) http.Handler {
-	a := &app{strings.TrimRight(c.PublicURL, "/"), newShaveet(c), make([]byte, 32)}
+	a := &app{publicURL: strings.TrimRight(c.PublicURL, "/"), shaveet: newShaveet(c), secret: make([]byte, 32)}
 	rand.Read(a.secret)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.page("index.html"))
@@ -148,19 +152,43 @@ func (a *app) letIn(ctx context.Context, clientID string, newest int) (any, erro
 	}
 	var history struct {
 		Position string
-		Messages []struct{ Data json.RawMessage }
+		Messages []message
 	}
 	if err := a.shaveet.call(ctx, &history, "history", named{"channel": channel, "limit": newest, "reverse": true}); err != nil {
 		return nil, err
 	}
-	points := []json.RawMessage{}
+	points := []point{}
 	for _, m := range slices.Backward(history.Messages) {
-		points = append(points, m.Data)
+		if p, ok := m.point(); ok {
+			points = append(points, p)
+			continue
+		}
+		a.odd.Do(func() { log.Printf("passed over, as all others like it: no point of now: %.200s", m.Data) })
 	}
 	return map[string]any{
 		"url": a.publicURL, "channel": channel, "clientId": clientID, "token": a.token(clientID),
 		"key": key, "cursor": history.Position, "points": points,
 	}, nil
+}
+
+type message struct {
+	Data json.RawMessage
+	Time int64 // Unix ms
+}
+
+type point struct {
+	X float64 `json:"x"`
+	Y float64 `json:"y"`
+}
+
+// point is what was published, which may be anything, if it is a point of about
+// its time. Others would be a hole of years, or all there is to see.
+func (m message) point() (p point, ok bool) {
+	var data struct{ X, Y *float64 }
+	if err := json.Unmarshal(m.Data, &data); err != nil || data.X == nil || data.Y == nil {
+		return point{}, false
+	}
+	return point{*data.X, *data.Y}, math.Abs(*data.X-float64(m.Time)) <= day
 }
 
 func answer(w http.ResponseWriter, status int, value any) {

@@ -21,6 +21,9 @@ func main() {
 	flag.DurationVar(&c.Interval, "interval", 100*time.Millisecond, "`time` between two points")
 	print := flag.Bool("print", false, "print the points")
 	flag.Parse()
+	if c.Interval == 0 { // which is the default, to Run
+		log.Fatal("interval: must be a millisecond at least")
+	}
 	if *print {
 		c.Made = func(p producer.Point) { fmt.Println(p) }
 	}

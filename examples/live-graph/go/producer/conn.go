@@ -15,7 +15,10 @@ type dial func(context.Context) (net.Conn, error)
 func dialer(at zmtp.Endpoint) dial {
 	d := net.Dialer{
 		Timeout: 5 * time.Second,
-		// Notices a server that has vanished without a word.
+		// Notices a server that has vanished without a word, after 25 s, where
+		// nothing is being sent to it. Where something is, and is not
+		// acknowledged, the kernel goes on trying first, on Linux for a quarter
+		// of an hour: as long as that PUB may speak to nobody.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3},
 	}
 	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, at.Network, at.Address) }
@@ -117,13 +120,14 @@ func (p *producer) listen(z *zmtp.Conn) error {
 // maxTopics is more than any server has use for.
 const maxTopics = 1000
 
-// subscribe changes what the server gets. What is subscribed to twice must be
-// cancelled twice.
+// subscribe changes what the server gets. Its subscriptions are a set, as they
+// are to libzmq, whose SUB sends a second one for the same topic, but cancels
+// only when the last of them ends.
 func (p *producer) subscribe(topic string, on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if on {
-		if len(p.topics) < maxTopics {
+		if len(p.topics) < maxTopics && !slices.Contains(p.topics, topic) {
 			p.topics = append(p.topics, topic)
 		}
 	} else if i := slices.Index(p.topics, topic); i >= 0 {

@@ -179,13 +179,38 @@ func TestSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, Config{Interval: 50 * time.Millisecond})
 		z := b.server(zmtp.SUB)
+		got := make(chan Point, most)
+		go func() { // reads whatever comes, or nothing could
+			for {
+				frames, err := z.Receive()
+				if err != nil {
+					return
+				}
+				var p Point
+				if err := json.Unmarshal(frames[0], &p); err != nil {
+					t.Error(err)
+				}
+				got <- p
+			}
+		}()
+		some := func() {
+			t.Helper()
+			var points []Point
+			for range 10 {
+				points = append(points, <-got)
+			}
+			inOrder(t, points, 50)
+		}
 		none := func(why string) {
 			t.Helper()
-			_, before := b.counts()
+			synctest.Wait()
+			for len(got) > 0 {
+				<-got
+			}
 			time.Sleep(10*time.Second + time.Millisecond) // not when a point is made
 			synctest.Wait()
-			if _, sent := b.counts(); sent != before {
-				t.Errorf("%d points sent: %s", sent-before, why)
+			if len(got) > 0 {
+				t.Errorf("%d points came: %s", len(got), why)
 			}
 		}
 		cancel := func(topic string) { z.Send([]byte("\x00" + topic)) }
@@ -195,15 +220,15 @@ func TestSubscriptions(t *testing.T) {
 		none("the topic is another")
 		z.Subscribe([]byte(`{"x":`))
 		z.Subscribe([]byte(`{"x":`))
-		inOrder(t, b.receive(z, 10), 50)
-		cancel(`{"x":`)
-		inOrder(t, b.receive(z, 10), 50)
-		cancel(`{"x":`)
+		z.Subscribe([]byte(`{`))
+		some()
+		cancel(`{"x":`) // of both, as libzmq does
 		cancel(`never`)
-		synctest.Wait()
+		some()
+		cancel(`{`)
 		none("it is cancelled")
 		z.Subscribe(nil)
-		inOrder(t, b.receive(z, 10), 50)
+		some()
 		b.end()
 	})
 }

@@ -1,6 +1,7 @@
 package roomsapp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,13 +12,16 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
 	cookie  = "rooms_session"
 	prefix  = "rooms:" // of our channels and clients: others may use the same Shaveet
 	backlog = 25       // messages, as in the tutorial
-	shown   = 1000     // people in a list, at most
+	most    = 1000     // people in a list, and in one answer of Shaveet
+
+	patience = 10 * time.Second // for coming in, whatever becomes of the browser
 )
 
 // visitor is a name, as anybody can put it into an address, and the secret of
@@ -29,9 +33,11 @@ type visitor struct{ uid, secret string }
 // of the secret it has only a hash.
 func (v visitor) clientID() string { return prefix + v.uid + ":" + v.mark() }
 
+// mark is as long as the secret: whoever finds another secret with the same
+// mark is the same client.
 func (v visitor) mark() string {
 	sum := sha256.Sum256([]byte(v.secret))
-	return hex.EncodeToString(sum[:8])
+	return hex.EncodeToString(sum[:16])
 }
 
 var (
@@ -58,50 +64,80 @@ type client struct {
 	Created int64
 }
 
+// part is as much of a list of clients as one answer has.
+type part struct {
+	Clients []client
+	Next    string
+}
+
 // enter brings somebody in under their name, and into these rooms. It may be
 // done again and again, and mends whatever is missing: after a restart Shaveet
 // knows nobody. The result is the key of their client.
 func (a *app) enter(ctx context.Context, who visitor, rooms ...string) (key string, err error) {
-	id := who.clientID()
-	var channels []string
-	var namesakes struct{ Clients []client }
+	// A browser that gives up meanwhile must leave nobody behind here.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	id := named{"client_id": who.clientID()}
+	var before, channels []string // before: nil if the client did not live
+	var first part
 	err = a.shaveet.batch(ctx,
-		call{method: "create_client", params: named{"client_id": id}, result: &key},
-		call{method: "get_client_channels", params: named{"client_id": id}, result: &channels},
-		call{method: "clients", params: named{"pattern": prefix + who.uid + ":*"}, result: &namesakes},
+		call{method: "get_client_channels", params: id, result: &before, mayFail: "unknown_client"},
+		call{method: "create_client", params: id, result: &key},
+		call{method: "get_client_channels", params: id, result: &channels, mayFail: "unknown_client"},
+		who.namesakes("", &first),
 	)
 	if err != nil {
 		return "", err
 	}
-	if slices.ContainsFunc(namesakes.Clients, older(id, namesakes.Clients)) {
-		if err := a.shaveet.batch(ctx, call{method: "kill_client", params: named{"client_id": id}}); err != nil {
-			return "", err
+	all, err := a.rest(ctx, who, first)
+	if err != nil {
+		return "", err
+	}
+	if !owns(who.clientID(), all) {
+		if before == nil { // who has the name already is not to lose it here
+			err = a.shaveet.batch(ctx, call{method: "kill_client", params: id, mayFail: "unknown_client"})
 		}
-		return "", refuse(http.StatusConflict, "somebody else has this name")
+		return "", cmp.Or(err, refuse(http.StatusConflict, "somebody else has this name"))
 	}
 	var missing []call
 	for _, room := range rooms {
 		if !slices.Contains(channels, prefix+room) {
-			missing = append(missing, call{method: "subscribe", params: named{"client_id": id, "channel_name": prefix + room}})
+			missing = append(missing, call{method: "subscribe", params: named{"client_id": who.clientID(), "channel_name": prefix + room}})
 		}
 	}
 	return key, a.shaveet.batch(ctx, missing...)
 }
 
-// older tells who of all had the name before id. Who was let go has lost it.
-func older(id string, all []client) func(client) bool {
-	var mine client
-	for _, c := range all {
-		if c.ID == id {
-			mine = c
+// namesakes asks for the clients of this name that come after one of them.
+func (v visitor) namesakes(after string, into *part) call {
+	return call{method: "clients", params: named{"pattern": prefix + v.uid + ":*", "after": after, "limit": most}, result: into}
+}
+
+// rest returns all clients of this name. Whoever was one before the first part
+// was asked for, and is still, is among them.
+func (a *app) rest(ctx context.Context, who visitor, first part) ([]client, error) {
+	all := first.Clients
+	for after := first.Next; after != ""; {
+		var more part
+		if err := a.shaveet.batch(ctx, who.namesakes(after, &more)); err != nil {
+			return nil, err
 		}
+		all, after = append(all, more.Clients...), more.Next
 	}
-	return func(c client) bool {
-		if c.ID == id || c.State != "live" {
-			return false
-		}
-		return c.Created < mine.Created || c.Created == mine.Created && c.ID < id
-	}
+	return all, nil
+}
+
+// owns says whether a name belongs to the client id, of all that there are of
+// this name. It is theirs who lives and came before all others that live; who
+// was let go has lost it. Everybody looks after they have come. So of two that
+// live the later one has seen the earlier one, and of two that came in the same
+// millisecond one has seen the other: never do both own the name. Perhaps
+// neither does, and they may try again.
+func owns(id string, all []client) bool {
+	i := slices.IndexFunc(all, func(c client) bool { return c.ID == id && c.State == "live" })
+	return i >= 0 && !slices.ContainsFunc(all, func(c client) bool {
+		return c.ID != id && c.State == "live" && c.Created <= all[i].Created
+	})
 }
 
 type roomInfo struct {
@@ -158,7 +194,7 @@ func (a *app) join(_ http.ResponseWriter, r *http.Request, who visitor) (any, er
 	var channels []string
 	err := a.shaveet.batch(r.Context(),
 		call{method: "history", params: named{"channel": prefix + room, "limit": backlog, "reverse": true}, result: &past},
-		call{method: "presence", params: named{"channel": prefix + room, "limit": shown}, result: &present},
+		call{method: "presence", params: named{"channel": prefix + room, "limit": most}, result: &present},
 		call{method: "get_client_channels", params: named{"client_id": who.clientID()}, result: &channels},
 	)
 	if err != nil {

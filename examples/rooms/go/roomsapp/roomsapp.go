@@ -65,6 +65,14 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /{room}/{uid}", a.page("room.html", a.join))
 	mux.HandleFunc("POST /put/{room}/{uid}", a.posted(a.put))
 	mux.HandleFunc("POST /poll/{uid}", a.posted(a.poll))
+	mustBePost := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", http.MethodPost)
+		answer(w, nil, refuse(http.StatusMethodNotAllowed, "this must be a POST"))
+	}
+	mux.HandleFunc("GET /put/{room}/{uid}", mustBePost)
+	if !slices.Contains(a.rooms, "poll") { // where it is a room's page
+		mux.HandleFunc("GET /poll/{uid}", mustBePost)
+	}
 	return a.guard(mux)
 }
 

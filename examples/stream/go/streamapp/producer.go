@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -35,6 +36,7 @@ type waiting struct {
 	number int
 	lost   int // lines just before it that nobody will hear
 	data   line
+	told   bool // Shaveet may have it, though it has not said so
 }
 
 // hello is what the tutorial's producer says, once a second.
@@ -61,16 +63,18 @@ func (p *producer) run(ctx context.Context) {
 	}
 }
 
-// add makes the next line. If too many wait the oldest is given up, and the
-// one behind it, which Shaveet has never been told, will say so.
+// add makes the next line. If too many wait the oldest is given up of those
+// that Shaveet has never been told, so that it is really lost. The one behind
+// it, which it has never been told either, will say so.
 func (p *producer) add() {
 	p.number++
 	data := p.content(p.number)
 	data["producer"] = p.life
 	p.waiting = append(p.waiting, waiting{number: p.number, data: data})
 	if len(p.waiting) > kept {
-		p.waiting[1].lost = p.waiting[0].lost + 1
-		p.waiting = p.waiting[1:]
+		oldest := slices.IndexFunc(p.waiting, func(w waiting) bool { return !w.told }) // only the first can have been told
+		p.waiting[oldest+1].lost = p.waiting[oldest].lost + 1
+		p.waiting = slices.Delete(p.waiting, oldest, oldest+1)
 	}
 }
 
@@ -82,7 +86,8 @@ func (p *producer) say(ctx context.Context) {
 	attempt, cancel := context.WithTimeout(ctx, p.every)
 	defer cancel()
 	for len(p.waiting) > 0 {
-		next := p.waiting[0]
+		next := &p.waiting[0]
+		next.told = true
 		if next.lost > 0 {
 			next.data["lost"] = next.lost
 		}
@@ -90,7 +95,7 @@ func (p *producer) say(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		p.report(next, err)
+		p.report(err)
 		if err != nil {
 			return
 		}
@@ -98,13 +103,18 @@ func (p *producer) say(ctx context.Context) {
 	}
 }
 
-// report logs when Shaveet goes and when it comes, and not each line between.
-func (p *producer) report(w waiting, err error) {
+// report logs when Shaveet goes and when it comes, and not each line between. It
+// is of the first line that waits.
+func (p *producer) report(err error) {
+	first, lost := p.waiting[0].number, 0
+	if len(p.waiting) > 1 {
+		lost = p.waiting[1].lost
+	}
 	switch {
 	case err != nil && !p.away:
-		log.Printf("%s: line %d waits: %v", p.channel, w.number, err)
+		log.Printf("%s: line %d waits: %v", p.channel, first, err)
 	case err == nil && p.away:
-		log.Printf("%s: line %d is said, %d before it are lost", p.channel, w.number, w.lost)
+		log.Printf("%s: line %d is said, %d after it are lost", p.channel, first, lost)
 	}
 	p.away = err != nil
 }

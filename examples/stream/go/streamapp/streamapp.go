@@ -105,6 +105,12 @@ func contentSecurityPolicy(publicURL string) string {
 // they are for the page; as clients and cursor the answer is, as it is, the body
 // of a request to Shaveet, which passes over what it does not know.
 func (a *App) credentials(w http.ResponseWriter, r *http.Request) {
+	// A page of another site could have clients made in numbers, by images.
+	// Terminals say nothing of this kind.
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		writeJSON(w, http.StatusForbidden, map[string]string{"error": "another site cannot do that"})
+		return
+	}
 	channel := "stream:hello"
 	switch r.URL.Query().Get("channel") {
 	case "", "hello":
