@@ -17,25 +17,31 @@ async function please(what) {
   assert.ok(!done, `the test has ended before it did: ${what}`);
 }
 
-/** What somebody sees in a room. */
+/** What somebody sees in a room; undefined while the page is not there yet. */
 const look = (tab) =>
   tab.evaluate(() => {
+    if (document.readyState === 'loading') return undefined;
     const text = (selector) => Array.from(document.querySelectorAll(selector), (element) => element.textContent);
     return {
       address: location.pathname,
-      state: text('#state')[0],
+      state: text('#state')[0] ?? '',
       said: text('#log li:not(.notice)').map((line) => line.replace(/\d?\d:\d\d( [AP]M)?$/, '')),
       notices: text('#log .notice'),
       here: text('#members li'),
       rooms: text('#rooms a'),
-      problem: document.getElementById('problem').hidden ? '' : text('#problem')[0],
+      problem: document.getElementById('problem')?.hidden === false ? text('#problem')[0] : '',
     };
   });
 
 const sees = async (tab, what, is) => {
   let seen;
   try {
-    await until(async () => is((seen = await look(tab))), PATIENCE, what);
+    await until(async () => {
+      seen = await look(tab).catch((error) => {
+        if (!/context was destroyed|navigation/.test(error.message)) throw error; // another page is on its way
+      });
+      return seen !== undefined && is(seen);
+    }, PATIENCE, what);
   } catch (error) {
     throw new Error(`${error.message}: ${JSON.stringify(seen)}`);
   }
