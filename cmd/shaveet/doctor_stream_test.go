@@ -210,7 +210,8 @@ func TestDoctorIdleStreams(t *testing.T) {
 	}
 	f := found["idle streams"]
 	for _, path := range []string{"/sse", "/stream", "/websocket"} {
-		if f.Outcome != failure || !strings.Contains(f.Text, path+" was cut after 2") {
+		cut := path + " was cut after " // the proxy's clock may have begun a moment earlier
+		if f.Outcome != failure || !strings.Contains(f.Text, cut+"2") && !strings.Contains(f.Text, cut+"1.9") {
 			t.Errorf("%+v, without %s", f, path)
 		}
 	}
