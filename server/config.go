@@ -55,7 +55,7 @@ type Config struct {
 	MaxUnsentBytes  int   `help:"bytes the kernel may hold for a connection whose peer has no room for them; Linux only"`
 	MaxBatchCalls   int   `help:"calls in one admin request"`
 	MaxAnswerBytes  int   `help:"bytes of a batch's answer after which no further call of it is made"`
-	MaxJSONDepth    int   `help:"levels of nesting in an admin request"`
+	MaxJSONDepth    int   `help:"levels of nesting in an admin request, and in what comes by ZeroMQ"`
 	MaxPollClients  int   `help:"clients in one poll" live:"yes"`
 
 	LogLevel  string `help:"debug, info, warn or error" live:"yes"`

@@ -48,7 +48,7 @@ type Conn struct {
 
 	hurried bool // a deadline is set for the peer's next bytes
 
-	mu     sync.Mutex // held to write, and guards what follows
+	mu     sync.Mutex // held for each write, so that no frame stands in another; guards what follows
 	broken error      // of a write that may have stopped in the midst of a frame
 }
 
