@@ -31,7 +31,7 @@ missing() {
 }
 
 # Folders with modules of npm.
-npm_folders=(client-js tests/openrpc tests/websocket)
+npm_folders=(client-js tests/openrpc tests/socketio tests/websocket)
 
 modules_current() { # FOLDER
   [ -f "$1/node_modules/.package-lock.json" ] &&
