@@ -26,12 +26,13 @@ func (h fold) Apply(e Entry) (id uint64) {
 		id = h.publish(e.Message, seq)
 		h.remember(e.Retry, e.Message)
 	case OpBroadcast:
-		for i, m := range e.Messages {
-			h.publish(m, seq+uint64(i))
-		}
+		h.broadcast(e.Messages, seq)
 		h.remember(e.Retry, e.Messages...)
 	case OpCreate:
-		h.createClient(e.Client, e.Key, seq)
+		h.createClient(e.Client, e.Key, seq, false)
+	case OpSocket:
+		h.createClient(e.Client, e.Key, seq, true)
+		h.eachPair(e, seq, h.join)
 	case OpSubscribe:
 		h.eachPair(e, seq, h.join)
 	case OpUnsubscribe:
@@ -112,16 +113,33 @@ func (h fold) touch(ch *channel) {
 // touchClient has c's own readers woken.
 func (h fold) touchClient(c *client) { h.touched.clients = append(h.touched.clients, c) }
 
+// broadcast says messages one right after the other. If they are one event for
+// several rooms, they know from now on where it begins.
+func (h fold) broadcast(messages []*Message, seq uint64) {
+	if t := messages[0].Terms; t != nil && t.Union != nil {
+		t.Union.First = seq
+	}
+	for i, m := range messages {
+		h.publish(m, seq+uint64(i))
+	}
+}
+
 func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	ch := m.channel
 	if ch == nil {
 		ch = h.channels.get(m.name)
 	}
 	ch.mu.Lock()
-	ch.keep(&ch.messages, m, seq)
+	if m.Volatile {
+		ch.keep(&ch.notices, m, seq)
+	} else {
+		ch.keep(&ch.messages, m, seq)
+	}
 	ch.mu.Unlock()
-	for _, t := range h.allTaps() {
-		t.note(ch, seq)
+	if !m.Volatile {
+		for _, t := range h.allTaps() {
+			t.note(ch, seq)
+		}
 	}
 	h.totals.published.Add(1)
 	h.touch(ch)
@@ -154,11 +172,14 @@ func (h fold) tell(ch *channel, kind Notice, c *client, seq uint64) {
 }
 
 // createChannel begins a channel and announces it on the admin channel, with
-// which it begins if it is that one itself.
+// which it begins if it is that one itself. Of a quiet one nobody is told.
 func (h fold) createChannel(name string, seq uint64) {
 	ch := &channel{hub: h.Hub, name: name}
 	h.channels.put(name, ch)
 	h.nChannels.Add(1)
+	if quiet(name) {
+		return
+	}
 	admin := h.channels.get(AdminChannel)
 	data := slices.Concat([]byte(`{"type":"new_channel","name":`), quote(name), []byte(`}`))
 	admin.mu.Lock()
@@ -168,8 +189,8 @@ func (h fold) createChannel(name string, seq uint64) {
 
 // createClient begins a client. It is on no channel, which whoever reads on
 // from an earlier position, for another one of this name, has to be told.
-func (h fold) createClient(id, key string, seq uint64) {
-	c := &client{id: id, changed: seq}
+func (h fold) createClient(id, key string, seq uint64, socket bool) {
+	c := &client{id: id, changed: seq, socket: socket}
 	c.key.Store(&key)
 	h.begin(c) // before anybody can see it, and how old it is
 	h.clients.put(id, c)
@@ -180,7 +201,7 @@ func (h fold) begin(c *client) {
 	now := h.now()
 	c.created.Store(now)
 	c.lastSeen.Store(now)
-	h.nClients.Add(1)
+	h.countClient(c, 1)
 	h.wheel.add(c, now)
 }
 
@@ -259,7 +280,7 @@ func (h fold) setAside(ids []string) {
 		c.state = letGo
 		c.mu.Unlock()
 		h.letGo.add(c, h.stamp.mono)
-		h.nClients.Add(-1)
+		h.countClient(c, -1)
 		h.totals.letGo.Add(1)
 	}
 }
@@ -298,8 +319,15 @@ func (h fold) bury(id string) {
 		return
 	}
 	h.wheel.remove(c)
-	h.nClients.Add(-1)
+	h.countClient(c, -1)
 	h.touchClient(c)
+}
+
+func (h fold) countClient(c *client, n int64) {
+	h.nClients.Add(n)
+	if c.socket {
+		h.nSockets.Add(n)
+	}
 }
 
 // drop ends a channel. Nobody is a member, so nobody is told.

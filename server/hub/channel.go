@@ -164,7 +164,9 @@ func (ch *channel) endWalk() {
 // longer hold goes. ch.mu is held, and the log's lock.
 func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 	h := ch.hub
-	ch.lastID++
+	if !m.Volatile {
+		ch.lastID++
+	}
 	m.Seq, m.ID, m.channel, m.name = seq, ch.lastID, ch, ch.name
 	m.at, m.Time = h.stamp.mono, h.stamp.wall
 	set := ch.settings()
@@ -226,7 +228,7 @@ func (ch *channel) evictThrough(m *Message, why Reason) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	r := &ch.messages
-	if m.Notice != 0 {
+	if m.Notice != 0 || m.Volatile {
 		r = &ch.notices
 	}
 	for r.n > 0 && r.at(0).Seq <= m.Seq {

@@ -38,6 +38,8 @@ func (h fold) Check(cmd *Command) (Result, error) {
 		return top, h.mustKnow(cmd.Client, false)
 	case OpDelete:
 		return top, h.checkDelete(cmd)
+	case OpSocket:
+		return top, h.checkSocket(cmd)
 	case OpLetGo:
 		h.checkLetGo(cmd)
 	case OpForget:
@@ -229,6 +231,9 @@ func (c *client) dueAtLocked(now int64, idle Idle) int64 {
 	seen := c.lastSeen.Load()
 	if c.attached.Load() > 0 {
 		seen = now
+	}
+	if c.socket {
+		idle.After = max(idle.After, idle.Socket)
 	}
 	return max(c.created.Load()+int64(idle.MinAge), seen+int64(idle.After)+1)
 }

@@ -23,8 +23,9 @@ const (
 // to the object, not to the name: whoever is created later under the same name
 // is somebody else.
 type client struct {
-	id  string
-	key atomic.Pointer[string] // changed under mu
+	id     string
+	socket bool                   // it is one connection's, see Hub.CreateSocket
+	key    atomic.Pointer[string] // changed under mu
 
 	attached atomic.Int32 // sessions now
 	lastSeen atomic.Int64 // when a session last came or went; ns since the hub began

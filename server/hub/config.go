@@ -32,12 +32,13 @@ type Limits struct {
 	NameBytes       int           `help:"bytes of a client id or a channel name"`
 
 	Channels               int           `help:"channels that exist at once"`
-	Clients                int           `help:"clients that exist at once, those let go not counted"`
+	Clients                int           `help:"clients that exist at once, sockets of Socket.IO among them, those let go not counted"`
 	SubscriptionsPerClient int           `help:"channels one client is subscribed to"`
 	SessionsPerClient      int           `help:"readers attached to one client at once"`
 	PairsPerCall           int           `help:"(client, channel) pairs in one subscribe or unsubscribe"`
 	ChannelsPerCall        int           `help:"channels in one broadcast"`
 	ExcludePerMessage      int           `help:"clients excluded from one message"`
+	RoomsPerEmit           int           `help:"rooms in one emit, those it is not for among them"`
 	PublishIDs             int           `help:"publish ids remembered, a broadcast's once for each channel; when there are as many, publishes with a new id are refused"`
 	PublishIDAge           time.Duration `help:"how long a publish id is remembered, and a retry under it is harmless"`
 	LetGoClients           int           `help:"clients let go that wait to be revived"`
@@ -66,6 +67,7 @@ func DefaultLimits() Limits {
 		PairsPerCall:           10_000,
 		ChannelsPerCall:        1000,
 		ExcludePerMessage:      100,
+		RoomsPerEmit:           100,
 		PublishIDs:             100_000,
 		PublishIDAge:           5 * time.Minute,
 		LetGoClients:           100_000,
@@ -93,6 +95,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.PairsPerCall, d.PairsPerCall)
 	orDefault(&l.ChannelsPerCall, d.ChannelsPerCall)
 	orDefault(&l.ExcludePerMessage, d.ExcludePerMessage)
+	orDefault(&l.RoomsPerEmit, d.RoomsPerEmit)
 	orDefault(&l.PublishIDs, d.PublishIDs)
 	orDefault(&l.PublishIDAge, d.PublishIDAge)
 	orDefault(&l.LetGoClients, d.LetGoClients)
@@ -120,7 +123,8 @@ func (l Limits) Validate() error {
 		"clients": int64(l.Clients), "subscriptions_per_client": int64(l.SubscriptionsPerClient),
 		"sessions_per_client": int64(l.SessionsPerClient), "pairs_per_call": int64(l.PairsPerCall),
 		"channels_per_call": int64(l.ChannelsPerCall), "exclude_per_message": int64(l.ExcludePerMessage),
-		"publish_ids": int64(l.PublishIDs), "let_go_clients": int64(l.LetGoClients), "batch_messages": int64(l.BatchMessages),
+		"rooms_per_emit": int64(l.RoomsPerEmit),
+		"publish_ids":    int64(l.PublishIDs), "let_go_clients": int64(l.LetGoClients), "batch_messages": int64(l.BatchMessages),
 		"batch_bytes": int64(l.BatchBytes),
 	} {
 		if n <= 0 {

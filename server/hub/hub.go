@@ -54,6 +54,7 @@ type Hub struct {
 	bytes     atomic.Int64 // charged for all messages and their encodings
 	kept      atomic.Int64 // messages and notices in all rings
 	nClients  atomic.Int64 // live ones
+	nSockets  atomic.Int64 // those of them that are sockets
 	nChannels atomic.Int64
 	sessions  atomic.Int64
 	totals    totals

@@ -151,7 +151,7 @@ type ChannelInfo struct {
 // ListChannels returns channels in the order of their names, and whether more
 // of them follow.
 func (h *Hub) ListChannels(l Listing) (all []ChannelInfo, more bool) {
-	channels, more := listed(h.channels, l)
+	channels, more := listed(h.channels, l, func(*channel) bool { return true })
 	for _, ch := range channels {
 		ch.mu.RLock()
 		all = append(all, ChannelInfo{ch.name, ch.size(), ch.messages.n, ch.messages.bytes, ch.lastID})
@@ -170,10 +170,10 @@ type ClientInfo struct {
 	Seen     time.Time // when a session last came or went; now, while there is one
 }
 
-// ListClients returns clients, also those let go, in the order of their ids,
-// and whether more of them follow.
+// ListClients returns clients that are no sockets, also those let go, in the
+// order of their ids, and whether more of them follow.
 func (h *Hub) ListClients(l Listing) (all []ClientInfo, more bool) {
-	clients, more := listed(h.clients, l)
+	clients, more := listed(h.clients, l, func(c *client) bool { return !c.socket })
 	for _, c := range clients {
 		all = append(all, c.describe(h.begun))
 	}
@@ -197,10 +197,13 @@ func (c *client) describe(begun time.Time) ClientInfo {
 	}
 }
 
-// listed returns what l asks for of all that the registry has.
-func listed[T any](r *registry[T], l Listing) (all []*T, more bool) {
+// listed returns what l asks for of all that the registry has and want wants.
+func listed[T any](r *registry[T], l Listing, want func(*T) bool) (all []*T, more bool) {
 	first := firsts[*T]{after: l.After, limit: l.Limit}
 	r.each(func(name string, v *T) {
+		if !want(v) {
+			return
+		}
 		if l.Pattern == "" || Match(l.Pattern, name) {
 			first.add(name, v)
 		}

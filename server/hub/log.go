@@ -24,6 +24,7 @@ const (
 	OpRotate                    // Client's key is Key from now on; who came with the old one is gone
 	OpDelete                    // Channels end, with all that they hold and all memberships
 	OpDisconnect                // Client's sessions end: all, or those called Session
+	OpSocket                    // Client exists from now on, with Key: it is a socket, on the channels of Pairs
 )
 
 // A Pair names a client on a channel.
@@ -33,10 +34,10 @@ type Pair struct{ Client, Channel string }
 // [Broker], checked and resolved before it becomes an [Entry].
 type Command struct {
 	Op       Op
-	Client   string      // create, kill, revive, rotate, disconnect
-	Key      string      // create: the key to use if the client is new; revive: the key shown; rotate: the new one
+	Client   string      // create, kill, revive, rotate, disconnect, socket
+	Key      string      // create, socket: the key to use if the client is new; revive: the key shown; rotate: the new one
 	Clients  []string    // let go, forget
-	Pairs    []Pair      // subscribe, unsubscribe
+	Pairs    []Pair      // subscribe, unsubscribe, socket
 	Channels []string    // drop, count, delete
 	Message  *Message    // publish; numbered by whoever applies it
 	Messages []*Message  // broadcast: one for each channel
@@ -62,7 +63,7 @@ func (c *Command) Numbers() uint64 {
 		n += len(c.Messages)
 	case OpSubscribe, OpUnsubscribe:
 		// Without an effective pair there is nothing to say.
-	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect:
+	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpSocket:
 		n = max(n, 1)
 	case OpLetGo, OpForget:
 		n = max(n, min(len(c.Clients), 1))
@@ -128,4 +129,5 @@ type Broker interface {
 type Idle struct {
 	After  time.Duration // since the last session ended
 	MinAge time.Duration // since the client was created or revived
+	Socket time.Duration // since the last session of a socket ended, if that is longer than After
 }

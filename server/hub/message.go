@@ -34,6 +34,13 @@ const overhead = 256
 type Terms struct {
 	Exclude []string      // ids of clients that do not hear it, in order
 	TTL     time.Duration // how long it is worth hearing; 0: as long as it is kept
+
+	// Of an event, see [Emission]: who reads for one of these clients, or one of
+	// these channels, does not hear it, and who hears another copy of Union does
+	// not hear this one.
+	ExceptClients  []string
+	ExceptChannels []string
+	Union          *Union // nil: it is the only copy
 }
 
 // A Message is one thing said on one channel. It never changes once it is in
@@ -44,8 +51,13 @@ type Message struct {
 	Sender json.RawMessage // who said it, any JSON value
 	Data   json.RawMessage // what was said, any JSON value, as it was given
 	Time   int64           // Unix time of the numbering, in milliseconds
+	Event  string          // what it is called, if it is an event; Data is the array of its arguments then
 	System bool            // said by the system, or by the backend in its name
 	Notice Notice          // what kind of notice it is, 0 if none
+
+	// Volatile: heard by those who could take it when it was said, and by
+	// nobody later. It takes no number in the channel: its ID is the last one's.
+	Volatile bool
 
 	Terms *Terms // nil for a message that is for everybody, as long as it is kept
 
@@ -67,9 +79,16 @@ func (m *Message) Position() Position { return m.channel.hub.position(m.Seq) }
 func (m *Message) Size() int { return m.charge() }
 
 func (m *Message) charge() int {
-	n := len(m.Sender) + len(m.Data) + overhead
+	n := len(m.Sender) + len(m.Data) + len(m.Event) + overhead
 	if m.Terms != nil {
-		for _, id := range m.Terms.Exclude {
+		n += m.Terms.size()
+	}
+	return n
+}
+
+func (t *Terms) size() (n int) {
+	for _, list := range [...][]string{t.Exclude, t.ExceptClients, t.ExceptChannels} {
+		for _, id := range list {
 			n += len(id) + 16 // of the string itself
 		}
 	}

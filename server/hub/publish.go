@@ -104,7 +104,7 @@ func distinct(names []string) []string {
 func newMessage(p *Publication, channel string) *Message {
 	m := &Message{name: channel, Sender: p.Sender, Data: p.Data, System: p.System}
 	if len(p.Exclude) > 0 || p.TTL > 0 {
-		m.Terms = &Terms{p.Exclude, p.TTL}
+		m.Terms = &Terms{Exclude: p.Exclude, TTL: p.TTL}
 	}
 	return m
 }

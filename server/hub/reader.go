@@ -23,6 +23,8 @@ type reader struct {
 	notify     func()        // told once when something becomes pending
 	pending    atomic.Bool   // notify has been called since the last look
 	session    string        // the session id, "" if it has none
+	namespace  string        // whose channels alone are read; "": all
+	writable   uint64        // the top when the reader could last take something anew
 	batchBytes int32         // a limit of its own for a batch; 0: it has none
 	poll       bool          // it is a page's of 2010
 	usurped    atomic.Bool   // a newer session of the same id has taken over
@@ -121,7 +123,7 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 		return nil, h.refuse(ErrBadCredentials)
 	}
 	r := &reader{hub: h, number: h.totals.readers.Add(1), clients: clients, session: start.Session,
-		notify: start.Ready, batchBytes: int32(min(start.BatchBytes, math.MaxInt32)), transport: unique.Make(start.Transport), began: h.now()}
+		namespace: start.Namespace, writable: h.visible.Load(), notify: start.Ready, batchBytes: int32(min(start.BatchBytes, math.MaxInt32)), transport: unique.Make(start.Transport), began: h.now()}
 	if r.notify == nil {
 		r.news = make(chan struct{}, 1)
 		r.notify = r.signal
@@ -277,10 +279,14 @@ func (r *reader) withhold(batch []*Message, skips *[]Signal) []*Message {
 	now := r.hub.now()
 	kept := batch[:0]
 	for _, m := range batch {
-		if !m.late(now) && !r.excluded(m) {
-			kept = append(kept, m)
+		if !m.late(now) && !r.excluded(m) && !r.excepted(m) {
+			if !m.Volatile || m.Seq > r.writable {
+				kept = append(kept, m)
+			}
 		} else if skips != nil {
-			*skips = append(*skips, Signal{Type: SignalSkip, Channel: m.name, ID: m.ID})
+			if !m.Volatile {
+				*skips = append(*skips, Signal{Type: SignalSkip, Channel: m.name, ID: m.ID})
+			}
 		}
 	}
 	return kept

@@ -77,6 +77,7 @@ type conf struct {
 	limits   Limits
 	rules    []ChannelRule // the one that counts first
 	settings []settings    // for each rule, and last for channels without one
+	quiet    []settings    // the same, for quiet channels
 	capped   bool          // there is a rule that limits members
 }
 
@@ -99,6 +100,8 @@ func newConf(l Limits, rules []ChannelRule) *conf {
 		s.Bytes = cmp.Or(s.Bytes, l.ChannelBytes)
 		s.NoticeMembers = cmp.Or(s.NoticeMembers, l.NoticeMembers)
 		c.settings = append(c.settings, settings{s, c})
+		s.Notices, s.Presence = false, false
+		c.quiet = append(c.quiet, settings{s, c})
 		c.capped = c.capped || s.Members > 0
 	}
 	return c
@@ -106,12 +109,16 @@ func newConf(l Limits, rules []ChannelRule) *conf {
 
 // find returns the settings for the channel of this name.
 func (c *conf) find(name string) *settings {
+	all := c.settings
+	if quiet(name) {
+		all = c.quiet
+	}
 	for i, r := range c.rules {
 		if Match(r.Pattern, name) {
-			return &c.settings[i]
+			return &all[i]
 		}
 	}
-	return &c.settings[len(c.rules)]
+	return &all[len(c.rules)]
 }
 
 // settings returns what holds for ch now.

@@ -39,7 +39,7 @@ var sabotages = []sabotage{
 	{name: "hb_top", edits: [][3]string{{"session.go", "b.Position = h.position(s.offered)", "b.Position = h.Position()"}}},
 	{name: "fold_last", reader: "fold_last"},
 	{name: "no_channels_signal", edits: [][3]string{{"session.go", "if changed {", "if false {"}}},
-	{name: "notice_in_ring", edits: [][3]string{{"apply.go", "ch.keep(&ch.notices, m, seq)", "ch.keep(&ch.messages, m, seq)"}}},
+	{name: "notice_in_ring", edits: [][3]string{{"apply.go", "Notice: kind}\n\tch.keep(&ch.notices, m, seq)", "Notice: kind}\n\tch.keep(&ch.messages, m, seq)"}}},
 	{name: "epoch_kept", edits: [][3]string{{"session.go", "at.Epoch != h.epoch.Load() || at.Seq > top", "at.Seq > top"}}},
 	{name: "beyond_top_waits", edits: [][3]string{{"session.go", "at.Epoch != h.epoch.Load() || at.Seq > top", "at.Epoch != h.epoch.Load()"},
 		{"session.go", "at.Epoch != h.epoch.Load()", "false && at.Epoch != h.epoch.Load()"}}},

@@ -15,6 +15,8 @@ type Start struct {
 	// Session is the reader's own name for itself; with the same one it takes
 	// over from its older self. "" is a session of its own.
 	Session string
+	// Namespace is whose channels alone are read, see [SplitRoom]; "": all.
+	Namespace string
 	// BatchBytes is how many bytes a batch may have, if that is less than the
 	// hub's limit; 0: it is not.
 	BatchBytes int
@@ -179,6 +181,7 @@ func (s *Session) Commit() {
 		return
 	}
 	s.cursor = max(s.cursor, s.offered)
+	s.Writable()
 	s.count()
 	defer s.giveBack()
 	if s.scratch == nil || len(s.announced) == 0 {
@@ -188,6 +191,11 @@ func (s *Session) Commit() {
 	s.detach(s.announced)
 	s.clients = slices.DeleteFunc(s.clients, func(c *client) bool { return slices.Contains(s.announced, c) })
 }
+
+// Writable says that from now on the session can take something: of volatile
+// messages it hears what is said after that. So it is at first, and after each
+// Commit; who can take something only later says so then.
+func (s *Session) Writable() { s.writable = s.hub.visible.Load() }
 
 // readMemberships makes the sources of what the clients are members of, and
 // tells of a new life of the log and of memberships that have changed. Clients
@@ -205,6 +213,9 @@ func (s *Session) readMemberships(b *Batch) {
 		for _, m := range c.subs {
 			if at := m.channel.deleted.Load(); at > 0 {
 				changed = changed || at > s.cursor
+				continue
+			}
+			if s.namespace != "" && !belongs(m.channel.name, s.namespace) {
 				continue
 			}
 			s.source(m, max(s.cursor, m.since))

@@ -4,7 +4,8 @@ import "sync/atomic"
 
 // Stats are a hub's counts: some of this moment, the others since it began.
 type Stats struct {
-	Clients      int    // live clients
+	Clients      int    // live clients that are no sockets
+	Sockets      int    // sockets, see Hub.CreateSocket
 	LetGoClients int    // clients waiting to be revived
 	Channels     int    // channels that exist
 	Sessions     int    // readers attached
@@ -39,7 +40,8 @@ type totals struct {
 func (h *Hub) Stats() Stats {
 	t := &h.totals
 	s := Stats{
-		Clients:      int(h.nClients.Load()),
+		Clients:      int(h.nClients.Load() - h.nSockets.Load()),
+		Sockets:      int(h.nSockets.Load()),
 		LetGoClients: h.letGo.len(),
 		Channels:     int(h.nChannels.Load()),
 		Sessions:     int(h.sessions.Load()),

@@ -130,6 +130,7 @@ const expireStep = 64
 // number of those, never the number that live, and it holds the log's lock for
 // no more than a few clients at a time.
 func (h *Hub) Expire(ctx context.Context, idle Idle, max int) (gone int, more bool, err error) {
+	idle.Socket = h.limits().LetGoAge
 	var buf [expireStep]*client
 	for looked := 0; looked < max; {
 		n := min(len(buf), max-looked)

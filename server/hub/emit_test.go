@@ -1,0 +1,336 @@
+package hub_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/shaveet/shaveet/server/hub"
+)
+
+// connect makes a socket in a namespace and a session that reads by it, and by
+// the other credentials.
+func connect(t testing.TB, h *hub.Hub, id, namespace string, also ...hub.Credentials) *hub.Session {
+	t.Helper()
+	cr, _, err := h.CreateSocket(t.Context(), id, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := h.Attach(t.Context(), append(also, cr), hub.Start{Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	s.Collect()
+	s.Commit()
+	return s
+}
+
+func emission(event string, rooms ...string) hub.Emission {
+	return hub.Emission{Rooms: rooms, Event: event, Args: json.RawMessage(`[1]`), Sender: json.RawMessage(`null`)}
+}
+
+func emit(t testing.TB, h *hub.Hub, e hub.Emission) hub.Published {
+	t.Helper()
+	p, err := h.Emit(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// heard takes what s has, and returns the names of its events.
+func heard(s *hub.Session) string {
+	var names []string
+	b := s.Collect()
+	for _, m := range b.Messages {
+		if m.Notice == 0 {
+			names = append(names, m.Event)
+		}
+	}
+	s.Commit()
+	return strings.Join(names, " ")
+}
+
+func TestRooms(t *testing.T) {
+	for _, tt := range []struct{ channel, namespace, room string }{
+		{"lobby", "/", "lobby"},
+		{"#golang", "/", "#golang"},
+		{"a#b", "/", "a#b"},
+		{"/", "/", "/"},
+		{"/chat", "/", "/chat"},
+		{"@", "/", "@"},
+		{"@bob", "/", "@bob"},
+		{"/chat#lobby", "/chat", "lobby"},
+		{"/chat##golang", "/chat", "#golang"},
+		{"/chat#", "/chat", ""},
+		{"/#", "/", ""},
+		{"/#/chat#x", "/", "/chat#x"},
+	} {
+		if ns, room := hub.SplitRoom(tt.channel); ns != tt.namespace || room != tt.room {
+			t.Errorf("%q is %q of %q, want %q of %q", tt.channel, room, ns, tt.room, tt.namespace)
+		}
+		if got := hub.RoomChannel(tt.namespace, tt.room); got != tt.channel {
+			t.Errorf("%q of %q is %q, want %q", tt.room, tt.namespace, got, tt.channel)
+		}
+	}
+}
+
+func TestEmitReachesEachOnce(t *testing.T) {
+	for _, tt := range []struct {
+		rooms, except []string
+		want          string // who hears it
+	}{
+		{nil, nil, "s1 s2 s3"},
+		{[]string{"red"}, nil, "alice s1 s2"},
+		{[]string{"blue"}, nil, "alice s1 s2 s3"},
+		{[]string{"red", "blue"}, nil, "alice s1 s2 s3"},
+		{[]string{"blue", "red", "blue"}, nil, "alice s1 s2 s3"},
+		{[]string{"s2"}, nil, "s2"},
+		{[]string{"s3", "red", "s2"}, nil, "alice s1 s2 s3"},
+		{[]string{"client:alice"}, nil, "alice s1 s2"},
+		{[]string{"client:nobody", "nothing"}, nil, ""},
+		{nil, []string{"s1"}, "s2 s3"},
+		{nil, []string{"red"}, "s3"},
+		{[]string{"blue"}, []string{"client:alice"}, "s3"},
+		{[]string{"red", "blue"}, []string{"s3", "s1"}, "alice s2"},
+		{[]string{"blue"}, []string{"alice"}, "alice s1 s2 s3"}, // a room of that name, not the client
+	} {
+		t.Run(fmt.Sprint(tt.rooms, "-", tt.except), func(t *testing.T) {
+			h := newHub(t, hub.Limits{})
+			alice, bob := create(t, h, "alice", "red", "blue"), create(t, h, "bob", "blue")
+			sessions := map[string]*hub.Session{
+				"s1": connect(t, h, "s1", "/", alice),
+				"s2": connect(t, h, "s2", "/", alice),
+				"s3": connect(t, h, "s3", "/", bob),
+			}
+			var err error
+			if sessions["alice"], err = h.Attach(t.Context(), []hub.Credentials{alice}, hub.Start{}); err != nil {
+				t.Fatal(err)
+			}
+			defer sessions["alice"].Close()
+			sessions["other"] = connect(t, h, "s4", "/other", alice)
+			e := emission("e", tt.rooms...)
+			e.Except = tt.except
+			emit(t, h, e)
+			emit(t, h, emission("after", "red", "blue"))
+			var who []string
+			for name, s := range sessions {
+				switch got := heard(s); {
+				case got == "e after", got == "e":
+					who = append(who, name)
+				case name == "other" && got != "", name != "other" && got != "after":
+					t.Errorf("%s heard %q", name, got)
+				}
+			}
+			slices.Sort(who)
+			if got := strings.Join(who, " "); got != tt.want {
+				t.Errorf("it was heard by %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// What counts is where a reader was when the event was said.
+func TestUnionIsOfThatMoment(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	alice := create(t, h, "alice", "blue")
+	s := connect(t, h, "s1", "/", alice)
+	emit(t, h, emission("early", "red", "blue"))
+	subscribe(t, h, "alice", "red") // too late for the copy of red, which is listed first
+	emit(t, h, emission("late", "red", "blue"))
+	if got := heard(s); got != "early late" {
+		t.Errorf("heard %q", got)
+	}
+	emit(t, h, emission("left", "red", "blue"))
+	if _, err := h.Unsubscribe(t.Context(), []hub.Pair{{Client: "alice", Channel: "red"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := heard(s); got != "left" { // by blue
+		t.Errorf("heard %q", got)
+	}
+}
+
+// A copy may come in a later batch than the one that was heard.
+func TestUnionAcrossBatches(t *testing.T) {
+	h := newHub(t, hub.Limits{BatchMessages: 1})
+	s := connect(t, h, "s1", "/", create(t, h, "alice", "a", "b", "c"))
+	for i := range 5 {
+		emit(t, h, emission(fmt.Sprint(i), "c", "a", "b"))
+	}
+	var all []string
+	for range 40 {
+		if one := heard(s); one != "" {
+			all = append(all, one)
+		}
+	}
+	if got := strings.Join(all, " "); got != "0 1 2 3 4" {
+		t.Errorf("heard %q", got)
+	}
+}
+
+func TestVolatileIsForTheMoment(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	alice := create(t, h, "alice", "room")
+	s := connect(t, h, "s1", "/", alice)
+	volatile := func(name string) {
+		e := emission(name, "room")
+		e.Volatile = true
+		emit(t, h, e)
+	}
+	volatile("v1")
+	emit(t, h, emission("e1", "room"))
+	b := s.Collect()
+	if len(b.Messages) != 2 || b.Messages[0].ID != b.Messages[1].ID-1 {
+		t.Fatalf("%+v", b.Messages)
+	}
+	volatile("v2") // while the batch is under way
+	emit(t, h, emission("e2", "room"))
+	s.Commit()
+	volatile("v3")
+	if got := heard(s); got != "e2 v3" {
+		t.Errorf("heard %q", got)
+	}
+	volatile("v4")
+	s.Writable() // it could not take v4
+	if got := heard(s); got != "" {
+		t.Errorf("heard %q", got)
+	}
+	later, err := h.Attach(t.Context(), []hub.Credentials{alice}, hub.Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer later.Close()
+	b = later.Collect()
+	for _, signal := range b.Signals {
+		if signal.Type != hub.SignalChannels {
+			t.Errorf("told of %+v", signal)
+		}
+	}
+	if got := heard(later); got != "e1 e2" {
+		t.Errorf("who comes later heard %q", got)
+	}
+}
+
+// However many volatile events a channel drops, nobody misses anything.
+func TestVolatileLeavesNoHole(t *testing.T) {
+	h := newHub(t, hub.Limits{ChannelNotices: 5})
+	s := connect(t, h, "s1", "/", create(t, h, "alice", "room"))
+	emit(t, h, emission("before", "room"))
+	for i := range 20 {
+		e := emission(fmt.Sprint(i), "room")
+		e.Volatile = true
+		emit(t, h, e)
+	}
+	b := s.Collect()
+	if len(b.Signals) > 0 || len(b.Messages) != 6 {
+		t.Errorf("%d messages, and told of %+v", len(b.Messages), b.Signals)
+	}
+}
+
+func TestQuietChannels(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	watcher, err := h.Attach(t.Context(), []hub.Credentials{create(t, h, "watcher", "admin", "/chat#")}, hub.Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close()
+	watcher.Collect()
+	watcher.Commit()
+	connect(t, h, "s1", "/chat")
+	emit(t, h, hub.Emission{Namespace: "/chat", Rooms: []string{"s1"}, Event: "e", Args: json.RawMessage(`[]`)})
+	if err := h.KillClient(t.Context(), "s1"); err != nil {
+		t.Fatal(err)
+	}
+	if b := watcher.Collect(); !b.Empty() {
+		t.Errorf("told %+v %+v", b.Signals, b.Messages)
+	}
+}
+
+func TestEmitRefuses(t *testing.T) {
+	h := newHub(t, hub.Limits{RoomsPerEmit: 2, NameBytes: 20})
+	for _, tt := range []struct {
+		name   string
+		change func(*hub.Emission)
+		want   error
+	}{
+		{"no name", func(e *hub.Emission) { e.Event = "" }, hub.ErrInvalid},
+		{"a long name", func(e *hub.Emission) { e.Event = strings.Repeat("x", 21) }, hub.ErrInvalid},
+		{"a reserved name", func(e *hub.Emission) { e.Event = "disconnect" }, hub.ErrInvalid},
+		{"an empty room", func(e *hub.Emission) { e.Rooms = []string{""} }, hub.ErrInvalid},
+		{"an empty exception", func(e *hub.Emission) { e.Except = []string{""} }, hub.ErrInvalid},
+		{"a namespace without /", func(e *hub.Emission) { e.Namespace = "chat" }, hub.ErrInvalid},
+		{"a namespace with #", func(e *hub.Emission) { e.Namespace = "/a#b" }, hub.ErrInvalid},
+		{"too many rooms", func(e *hub.Emission) { e.Rooms, e.Except = []string{"a", "b"}, []string{"c"} }, hub.ErrLimitReached},
+	} {
+		e := emission("e", "room")
+		tt.change(&e)
+		if _, err := h.Emit(t.Context(), e); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestEmitOnce(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	s := connect(t, h, "s1", "/", create(t, h, "alice", "room"))
+	e := emission("e", "room", "s1")
+	e.PublishID = "1"
+	first, again := emit(t, h, e), emit(t, h, e)
+	if !again.Repeated || again.Position != first.Position {
+		t.Errorf("%+v after %+v", again, first)
+	}
+	e.Except = []string{"x"}
+	if _, err := h.Emit(t.Context(), e); !errors.Is(err, hub.ErrConflict) {
+		t.Errorf("something else under its id: %v", err)
+	}
+	if got := heard(s); got != "e" {
+		t.Errorf("heard %q", got)
+	}
+}
+
+func TestSockets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Limits{LetGoAge: time.Hour})
+		create(t, h, "alice")
+		cr, _, err := h.CreateSocket(t.Context(), "s1", "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := h.CreateSocket(t.Context(), "alice", "/"); !errors.Is(err, hub.ErrConflict) {
+			t.Errorf("a socket with a client's name: %v", err)
+		}
+		if s := h.Stats(); s.Clients != 1 || s.Sockets != 1 {
+			t.Errorf("%d clients, %d sockets", s.Clients, s.Sockets)
+		}
+		if all, _ := h.ListClients(hub.Listing{Limit: 10}); len(all) != 1 {
+			t.Errorf("listed: %+v", all)
+		}
+		// It may come back for longer than a client may be idle, and has what was
+		// said to it alone.
+		time.Sleep(59 * time.Minute)
+		h.Expire(t.Context(), hub.Idle{After: time.Second}, 10)
+		emit(t, h, emission("e", "s1"))
+		s, err := h.Attach(t.Context(), []hub.Credentials{cr}, hub.Start{Namespace: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := heard(s); got != "e" {
+			t.Errorf("heard %q", got)
+		}
+		s.Close()
+		time.Sleep(time.Hour + time.Minute)
+		h.Expire(t.Context(), hub.Idle{After: time.Second}, 10)
+		if s := h.Stats(); s.Sockets != 0 || s.LetGoClients != 2 {
+			t.Errorf("%d sockets, %d let go", s.Sockets, s.LetGoClients)
+		}
+		if err := h.KillClient(t.Context(), "s1"); !errors.Is(err, hub.ErrUnknownClient) || h.Opens(cr) {
+			t.Errorf("killed: %v", err)
+		}
+	})
+}

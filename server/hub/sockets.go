@@ -1,0 +1,31 @@
+package hub
+
+import "context"
+
+// CreateSocket makes a client for one connection to a namespace: a socket. It
+// is on the channel of everybody in that namespace from the returned position
+// on. It is no client of anybody's: nobody lists it, and the sweeper leaves it
+// alone for let_go_age after its last session. Whoever made it ends it by
+// [Hub.KillClient].
+func (h *Hub) CreateSocket(ctx context.Context, id, namespace string) (Credentials, Position, error) {
+	cr := Credentials{ID: id, Key: h.newKey()}
+	r, err := h.append(ctx, Command{Op: OpSocket, Client: id, Key: cr.Key, Pairs: []Pair{{id, RoomChannel(namespace, "")}}})
+	return cr, r.Position, err
+}
+
+func (h fold) checkSocket(cmd *Command) error {
+	if h.clients.get(cmd.Client) != nil {
+		return &Error{Kind: Conflict, Name: cmd.Client, Text: "there is a client of this name"}
+	}
+	if err := h.roomForClient(); err != nil {
+		return err
+	}
+	d := draft{hub: h.Hub, many: len(cmd.Pairs) > 1}
+	for _, p := range cmd.Pairs {
+		if err := d.create(p.Channel); err != nil {
+			return err
+		}
+	}
+	cmd.Creates = d.creates
+	return nil
+}
