@@ -130,11 +130,7 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 		ch = h.channels.get(m.name)
 	}
 	ch.mu.Lock()
-	if m.Volatile {
-		ch.keep(&ch.notices, m, seq)
-	} else {
-		ch.keep(&ch.messages, m, seq)
-	}
+	ch.keep(ch.ringOf(m), m, seq)
 	ch.mu.Unlock()
 	if !m.Volatile {
 		for _, t := range h.allTaps() {
@@ -335,10 +331,13 @@ func (h fold) drop(name string) {
 	ch := h.channels.get(name)
 	h.channels.delete(name)
 	h.nChannels.Add(-1)
+	rings := ch.rings() // of messages there are none
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	for ch.notices.n > 0 {
-		ch.evict(&ch.notices, ReasonAge)
+	for _, r := range rings {
+		for r.n > 0 {
+			ch.evict(r, ReasonAge)
+		}
 	}
 }
 

@@ -17,8 +17,8 @@ type member struct {
 	slot    int    // index in channel.members, -1 when not listed; guarded by channel.mu
 }
 
-// A channel is a bounded ring of messages, a side ring of notices, and its
-// members.
+// A channel is a bounded ring of messages, side rings of notices and of volatile
+// events, and its members.
 type channel struct {
 	hub  *Hub
 	name string
@@ -34,6 +34,7 @@ type channel struct {
 	mu        sync.RWMutex // guards all below; taken after a client's lock
 	messages  ring
 	notices   ring
+	volatile  *ring // nil as long as there was nothing for it
 	lastID    uint64
 	members   []*member // in no order; holds nil where someone left during a walk
 	holes     []int     // where those nils are
@@ -175,7 +176,7 @@ func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 	h.bytes.Add(int64(m.charge()))
 	h.kept.Add(1)
 	ch.newest.Store(seq)
-	if r == &ch.notices {
+	if r != &ch.messages {
 		for r.n > h.limits().ChannelNotices {
 			ch.evict(r, ReasonCount)
 		}
@@ -189,10 +190,35 @@ func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 	}
 }
 
+// ringOf returns the ring that m belongs to. ch.mu is held.
+func (ch *channel) ringOf(m *Message) *ring {
+	switch {
+	case m.Notice != 0:
+		return &ch.notices
+	case m.Volatile:
+		if ch.volatile == nil {
+			ch.volatile = new(ring)
+		}
+		return ch.volatile
+	}
+	return &ch.messages
+}
+
+// rings returns all that ch has.
+func (ch *channel) rings() []*ring {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	all := []*ring{&ch.messages, &ch.notices}
+	if ch.volatile != nil {
+		all = append(all, ch.volatile)
+	}
+	return all
+}
+
 // empty drops all that a deleted channel holds, and reports whether that was
 // possible: not while its members have still to be told.
 func (ch *channel) empty() bool {
-	for _, r := range []*ring{&ch.messages, &ch.notices} {
+	for _, r := range ch.rings() {
 		for more := true; more; {
 			ch.mu.Lock()
 			for range walkStep {
@@ -227,10 +253,7 @@ func (ch *channel) evict(r *ring, why Reason) {
 func (ch *channel) evictThrough(m *Message, why Reason) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	r := &ch.messages
-	if m.Notice != 0 || m.Volatile {
-		r = &ch.notices
-	}
+	r := ch.ringOf(m)
 	for r.n > 0 && r.at(0).Seq <= m.Seq {
 		ch.evict(r, why)
 	}

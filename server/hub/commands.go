@@ -126,7 +126,7 @@ func (h *Hub) Members(name string) []string {
 }
 
 // ClientChannels returns the names of the channels a live client is on, in the
-// order in which it was subscribed.
+// order in which it was subscribed, without quiet ones.
 func (h *Hub) ClientChannels(id string) ([]string, error) {
 	c := h.clients.get(id)
 	if c == nil {
@@ -139,7 +139,7 @@ func (h *Hub) ClientChannels(id string) ([]string, error) {
 	}
 	names := make([]string, 0, len(c.subs))
 	for _, m := range c.subs {
-		if !m.channel.gone() {
+		if !m.channel.gone() && !quiet(m.channel.name) {
 			names = append(names, m.channel.name)
 		}
 	}

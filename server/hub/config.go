@@ -25,7 +25,7 @@ type Limits struct {
 	Window          time.Duration `help:"how long a channel keeps a message"`
 	ChannelBytes    int           `help:"bytes a channel keeps, each message charged its length + 256"`
 	ChannelMessages int           `help:"messages a channel keeps; 0: as many as its bytes hold"`
-	ChannelNotices  int           `help:"join, leave and other notices a channel keeps"`
+	ChannelNotices  int           `help:"join, leave and other notices a channel keeps, and as many volatile events"`
 	NoticeMembers   int           `help:"members above which a channel tells their number instead of who joins and leaves"`
 	MessageBytes    int           `help:"bytes of one message, its sender included"`
 	TotalBytes      int64         `help:"bytes all channels keep together; new channels are refused from 7/8 of it"`

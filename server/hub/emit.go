@@ -47,12 +47,15 @@ func (h *Hub) Emit(ctx context.Context, e Emission) (Published, error) {
 	if err := h.checkEmission(&e); err != nil {
 		return Published{}, err
 	}
-	names, err := h.roomChannels(ctx, &e)
-	if err != nil {
+	p := Publication{Sender: e.Sender, Data: e.Args, PublishID: e.PublishID, TTL: e.TTL}
+	if err := h.checkPublication(&p); err != nil {
 		return Published{}, err
 	}
-	p := Publication{Sender: e.Sender, Data: e.Args, PublishID: e.PublishID, TTL: e.TTL}
-	if err := h.checkPublication(&p, names...); err != nil {
+	names, err := h.roomChannels(ctx, &e)
+	if err == nil {
+		err = h.checkPublication(&p, names...)
+	}
+	if err != nil {
 		return Published{}, err
 	}
 	if len(names) == 0 {

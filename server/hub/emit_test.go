@@ -217,19 +217,67 @@ func TestVolatileIsForTheMoment(t *testing.T) {
 	}
 }
 
-// However many volatile events a channel drops, nobody misses anything.
+// However many volatile events a channel drops, nobody misses anything, and they
+// push nothing else out.
 func TestVolatileLeavesNoHole(t *testing.T) {
 	h := newHub(t, hub.Limits{ChannelNotices: 5})
 	s := connect(t, h, "s1", "/", create(t, h, "alice", "room"))
 	emit(t, h, emission("before", "room"))
+	create(t, h, "bob", "room")
 	for i := range 20 {
 		e := emission(fmt.Sprint(i), "room")
 		e.Volatile = true
 		emit(t, h, e)
 	}
 	b := s.Collect()
-	if len(b.Signals) > 0 || len(b.Messages) != 6 {
+	if len(b.Signals) > 0 || len(b.Messages) != 7 {
 		t.Errorf("%d messages, and told of %+v", len(b.Messages), b.Signals)
+	}
+	if _, err := h.DeleteChannel(t.Context(), "room"); err != nil {
+		t.Fatal(err)
+	}
+	s.Commit()
+	for h.Deleted() > 0 {
+		if err := h.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := h.Stats().Messages; n > 2 { // that two channels began
+		t.Errorf("%d are kept", n)
+	}
+}
+
+func TestRefusedEmitChangesNothing(t *testing.T) {
+	h := newHub(t, hub.Limits{MessageBytes: 10})
+	create(t, h, "alice")
+	before := h.Position()
+	e := emission("e", "client:alice")
+	e.Args = json.RawMessage(`["something long"]`)
+	if _, err := h.Emit(t.Context(), e); !errors.Is(err, hub.ErrTooLarge) {
+		t.Error(err)
+	}
+	if at := h.Position(); at != before {
+		t.Errorf("the log was at %v and is at %v", before, at)
+	}
+}
+
+func TestQuietChannelsAreNotListed(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	create(t, h, "alice", "room", "/chat#room")
+	connect(t, h, "s1", "/chat")
+	emit(t, h, emission("e", "client:alice"))
+	if names, err := h.ClientChannels("alice"); err != nil || !slices.Equal(names, []string{"room", "/chat#room"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+	for pattern, want := range map[string]string{"": "/chat#room admin room", "*": "/chat#room admin room", "/*": "/chat# /chat#room", "@*": "@/#alice"} {
+		all, _ := h.ListChannels(hub.Listing{Pattern: pattern, Limit: 10})
+		var names []string
+		for _, ch := range all {
+			names = append(names, ch.Name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%q lists %s, want %s", pattern, got, want)
+		}
 	}
 }
 

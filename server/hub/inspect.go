@@ -149,9 +149,11 @@ type ChannelInfo struct {
 }
 
 // ListChannels returns channels in the order of their names, and whether more
-// of them follow.
+// of them follow. Quiet ones are among them only if the pattern begins as they
+// do, with / or @.
 func (h *Hub) ListChannels(l Listing) (all []ChannelInfo, more bool) {
-	channels, more := listed(h.channels, l, func(*channel) bool { return true })
+	whole := strings.HasPrefix(l.Pattern, "/") || strings.HasPrefix(l.Pattern, "@")
+	channels, more := listed(h.channels, l, func(ch *channel) bool { return whole || !quiet(ch.name) })
 	for _, ch := range channels {
 		ch.mu.RLock()
 		all = append(all, ChannelInfo{ch.name, ch.size(), ch.messages.n, ch.messages.bytes, ch.lastID})

@@ -242,6 +242,10 @@ func (r *reader) gather(top uint64, lost func(source)) (batch []*Message, cut bo
 		if len(batch) > n {
 			parts++
 		}
+		if v := s.channel.volatile; v != nil {
+			batch = v.between(batch, max(s.from, r.writable), top, l.BatchMessages+1)
+			parts++
+		}
 		s.channel.mu.RUnlock()
 	}
 	if parts > 1 {
@@ -280,9 +284,7 @@ func (r *reader) withhold(batch []*Message, skips *[]Signal) []*Message {
 	kept := batch[:0]
 	for _, m := range batch {
 		if !m.late(now) && !r.excluded(m) && !r.excepted(m) {
-			if !m.Volatile || m.Seq > r.writable {
-				kept = append(kept, m)
-			}
+			kept = append(kept, m)
 		} else if skips != nil {
 			if !m.Volatile {
 				*skips = append(*skips, Signal{Type: SignalSkip, Channel: m.name, ID: m.ID})

@@ -41,9 +41,7 @@ func (r *ring) pop(why Reason) *Message {
 	r.head = (r.head + 1) & (len(r.buf) - 1)
 	r.n--
 	r.bytes -= m.charge()
-	if !m.Volatile { // nobody misses those
-		r.evicted, r.reason = m.Seq, why
-	}
+	r.evicted, r.reason = m.Seq, why
 	switch {
 	case r.n == 0:
 		r.buf, r.head = nil, 0

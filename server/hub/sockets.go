@@ -29,3 +29,35 @@ func (h fold) checkSocket(cmd *Command) error {
 	cmd.Creates = d.creates
 	return nil
 }
+
+// ForgetSocket ends a socket that nobody reads for: it leaves everything, and
+// its key is void. One that is read for stays, and so does what is none.
+func (h *Hub) ForgetSocket(ctx context.Context, id string) error {
+	if c := h.clients.get(id); c == nil || !c.socket {
+		return nil
+	}
+	for _, op := range []Op{OpLetGo, OpForget} { // what is not idle is not let go, nor then forgotten
+		if _, err := h.append(ctx, Command{Op: op, Clients: []string{id}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// InNamespace reports whether the socket exists and is connected, or may come
+// back, to the namespace.
+func (h *Hub) InNamespace(id, namespace string) bool {
+	c := h.clients.get(id)
+	if c == nil || !c.socket {
+		return false
+	}
+	everybody := RoomChannel(namespace, "")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.subs {
+		if m.channel.name == everybody {
+			return true
+		}
+	}
+	return false
+}
