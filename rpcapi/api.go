@@ -97,7 +97,7 @@ func New(h *hub.Hub, opts Options) *API {
 }
 
 // adminMethods are what [admin] answers.
-var adminMethods = slices.Concat(publishMethods, clientMethods, channelMethods, originalMethods)
+var adminMethods = slices.Concat(publishMethods, emitMethods, clientMethods, channelMethods, originalMethods)
 
 // admin answers what is asked of the hub.
 type admin struct {

@@ -184,7 +184,7 @@ func folded(text []byte, indent string) string {
 
 // clipped breaks off what is very long.
 func clipped(text string) string {
-	const most = 45
+	const most = 50
 	lines := strings.Split(text, "\n")
 	if len(lines) > most {
 		lines = append(lines[:most], "      …")

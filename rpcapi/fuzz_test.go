@@ -30,6 +30,8 @@ func FuzzFront(f *testing.F) {
 		`{"jsonrpc":"2.0","method":"publish","params":{"channel":"room","data":1,"sender":null,"publish_id":"a","exclude":["b"],"ttl_ms":1e3,"system":true},"id":1}`,
 		`{"jsonrpc":"2.0","method":"publish_many","params":[[{"channel":"room","data":[1]},7,{"data":2}]],"id":1}`,
 		`{"jsonrpc":"2.0","method":"broadcast","params":{"channels":["a","b","a"],"data":null},"id":1}`,
+		`{"jsonrpc":"2.0","method":"emit","params":["e",[{"$binary":"AAEC"},{"_placeholder":true}],["a","client:b"],"c","/",null,true,"x",1],"id":1}`,
+		`{"jsonrpc":"2.0","method":"emit","params":{"event":"e","namespace":"/chat"},"id":1}`,
 		`{"jsonrpc":"2.0","method":"history","params":["room",null,2.0,true],"id":1}`,
 		`{"method":"history","params":{"channel":"room","since":"000000000000001f.42"}}`,
 		`{"method":"presence","params":["room","a",1]}`, `{"method":"channels","params":["*\\*",null,1]}`,

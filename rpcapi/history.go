@@ -78,7 +78,14 @@ func (a *API) appendMessage(b []byte, m *hub.Message) []byte {
 	b = append(b, `","sender":`...)
 	b = append(b, m.Sender...)
 	b = append(b, `,"data":`...)
-	b = append(b, m.Data...)
+	if m.Event == "" {
+		b = append(b, m.Data...)
+	} else {
+		b = append(b, `null,"event":`...)
+		b = appendString(b, m.Event)
+		b = append(b, `,"args":`...)
+		b = append(b, m.Data...)
+	}
 	b = append(b, `,"time":`...)
 	b = strconv.AppendInt(b, m.Time, 10)
 	if m.System {

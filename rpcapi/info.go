@@ -18,7 +18,7 @@ var serverMethods = []Method{
 			`"limits": {"max_body_bytes": 2097152, "max_batch_calls": 1000, "max_answer_bytes": 8388608, "max_json_depth": 64, "name_bytes": 256, "message_bytes": 262144, ` +
 			`"window": 300, "channel_bytes": 1048576, "channel_messages": 0, "channel_notices": 100, "notice_members": 1000, "total_bytes": 268435456, ` +
 			`"channels": 1000000, "clients": 1000000, "subscriptions_per_client": 128, "sessions_per_client": 16, "pairs_per_call": 10000, ` +
-			`"channels_per_call": 1000, "exclude_per_message": 100, "publish_ids": 100000, "publish_id_age": 300, ` +
+			`"channels_per_call": 1000, "exclude_per_message": 100, "rooms_per_emit": 100, "publish_ids": 100000, "publish_id_age": 300, ` +
 			`"let_go_clients": 100000, "let_go_age": 3600, "batch_messages": 1000, "batch_bytes": 524288}}`}},
 	},
 	{
@@ -26,7 +26,7 @@ var serverMethods = []Method{
 		Summary:     "Returns the server's counts.",
 		Description: "Each is right by itself; together they need not be of one instant. Those that only rise begin at 0 with the server.",
 		Examples: []Example{{"stats", `{}`, `{"version": "1.0.0", "uptime_s": 17.042, ` +
-			`"clients": 2, "let_go_clients": 0, "channels": 2, "sessions": 1, "messages": 5, "bytes": 1431, "publish_ids": 1, "top_seq": 7, ` +
+			`"clients": 2, "sockets": 0, "let_go_clients": 0, "channels": 2, "sessions": 1, "messages": 5, "bytes": 1431, "publish_ids": 1, "top_seq": 7, ` +
 			`"published": 1, "repeated": 0, "delivered": 0, "batches": 0, "attached": 1, "bad_keys": 0, "gaps": 0, "resets": 0, "let_go": 0, "revived": 0, "refused": 0, ` +
 			`"evicted_count": 0, "evicted_age": 0, "evicted_bytes": 0, "evicted_memory": 0}`}},
 	},
@@ -83,6 +83,7 @@ type infoLimits struct {
 	PairsPerCall           int     `json:"pairs_per_call"`
 	ChannelsPerCall        int     `json:"channels_per_call"`
 	ExcludePerMessage      int     `json:"exclude_per_message"`
+	RoomsPerEmit           int     `json:"rooms_per_emit"`
 	PublishIDs             int     `json:"publish_ids"`
 	PublishIDAge           float64 `json:"publish_id_age"`
 	LetGoClients           int     `json:"let_go_clients"`
@@ -140,6 +141,7 @@ func limitsFrom(l hub.Limits, o Options) infoLimits {
 		PairsPerCall:           l.PairsPerCall,
 		ChannelsPerCall:        l.ChannelsPerCall,
 		ExcludePerMessage:      l.ExcludePerMessage,
+		RoomsPerEmit:           l.RoomsPerEmit,
 		PublishIDs:             l.PublishIDs,
 		PublishIDAge:           l.PublishIDAge.Seconds(),
 		LetGoClients:           l.LetGoClients,

@@ -65,6 +65,21 @@ func TestLimitsAreAnswered(t *testing.T) {
 		{limit: "exclude_per_message", limits: hub.Limits{ExcludePerMessage: 1},
 			method: "publish", params: `{"channel":"room","data":1,"exclude":["a","b"]}`, code: CodeLimitReached,
 			message: "limit reached: exclude_per_message = 1"},
+		{limit: "rooms_per_emit", limits: hub.Limits{RoomsPerEmit: 2}, before: []string{emitOf(`"to":["a"],"except":"b"`)},
+			method: "emit", params: `{"event":"e","to":["a"],"except":["b","c"]}`, code: CodeLimitReached,
+			message: "limit reached: rooms_per_emit = 2"},
+		{limit: "message_bytes of an event", limits: hub.Limits{MessageBytes: 10},
+			method: "emit", params: `{"event":"e","args":["123456"],"sender":0,"to":"a"}`, code: CodeTooLarge,
+			message: "the message has 11 bytes with its sender; at most 10 are allowed (message_bytes)"},
+		{limit: "name_bytes of a room", limits: hub.Limits{NameBytes: 5},
+			method: "emit", params: `{"event":"e","to":"lobby1"}`, code: CodeInvalidParams,
+			message: "a room's name must not be longer than 5 bytes (name_bytes)"},
+		{limit: "name_bytes of an event", limits: hub.Limits{NameBytes: 5},
+			method: "emit", params: `{"event":"typing","to":"a"}`, code: CodeInvalidParams,
+			message: "an event's name must not be longer than 5 bytes (name_bytes)"},
+		{limit: "name_bytes of a room in its namespace", limits: hub.Limits{NameBytes: 9},
+			method: "emit", params: `{"event":"e","to":"lobby","namespace":"/chat"}`, code: CodeInvalidParams,
+			message: "a channel name must not be longer than 9 bytes (name_bytes)"},
 		{limit: "max_batch_calls",
 			method: "publish_many", params: `{"messages":[` + strings.TrimSuffix(strings.Repeat("0,", 6), ",") + `]}`, code: CodeLimitReached,
 			message: "limit reached: max_batch_calls = 5"},
@@ -99,6 +114,10 @@ func paramsOf(letters int, id string) string {
 		p += `,"publish_id":"` + id + `"`
 	}
 	return p + "}"
+}
+
+func emitOf(params string) string {
+	return `{"jsonrpc":"2.0","method":"emit","params":{"event":"e",` + params + `}}`
 }
 
 func clientOf(id string) string {

@@ -363,7 +363,7 @@ func TestInfo(t *testing.T) {
 func TestListMethods(t *testing.T) {
 	b := newBackend(t, Options{})
 	b.want(`[{"name":"broadcast"},{"name":"channels"},{"name":"clients"},{"name":"create_client"},{"name":"delete_channel"},`+
-		`{"name":"disconnect"},{"name":"get_channel_clients"},{"name":"get_client_channels"},{"name":"history"},{"name":"info"},`+
+		`{"name":"disconnect"},{"name":"emit"},{"name":"get_channel_clients"},{"name":"get_client_channels"},{"name":"history"},{"name":"info"},`+
 		`{"name":"kill_client"},{"name":"new_message"},{"name":"presence"},{"name":"publish"},{"name":"publish_many"},`+
 		`{"name":"rotate_key"},{"name":"rpc.discover"},{"name":"stats"},{"name":"subscribe"},{"name":"subscribe_many"},`+
 		`{"name":"system.describe"},{"name":"system.list_methods"},{"name":"unsubscribe"},`+
@@ -376,7 +376,7 @@ func TestDescribe(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.call("system.describe")), &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.Version != "1.0" || d.Name != "shaveet" || d.Summary == "" || len(d.Procs) != 25 {
+	if d.Version != "1.0" || d.Name != "shaveet" || d.Summary == "" || len(d.Procs) != 26 {
 		t.Errorf("%+v", d)
 	}
 	got := make(map[string]string)
@@ -393,6 +393,7 @@ func TestDescribe(t *testing.T) {
 	for name, want := range map[string]string{
 		"create_client":           "client_id str, position bit -> str",
 		"kill_client":             "client_id str -> nil",
+		"emit":                    "event str, args arr, to arr, except arr, namespace str, sender any, volatile bit, publish_id str, ttl_ms num -> obj",
 		"subscribe":               "client_id str, channel_name str, position bit -> num",
 		"unsubscribe":             "client_id str, channel_name str -> num",
 		"subscribe_many":          "channels obj -> nil",

@@ -282,7 +282,9 @@ func (*shown) schema() *schema {
 	s.add("id", true, describedAs("its number on the channel", countSchema(1)))
 	s.add("pos", true, describedAs("where it is in the log", positionSchema()))
 	s.add("sender", true, &schema{Description: "who said it: any value"})
-	s.add("data", true, &schema{Description: "what was said: any value"})
+	s.add("data", true, &schema{Description: "what was said: any value; null if it is an event"})
+	s.add("event", false, &schema{Type: "string", Description: "what the event is called, if it is one"})
+	s.add("args", false, &schema{Type: "array", Items: &schema{}, Description: "its arguments"})
 	s.add("time", true, &schema{Type: "integer", Description: "Unix ms: when"})
 	s.add("system", false, &schema{Type: "boolean", Const: json.RawMessage("true"), Description: "it was said in the system's name"})
 	return s

@@ -14,6 +14,7 @@ type statsReply = struct {
 	Uptime  float64 `json:"uptime_s" help:"seconds since the server began"`
 
 	Clients      int    `json:"clients" help:"clients that live"`
+	Sockets      int    `json:"sockets" help:"sockets of Socket.IO"`
 	LetGoClients int    `json:"let_go_clients" help:"clients that wait to be revived"`
 	Channels     int    `json:"channels" help:"channels that exist"`
 	Sessions     int    `json:"sessions" help:"readers attached"`
@@ -49,6 +50,7 @@ func (s *serverInfo) Stats(_ *http.Request, _ *noParams, reply *statsReply) erro
 func statsFrom(s hub.Stats) statsReply {
 	return statsReply{
 		Clients:      s.Clients,
+		Sockets:      s.Sockets,
 		LetGoClients: s.LetGoClients,
 		Channels:     s.Channels,
 		Sessions:     s.Sessions,

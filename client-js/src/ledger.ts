@@ -119,9 +119,11 @@ export function createLedger(audience: Audience, cursor?: string, channels?: unk
     }
 
     let at = from;
-    const messages = batch.messages.filter(({ channel: name, id, pos }) => {
+    const messages = batch.messages.filter(({ channel: name, id, pos, volatile }) => {
       if (!after(pos, at)) return false;
       at = pos;
+      // It has no number of its own.
+      if (volatile) return true;
       const { unsure: end } = channel(name);
       if (end && after(pos, end)) {
         // From here on no number may be missing.

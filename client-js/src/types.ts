@@ -117,17 +117,23 @@ export interface ConnectOptions {
 /** One message of a `Connection`. */
 export interface ChannelMessage {
   readonly channel: string;
-  /** Its number in the channel: grows by 1. */
+  /** Its number in the channel: grows by 1, see also `volatile`. */
   readonly id: number;
   /** Its place in the order of all messages. */
   readonly pos: string;
   readonly sender: unknown;
-  /** The JSON value that was published. */
+  /** The JSON value that was published; null if it is an event. */
   readonly data: unknown;
+  /** What the event is called, if the backend has emitted one. */
+  readonly event?: string;
+  /** Its arguments. Binary ones are `{$binary}`, in base64. */
+  readonly args?: readonly unknown[];
   /** When, in Unix ms. */
   readonly time: number;
   /** The backend said it in the system's name. */
   readonly system?: boolean;
+  /** It came because we were there, and comes to nobody later. Its `id` is that of the message before. */
+  readonly volatile?: boolean;
 }
 
 /** A hole: messages of `channel` after `from` and up to `to` will not come. */

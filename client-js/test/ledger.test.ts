@@ -158,6 +158,37 @@ describe('messages', () => {
   });
 });
 
+describe('volatile messages', () => {
+  const volatile = (seq: number, id: number, channel = 'c'): ChannelMessage => ({ ...message(seq, id, channel), volatile: true });
+
+  test.each<[string, object[], ChannelMessage[]]>([
+    ['by itself', [], [volatile(11, 5)]],
+    ['between others', [], [message(11, 6), volatile(12, 6), volatile(13, 6), message(14, 7)]],
+    ['before others, which it has the number of the last of', [skip(6)], [volatile(12, 6), message(13, 7)]],
+    ['of a channel on which nothing has been said', [], [volatile(11, 0, 'd'), message(12, 6), message(13, 1, 'd'), message(14, 2, 'd')]],
+    ['after a gap, whose end it does not tell', [gap(10, 20)], [volatile(21, 16), message(22, 17), message(23, 18)]],
+  ])('%s: are told, and neither make a hole nor hide one', (_, signals, messages) => {
+    running();
+    take(p(30), signals, ...messages);
+    expect(told.filter((thing) => (thing as { reason?: string }).reason === 'ids')).toEqual([]);
+    expect(told.filter((thing) => typeof thing === 'string')).toEqual(messages.map(({ channel, id }) => `${channel} ${id}`));
+    const { id } = [...messages].reverse().find(({ channel }) => channel === 'c')!;
+    expect(take(p(31), [], message(31, id + 2))).toEqual([hole('ids', p(30), p(31)), `c ${id + 2}`]);
+  });
+
+  test('are dropped when they come again, and move the cursor', () => {
+    running();
+    onMessage = () => (left = true);
+    expect(take(p(13), [], volatile(11, 5), message(12, 6))).toEqual(['c 5']);
+    expect(ledger.cursor()).toBe(p(11));
+    left = false;
+    again();
+    onMessage = () => {};
+    expect(take(p(13), [], volatile(11, 5), message(12, 6))).toEqual(['c 6']);
+    expect(ledger.take({ cursor: p(14), signals: [], messages: [volatile(14, 6)] })).toBe(true);
+  });
+});
+
 describe('numbers', () => {
   test.each<[string, object[], ChannelMessage[]]>([
     ['the next', [], [message(11, 6)]],

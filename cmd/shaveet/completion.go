@@ -252,6 +252,7 @@ var builtinMethods = []string{
 	"create_client",
 	"delete_channel",
 	"disconnect",
+	"emit",
 	"get_channel_clients",
 	"get_client_channels",
 	"history",

@@ -23,6 +23,10 @@ type message struct {
 	Sender  json.RawMessage
 	Data    json.RawMessage
 	Time    int64 // Unix ms
+
+	Event    string // not "": an event
+	Args     []json.RawMessage
+	Volatile bool
 }
 
 func parseMessage(raw json.RawMessage) (m message, err error) {
@@ -79,7 +83,7 @@ func (l *listener) print(m message) error {
 	text := oneLine(m.raw)
 	if !l.asJSON {
 		at := time.UnixMilli(m.Time).Format(time.TimeOnly)
-		text = fmt.Sprintf("%s %s #%d %s %s", at, printable(m.Channel), m.ID, shown(m.Sender), shown(m.Data))
+		text = fmt.Sprintf("%s %s %s %s %s", at, printable(m.Channel), m.number(), shown(m.Sender), m.said())
 	}
 	if err := l.put(text); err != nil {
 		return err
@@ -91,6 +95,26 @@ func (l *listener) print(m message) error {
 		return nil
 	}
 	return errEnough
+}
+
+// number is the message's own; what is volatile has none.
+func (m *message) number() string {
+	if m.Volatile {
+		return "#-"
+	}
+	return fmt.Sprintf("#%d", m.ID)
+}
+
+// said is what was said, for people: an event is written as a call.
+func (m *message) said() string {
+	if m.Event == "" {
+		return shown(m.Data)
+	}
+	var args []string
+	for _, arg := range m.Args {
+		args = append(args, printable(oneLine(arg)))
+	}
+	return printable(m.Event) + "(" + strings.Join(args, ", ") + ")"
 }
 
 // put prints a line. Who has closed the pipe that we write to, as head does,

@@ -69,6 +69,38 @@ $`)
 	noClients(t, base)
 }
 
+// Events are written as calls, in which a string is no other value.
+func TestListenToEvents(t *testing.T) {
+	_, addr := serving(t, nil)
+	base := "http://" + addr("main")
+	human := listening(t, base, "room")
+	asJSON := listening(t, base, "room", "--json", "-n", "1")
+	rpc(t, base, "emit", "typing", json.RawMessage(`["b\u202eob", {"since": 3}, null]`), "room", nil, "/", "bob")
+	<-asJSON.done
+	want := regexp.MustCompile(`^\{"channel":"room","id":\d+,"pos":"[0-9a-f]{16}\.\d+","sender":"bob","data":null,"event":"typing","args":\["b\\u202eob",\{"since":3\},null\],"time":\d+\}\n$`)
+	if got := asJSON.stdout.String(); !want.MatchString(got) {
+		t.Errorf("as JSON: %q", got)
+	}
+	live.Until(t, "a volatile event comes when it is waited for", patience, func() bool {
+		rpc(t, base, "emit", "moved\u202e", []int{}, []string{"room"}, nil, nil, nil, true)
+		return strings.Contains(human.stdout.String(), "moved")
+	})
+	wanted := regexp.MustCompile(`^\d\d:\d\d:\d\d room #\d+ bob typing\("b\\u202eob", \{"since":3\}, null\)
+(\d\d:\d\d:\d\d room #- - moved\\u202e\(\)
+)+$`)
+	if got := human.stdout.String(); !wanted.MatchString(got) {
+		t.Errorf("for people: %q", got)
+	}
+	if code := human.stop(); code != 0 || human.stderr.String() != "" {
+		t.Errorf("interrupted: %d %s", code, &human.stderr)
+	}
+	kept := run(t, nil, "listen", "--url", base, "room", "--since", "all", "-n", "1")
+	if !strings.Contains(kept.stdout, ` bob typing("`) {
+		t.Errorf("of what is kept: %+v", kept)
+	}
+	noClients(t, base)
+}
+
 // What is kept comes first, in one order over all channels, and nothing is
 // told twice or left out between the two.
 func TestListenSince(t *testing.T) {

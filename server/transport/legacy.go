@@ -19,7 +19,8 @@ const (
 
 // Legacy returns m as the pages of 2010 read it: `[id, "text", publisher]` in
 // pure ASCII, with spaces after commas and colons. The text is a string's
-// content; of anything else it is the JSON.
+// content; of anything else it is the JSON, and of an event that of an object
+// with event and args.
 func Legacy(m *hub.Message) []byte { return m.Encoding(FormLegacy, encodeLegacy) }
 
 // killedText is what old pages are told when a client is killed; they cannot
@@ -27,13 +28,15 @@ func Legacy(m *hub.Message) []byte { return m.Encoding(FormLegacy, encodeLegacy)
 const killedText = `"{\"type\": \"unsubscribe\", \"gc\": true}"`
 
 func encodeLegacy(m *hub.Message) []byte {
-	b := make([]byte, 0, len(m.Data)+len(m.Sender)+len(m.Data)/8+32)
+	b := make([]byte, 0, len(m.Data)+len(m.Sender)+len(m.Data)/8+len(m.Event)+64)
 	b = append(b, '[')
 	b = appendUint(b, m.ID)
 	b = append(b, ", "...)
 	switch {
 	case m.Notice == hub.NoticeKilled:
 		b = append(b, killedText...)
+	case m.Event != "":
+		b = appendQuoted(b, appendEvent(nil, m))
 	case len(m.Data) > 0 && m.Data[0] == '"':
 		b = AppendASCII(b, m.Data)
 	default:
@@ -42,6 +45,14 @@ func encodeLegacy(m *hub.Message) []byte {
 	b = append(b, ", "...)
 	b = AppendASCII(b, m.Sender)
 	return append(b, ']')
+}
+
+// appendEvent appends an event as JSON in pure ASCII.
+func appendEvent(dst []byte, m *hub.Message) []byte {
+	dst = append(dst, `{"event": `...)
+	dst = appendASCII(dst, appendText(nil, m.Event), false)
+	dst = append(dst, `, "args": `...)
+	return append(appendASCII(dst, m.Data, false), '}')
 }
 
 func appendUint(b []byte, n uint64) []byte {

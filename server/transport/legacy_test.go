@@ -15,6 +15,7 @@ import (
 func TestLegacyForm(t *testing.T) {
 	for _, test := range []struct {
 		name, sender, data string
+		event              string
 		notice             hub.Notice
 		want               string
 	}{
@@ -46,6 +47,11 @@ func TestLegacyForm(t *testing.T) {
 		{name: "sender array", sender: `[1,"é"]`, data: `"x"`, want: `[7, "x", [1, "\u00e9"]]`},
 		{name: "sender object", sender: `{"id":1,"name":"<b>"}`, data: `"x"`, want: `[7, "x", {"id": 1, "name": "\u003cb\u003e"}]`},
 
+		{name: "event", sender: `"b"`, event: "typing", data: `["bob",{ "a":1 }]`, want: `[7, "{\"event\": \"typing\", \"args\": [\"bob\", {\"a\": 1}]}", "b"]`},
+		{name: "event without arguments", sender: `null`, event: "e", data: `[]`, want: `[7, "{\"event\": \"e\", \"args\": []}", null]`},
+		{name: "event of strange name", sender: `"b"`, event: `</é",: 😀`, data: `["é"]`,
+			want: `[7, "{\"event\": \"\\u003c/\\u00e9\\\",: \\ud83d\\ude00\", \"args\": [\"\\u00e9\"]}", "b"]`},
+
 		{name: "joined", sender: `"a"`, data: `{"type":"subscribe"}`, notice: hub.NoticeJoined,
 			want: `[7, "{\"type\": \"subscribe\"}", "a"]`},
 		{name: "left", sender: `"a"`, data: `{"type":"unsubscribe","gc":false}`, notice: hub.NoticeLeft,
@@ -56,7 +62,7 @@ func TestLegacyForm(t *testing.T) {
 			want: `[7, "{\"type\": \"unsubscribe\", \"gc\": true}", "a"]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := &hub.Message{ID: 7, Sender: json.RawMessage(test.sender), Data: json.RawMessage(test.data), Notice: test.notice}
+			m := &hub.Message{ID: 7, Sender: json.RawMessage(test.sender), Data: json.RawMessage(test.data), Event: test.event, Notice: test.notice}
 			if got := string(Legacy(m)); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}

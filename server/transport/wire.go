@@ -92,7 +92,9 @@ func Modern(m *hub.Message) []byte { return m.Encoding(FormModern, encodeModern)
 
 func encodeModern(m *hub.Message) []byte { return AppendModern(make([]byte, 0, modernSize(m)), m) }
 
-func modernSize(m *hub.Message) int { return len(m.Channel()) + len(m.Sender) + len(m.Data) + 128 }
+func modernSize(m *hub.Message) int {
+	return len(m.Channel()) + len(m.Sender) + len(m.Data) + len(m.Event) + 128
+}
 
 // AppendModern appends what [Modern] returns, for encodings that have it inside.
 func AppendModern(b []byte, m *hub.Message) []byte {
@@ -108,11 +110,19 @@ func AppendModern(b []byte, m *hub.Message) []byte {
 	b = append(b, `,"sender":`...)
 	b = appendRaw(b, m.Sender)
 	b = append(b, `,"data":`...)
+	if m.Event != "" { // who looks for data alone finds none
+		b = append(b, `null,"event":`...)
+		b = appendText(b, m.Event)
+		b = append(b, `,"args":`...)
+	}
 	b = appendRaw(b, m.Data)
 	b = append(b, `,"time":`...)
 	b = strconv.AppendInt(b, m.Time, 10)
 	if m.System {
 		b = append(b, `,"system":true`...)
+	}
+	if m.Volatile {
+		b = append(b, `,"volatile":true`...)
 	}
 	return append(b, '}')
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,41 @@ func TestBatchBytes(t *testing.T) {
 		h.Position(), since, hub.Position{Epoch: at.Epoch, Seq: first.Seq}, first.Time, h.Position(), second.Time)
 	if got := string(AppendBatch([]byte("before"), &b, 0)); got != "before"+want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestEventBytes states byte for byte what readers of batches hear of events.
+func TestEventBytes(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	s := join(t, h, "alice", "room")
+	s.Collect()
+	s.Commit()
+	for _, test := range []struct {
+		event, args string
+		volatile    bool
+		want        string // from the number in the channel on
+	}{
+		{event: "typing", args: `["bob", {"since" :3}]`, want: `"id":2,"pos":"%v","sender":"bob","data":null,"event":"typing","args":["bob", {"since" :3}],"time":%d}`},
+		{event: `</é"`, args: "[\n1\r]", want: `"id":3,"pos":"%v","sender":"bob","data":null,"event":"\u003c/é\"","args":[1],"time":%d}`},
+		{event: "moved", args: `[]`, volatile: true, want: `"id":3,"pos":"%v","sender":"bob","data":null,"event":"moved","args":[],"time":%d,"volatile":true}`},
+		{event: "after", args: `[{"$binary":"AAEC"}]`, want: `"id":4,"pos":"%v","sender":"bob","data":null,"event":"after","args":[{"$binary":"AAEC"}],"time":%d}`},
+	} {
+		e := hub.Emission{Rooms: []string{"room"}, Event: test.event, Args: json.RawMessage(test.args), Sender: json.RawMessage(`"bob"`), Volatile: test.volatile}
+		if _, err := h.Emit(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		b := s.Collect()
+		if len(b.Messages) != 1 {
+			t.Fatalf("%d messages of %q", len(b.Messages), test.event)
+		}
+		m := `{"channel":"room",` + fmt.Sprintf(test.want, h.Position(), b.Messages[0].Time)
+		want := fmt.Sprintf(`{"cursor":"%v","signals":[],"messages":[%s]}`, h.Position(), m)
+		for how, got := range map[string][]byte{"a batch": AppendBatch(nil, &b, 0), "a shared batch": AppendSharedBatch(nil, &b, 0)} {
+			if string(got) != want {
+				t.Errorf("%s:\ngot  %s\nwant %s", how, got, want)
+			}
+		}
+		s.Commit()
 	}
 }
 
@@ -215,6 +251,55 @@ func FuzzBatch(f *testing.F) {
 		sameValue(t, data, m.Data)
 	})
 }
+
+// FuzzEvent has events of all kinds of names be said, and looks at them in
+// both forms.
+func FuzzEvent(f *testing.F) {
+	h := newHub(f, hub.Limits{})
+	s := join(f, h, "alice", "room")
+	for i, data := range strangeJSON {
+		f.Add(strangeTexts[i%len(strangeTexts)], []byte(data), i%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, event string, argument []byte, volatile bool) {
+		if !json.Valid(argument) {
+			return
+		}
+		args := slices.Concat([]byte{'['}, argument, []byte{']'})
+		s.Collect()
+		s.Commit()
+		if _, err := h.Emit(t.Context(), hub.Emission{Rooms: []string{"room"}, Event: event, Args: args, Sender: json.RawMessage("null"), Volatile: volatile}); err != nil {
+			return // no name for an event
+		}
+		b := s.Collect()
+		defer s.Commit()
+		type heard struct {
+			Event    string
+			Args     json.RawMessage
+			Volatile bool
+		}
+		var modern struct{ Messages []heard }
+		line := AppendBatch(nil, &b, 0)
+		if err := json.Unmarshal(line, &modern); err != nil || len(modern.Messages) != 1 || bytes.ContainsAny(line, "\r\n") {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if m := modern.Messages[0]; m.Event != event || m.Volatile != volatile {
+			t.Errorf("%q has become %+v", event, m)
+		}
+		sameValue(t, args, modern.Messages[0].Args)
+		var id, sender any
+		var text string
+		var old heard
+		if err := json.Unmarshal(Legacy(b.Messages[0]), &[]any{&id, &text, &sender}); err != nil || json.Unmarshal([]byte(text), &old) != nil {
+			t.Fatalf("%q: %v", Legacy(b.Messages[0]), err)
+		}
+		var x, y any
+		if decode(args, &x) != nil || decode(old.Args, &y) != nil || !reflect.DeepEqual(x, y) || old.Event != event {
+			t.Errorf("%q %q has become %q", event, args, text)
+		}
+	})
+}
+
+var strangeTexts = []string{"e", "typing", "a b", `"`, `\`, "</script>", "é", "😀", "\u2028", "{}", "connect", "", "\n", "\xff", "toString"}
 
 // sameValue wants got to say what the JSON said does, byte for byte where that
 // has no line breaks.

@@ -88,6 +88,21 @@ describe('a program of Node', { concurrency: true }, () => {
     });
   }
 
+  test('hears events, and volatile ones while it listens', async (t) => {
+    const site = await start(t);
+    const reader = read(t, site, {});
+    await connected(reader, 1);
+    await site.program.call('emit', 'typing', ['bob', { since: 3 }], 'room');
+    await hears(reader, [{ event: 'typing', args: ['bob', { since: 3 }] }]);
+    const moved = { event: 'moved', args: [7], volatile: true };
+    const emit = () => site.program.call('emit', 'moved', [7], ['room', 'client:alice'], null, '/', null, true);
+    await until(async () => (await emit(), told(reader, 'message').length > 1), PATIENCE, 'hears a volatile event');
+    await site.program.publish('room', 'last');
+    await eventually(() => told(reader, 'message').at(-1) === 'last', 'hears the last');
+    for (const message of told(reader, 'message').slice(1, -1)) assert.deepEqual(message, moved);
+    assert.deepEqual(told(reader, 'gap'), []);
+  });
+
   test('reads by the best that there is, and by no script tags', async (t) => {
     const site = await start(t);
     const reader = read(t, site, {});

@@ -8,7 +8,7 @@ const print = (what, value) => console.log(JSON.stringify([what, value]));
 const options = JSON.parse(process.argv[2]);
 const key = async () => (await fetch(options.keys)).text();
 const connection = connect({ key, ...options });
-connection.on('*', ({ data }) => print('message', data));
+connection.on('*', ({ data, event, args, volatile }) => print('message', event === undefined ? data : { event, args, volatile }));
 connection.onGap(({ reason }) => print('gap', reason));
 connection.onGone((id) => print('gone', id));
 connection.onState((state) => print(state.name, state.why ?? connection.transport));

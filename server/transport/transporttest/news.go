@@ -29,6 +29,9 @@ type Message struct {
 	Position string
 	Time     int64 // Unix ms
 	System   bool
+	Event    string // what it is called, if it is an event
+	Args     string // its arguments, as JSON
+	Volatile bool
 }
 
 // A Signal is what no message can tell. Readers without positions know only of
@@ -96,6 +99,10 @@ func ParseMessage(raw []byte) (Message, error) {
 		Data    json.RawMessage `json:"data"`
 		Time    int64           `json:"time"`
 		System  bool            `json:"system"`
+
+		Event    string          `json:"event"`
+		Args     json.RawMessage `json:"args"`
+		Volatile bool            `json:"volatile"`
 	}
 	if err := decode(raw, &m); err != nil {
 		return Message{}, err
@@ -106,8 +113,12 @@ func ParseMessage(raw []byte) (Message, error) {
 			return Message{}, err
 		}
 	}
+	if m.Event != "" && text != "null" {
+		return Message{}, fmt.Errorf("an event with data: %s", raw)
+	}
 	return Message{Channel: m.Channel, ID: m.ID, Text: text, Sender: string(m.Sender),
-		Position: m.Pos, Time: m.Time, System: m.System}, nil
+		Position: m.Pos, Time: m.Time, System: m.System,
+		Event: m.Event, Args: string(m.Args), Volatile: m.Volatile}, nil
 }
 
 func decode(raw []byte, into any) error {
