@@ -224,6 +224,7 @@ func (h fold) part(c *client, ch *channel, seq uint64, kind Notice) {
 	c.mu.Lock()
 	ch.mu.Lock()
 	m := c.subLocked(ch)
+	c.remember(m, seq)
 	c.subs = slices.DeleteFunc(c.subs, func(s *member) bool { return s == m })
 	if len(c.subs) == 0 {
 		c.subs = nil

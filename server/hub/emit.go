@@ -193,7 +193,41 @@ func (r *reader) excepted(m *Message) bool {
 			return true
 		}
 	}
-	return r.inAny(t.ExceptChannels, first)
+	return len(t.ExceptChannels) > 0 && slices.ContainsFunc(r.clients, func(c *client) bool {
+		return c.wasOn(t.ExceptChannels, first)
+	})
+}
+
+// A past is a membership that has ended.
+type past struct {
+	channel      string
+	since, until uint64
+}
+
+// maxPasts is how many of its past memberships a client remembers: who has left
+// more in a moment may hear an event that was not for the first of them.
+const maxPasts = 16
+
+// remember keeps that a membership has ended with seq. c.mu is held.
+func (c *client) remember(m *member, seq uint64) {
+	if len(c.pasts) == maxPasts {
+		c.pasts = slices.Delete(c.pasts, 0, 1)
+	}
+	c.pasts = append(c.pasts, past{m.channel.name, m.since, seq})
+}
+
+// wasOn reports whether c was on one of the channels at seq, which it need not
+// be any more.
+func (c *client) wasOn(channels []string, seq uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range channels {
+		if slices.ContainsFunc(c.subs, func(m *member) bool { return m.channel.name == name && m.since < seq }) ||
+			slices.ContainsFunc(c.pasts, func(p past) bool { return p.channel == name && p.since < seq && seq < p.until }) {
+			return true
+		}
+	}
+	return false
 }
 
 // inAny reports whether r reads one of the channels and did so at seq already.

@@ -156,6 +156,41 @@ func TestUnionIsOfThatMoment(t *testing.T) {
 	}
 }
 
+// Who has left a room since is still not meant, if that room was not; who has
+// come to it since is.
+func TestExceptIsOfThatMoment(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	alice, bob := create(t, h, "alice", "all", "not"), create(t, h, "bob", "all")
+	a, b := connect(t, h, "s1", "/", alice), connect(t, h, "s2", "/", bob)
+	e := emission("e", "all")
+	e.Except = []string{"not"}
+	emit(t, h, e)
+	if _, err := h.Unsubscribe(t.Context(), []hub.Pair{{Client: "alice", Channel: "not"}}); err != nil {
+		t.Fatal(err)
+	}
+	subscribe(t, h, "bob", "not")
+	if got := heard(a); got != "" {
+		t.Errorf("who was in the room hears %q", got)
+	}
+	if got := heard(b); got != "e" {
+		t.Errorf("who was not hears %q", got)
+	}
+	emit(t, h, e)
+	if got := heard(a); got != "e" {
+		t.Errorf("who is not any more hears %q", got)
+	}
+	for i := range 40 { // what is remembered of that has an end
+		name := fmt.Sprint("room", i)
+		subscribe(t, h, "alice", name)
+		if _, err := h.Unsubscribe(t.Context(), []hub.Pair{{Client: "alice", Channel: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := h.Pasts("alice"); n > 16 {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
 // A copy may come in a later batch than the one that was heard.
 func TestUnionAcrossBatches(t *testing.T) {
 	h := newHub(t, hub.Limits{BatchMessages: 1})

@@ -44,3 +44,11 @@ func (h *Hub) Leftovers(client string) (subs, members, revoked int) {
 	}
 	return len(c.subs), members, len(c.revoked)
 }
+
+// Pasts returns how many memberships the client remembers that have ended.
+func (h *Hub) Pasts(client string) int {
+	c := h.clients.get(client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.pasts)
+}

@@ -44,20 +44,20 @@ func (h *Hub) ForgetSocket(ctx context.Context, id string) error {
 	return nil
 }
 
-// InNamespace reports whether the socket exists and is connected, or may come
-// back, to the namespace.
-func (h *Hub) InNamespace(id, namespace string) bool {
+// SocketSince returns since when the socket has been in the namespace, and
+// whether it is: connected to it, or free to come back.
+func (h *Hub) SocketSince(id, namespace string) (at Position, ok bool) {
 	c := h.clients.get(id)
 	if c == nil || !c.socket {
-		return false
+		return at, false
 	}
 	everybody := RoomChannel(namespace, "")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.subs {
 		if m.channel.name == everybody {
-			return true
+			return h.position(m.since), true
 		}
 	}
-	return false
+	return at, false
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unique"
+
+	"github.com/shaveet/shaveet/server/alarm"
 )
 
 // A Conn is one connection with its tenant. Its zero value is not held yet; it
@@ -30,7 +32,7 @@ type Conn struct {
 	away    bool // the connection has gone back to its server; guarded by mu
 	lot     *Lot
 	every   time.Duration                                // between two times Due; 0: it has none
-	alarm   alarm                                        // guarded by lot.clock.mu
+	alarm   alarm.Alarm                                  // of lot.clock
 	bytes   int64                                        // written
 	ended   func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
 
@@ -86,7 +88,7 @@ func (c *Conn) Wake() { c.kick(woken) }
 func (c *Conn) DueIn(d time.Duration) {
 	c.every = d
 	if c.state.Load()&ticking != 0 {
-		c.lot.clock.set(c, d)
+		c.lot.clock.Set((*sleeper)(c), d)
 	}
 }
 
@@ -194,7 +196,7 @@ func (c *Conn) why(now uint32) (why Event) {
 	if now&due != 0 {
 		why |= Due
 		if c.state.Load()&ticking != 0 {
-			c.lot.clock.set(c, c.every)
+			c.lot.clock.Set((*sleeper)(c), c.every)
 		}
 	}
 	if now&draining != 0 {
@@ -322,7 +324,7 @@ func (c *Conn) settle(err error, last bool) (deaf bool) {
 	t := c.tenant
 	c.tenant = nil
 	c.state.And(^ticking)
-	c.lot.clock.clear(c)
+	c.lot.clock.Clear((*sleeper)(c))
 	c.close = c.close || last || c.drained
 	deaf = c.kind == answer && c.pending != nil
 	c.away = deaf && !c.close

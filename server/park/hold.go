@@ -165,6 +165,6 @@ func (c *Conn) stay(early []byte) {
 func (c *Conn) tick() {
 	c.state.Or(ticking)
 	if c.every > 0 {
-		c.lot.clock.set(c, c.every)
+		c.lot.clock.Set((*sleeper)(c), c.every)
 	}
 }

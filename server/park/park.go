@@ -20,6 +20,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/shaveet/shaveet/server/alarm"
 )
 
 // Why a connection ended, as [Tenant.Closed] is told.
@@ -91,7 +93,7 @@ func (o Options) withDefaults() Options {
 // once.
 type Lot struct {
 	opts  Options
-	clock clock
+	clock *alarm.Clock[*sleeper]
 
 	mu    sync.Mutex // guards all below
 	conns map[*Conn]struct{}
@@ -101,7 +103,7 @@ type Lot struct {
 
 // New returns an empty lot.
 func New(opts Options) *Lot {
-	l := &Lot{opts: opts.withDefaults(), clock: clock{begun: time.Now()}, conns: make(map[*Conn]struct{})}
+	l := &Lot{opts: opts.withDefaults(), clock: alarm.New[*sleeper](), conns: make(map[*Conn]struct{})}
 	context.AfterFunc(l.opts.Drain, l.letGo)
 	return l
 }

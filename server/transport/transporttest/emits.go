@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/shaveet/shaveet/server/hub"
 )
@@ -25,7 +26,7 @@ func (w *world) events(n News) (all []event) {
 	w.t.Helper()
 	for _, m := range n.Messages {
 		e := event{m.ID, m.Event, m.Args, m.Sender, m.Channel, m.Volatile}
-		if !w.transport.Positions {
+		if !w.transport.Positions && !w.transport.Plain {
 			var said struct {
 				Event string
 				Args  json.RawMessage
@@ -69,8 +70,11 @@ func eventsArrive(w *world) {
 	}
 	for i, e := range w.nextEvents(r, len(names)) {
 		want := args[i%len(args)]
-		if e.name != names[i] || !sameJSON(e.args, want) || e.sender != `"bob"` || e.channel != "room" || e.volatile || e.id != uint64(i+3) {
+		if e.name != names[i] || !sameJSON(e.args, want) {
 			w.t.Errorf("%q %s has become %+v", names[i], want, e)
+		}
+		if !w.transport.Plain && (e.sender != `"bob"` || e.channel != "room" || e.volatile || e.id != uint64(i+3)) {
+			w.t.Errorf("%q has become %+v", names[i], e)
 		}
 	}
 	w.publish("room", "after")
@@ -88,7 +92,7 @@ func eventOnce(w *world) {
 	w.emit(hub.Emission{Rooms: []string{"red"}, Event: "last", Args: json.RawMessage(`[]`)})
 	var got []string
 	var news News
-	for !slices.Contains(got, "last red") {
+	for len(got) == 0 || !strings.HasPrefix(got[len(got)-1], "last ") {
 		n := w.read(r)
 		for _, e := range w.events(n) {
 			got = append(got, e.name+" "+e.channel)
@@ -98,7 +102,11 @@ func eventOnce(w *world) {
 	if !w.transport.Positions {
 		slices.Sort(got) // they come channel by channel
 	}
-	if want := []string{"first blue", "hers @/#alice", "last red"}; !slices.Equal(got, want) {
+	want := []string{"first blue", "hers @/#alice", "last red"}
+	if w.transport.Plain { // which hears of no channel
+		want = []string{"first ", "hers ", "last "}
+	}
+	if !slices.Equal(got, want) {
 		w.t.Errorf("got %q, want %q", got, want)
 	}
 	if w.transport.Positions && !(news.tells(Signal{Type: "skip", Channel: "red", ID: 2}) && news.tells(Signal{Type: "skip", Channel: "red", ID: 3})) {
@@ -113,6 +121,9 @@ func volatileNow(w *world) {
 	alice := w.client("alice", "room")
 	w.publish("room", "hello") // number 2
 	r := w.settled(alice)
+	if w.transport.Plain {
+		w.texts(r, 1, "room")
+	}
 	for i := range 3 {
 		c := w.waitOn(r)
 		w.emit(moved(i))
@@ -122,6 +133,9 @@ func volatileNow(w *world) {
 			c.got = w.read(r) // joins are told before
 		}
 		want := event{2, "moved", fmt.Sprintf("[%d]", i), `"bob"`, "room", w.transport.Positions}
+		if w.transport.Plain {
+			want = event{name: want.name, args: want.args}
+		}
 		if got := w.events(c.got); !slices.Equal(got, []event{want}) {
 			w.t.Errorf("got %+v, want %+v", got, want)
 		}

@@ -26,6 +26,9 @@ func wrongKey(w *world) {
 		{[]hub.Credentials{alice, {ID: "zoe", Key: "wrong"}}, []string{"zoe"}},
 		{[]hub.Credentials{{ID: "zoe", Key: "wrong"}, {ID: "nobody", Key: "wrong"}}, []string{"zoe", "nobody"}},
 	} {
+		if w.transport.Plain && len(test.creds) > 1 {
+			continue
+		}
 		got, err := w.dial(test.creds...).Read(w.t.Context())
 		if !errors.Is(err, ErrGone) || len(got.Messages) != 0 {
 			w.t.Errorf("%v: got %+v, %v", test.creds, got, err)
@@ -133,7 +136,8 @@ func stuck(w *world) {
 	before := w.hub.Stats().Sessions
 	time.Sleep(time.Minute)
 	synctest.Wait()
-	if n := w.hub.Stats().Sessions; n != before-1 {
+	// A plain reader says who it is only when it has heard something.
+	if n := w.hub.Stats().Sessions; n != before-1 && !w.transport.Plain {
 		w.t.Errorf("%d sessions, %d before: a stuck reader is never given up", n, before)
 	}
 	c.cancel()

@@ -12,14 +12,14 @@ import (
 
 // promises are what every transport keeps.
 var promises = []promise{
-	{name: "own join comes first, and nothing older", keeps: ownJoinFirst},
+	{name: "own join comes first, and nothing older", keeps: ownJoinFirst, signals: true},
 	{name: "each message once and in order", keeps: onceInOrder},
 	{name: "what was said while nobody read is read first", keeps: saidWhileAway},
 	{name: "who waits hears at once", keeps: heardAtOnce},
-	{name: "a new subscription is heard at once", keeps: newSubscription},
+	{name: "a new subscription is heard at once", keeps: newSubscription, signals: true},
 	{name: "nothing after leaving", keeps: nothingAfterLeaving},
 	{name: "texts and senders arrive as they were said", keeps: textsSurvive},
-	{name: "several clients, each message once", keeps: severalClients},
+	{name: "several clients, each message once", keeps: severalClients, signals: true},
 	{name: "a connection that breaks while waiting loses nothing", keeps: brokenWhileWaiting},
 	{name: "an answer that breaks anywhere comes again", keeps: brokenAnswer},
 	{name: "in the instant of a subscription nothing is lost or told twice", keeps: atSubscription},
@@ -64,6 +64,9 @@ func onceInOrder(w *world) {
 	}()
 	texts := map[string][]string{}
 	last := map[string]uint64{}
+	if w.transport.Plain { // it does not hear that it has joined
+		last["even"], last["odd"] = 1, 1
+	}
 	for n := 0; n < total; {
 		got := w.read(r)
 		for _, channel := range []string{"even", "odd"} {
@@ -230,6 +233,9 @@ func brokenAnswer(w *world) {
 		text := fmt.Sprint(limit)
 		w.publish("room", text)
 		got, err := r.Read(w.t.Context())
+		for w.transport.Plain && err == nil && got.empty() { // it is let in first
+			got, err = r.Read(w.t.Context())
+		}
 		w.network.fault(-1, false)
 		if err == nil && !got.empty() {
 			whole = true
@@ -331,7 +337,9 @@ func atReconnect(w *world) {
 
 func excluded(w *world) {
 	r, other := w.settled(w.client("alice", "room")), w.settled(w.client("zoe", "room"))
-	w.read(r) // zoe's join
+	if !w.transport.Plain {
+		w.read(r) // zoe's join
+	}
 	c := w.wait(r)
 	to := w.say(hub.Publication{Channel: "room", Data: json.RawMessage(`"secret"`), Exclude: []string{"alice"}})
 	w.publish("room", "open")

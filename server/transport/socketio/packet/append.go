@@ -152,3 +152,15 @@ func AppendSplit(dst, raw []byte, limits *Limits) (split []byte, attached [][]by
 	}
 	return append(dst, raw[at:]...), attached, nil
 }
+
+// AppendJoined returns the JSON array dst with the elements of another one
+// behind its own, of which there is at least one.
+func AppendJoined(dst, array []byte) []byte {
+	array = bytes.TrimSpace(array)
+	inside := bytes.TrimSpace(array[1 : len(array)-1])
+	if len(inside) == 0 {
+		return dst
+	}
+	dst = append(dst[:len(dst)-1], ',')
+	return append(append(dst, inside...), ']')
+}

@@ -1,0 +1,132 @@
+// Package alarm wakes many sleepers with one timer, because one each would be
+// larger than the rest of what an idle one needs.
+package alarm
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// An Alarm is when a sleeper is to be rung for. Its zero value is never. It
+// belongs to one [Clock], and is part of its sleeper.
+type Alarm struct {
+	at   time.Duration // since the clock began
+	slot int32         // its place in the queue, counted from 1; 0: it is in none
+}
+
+// A Sleeper is a pointer to what has an alarm.
+type Sleeper interface {
+	// Alarm returns where the sleeper's alarm is, which is always the same.
+	Alarm() *Alarm
+	// Ring says that it is time. It is called without the clock's lock, so it
+	// may set the alarm again; others may do so at the same time, or have
+	// cleared it just before. It must not block, since all others wait for it.
+	Ring()
+}
+
+// A Clock rings for its sleepers. [New] makes one. Its methods may be called by
+// many goroutines at once.
+type Clock[T Sleeper] struct {
+	begun time.Time
+
+	mu      sync.Mutex // guards all below, and the alarm of every sleeper
+	queue   queue[T]
+	timer   *time.Timer   // nil until it is needed
+	next    time.Duration // when it goes off, if the queue is not empty
+	ringing bool          // it has gone off, and those who are due are rung for
+}
+
+// New returns a clock that begins now.
+func New[T Sleeper]() *Clock[T] { return &Clock[T]{begun: time.Now()} }
+
+// Now is how long ago the clock began.
+func (k *Clock[T]) Now() time.Duration { return time.Since(k.begun) }
+
+// Set has t be rung for in d, and no more when it was to be before.
+func (k *Clock[T]) Set(t T, d time.Duration) { k.SetAt(t, k.Now()+d) }
+
+// SetAt has t be rung for when the clock is at this, and no more when it was to
+// be before.
+func (k *Clock[T]) SetAt(t T, at time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a := t.Alarm()
+	a.at = at
+	if a.slot > 0 {
+		heap.Fix(&k.queue, int(a.slot-1))
+	} else {
+		heap.Push(&k.queue, t)
+	}
+	k.wind()
+}
+
+// Clear has t not be rung for. A Ring may be on its way already.
+func (k *Clock[T]) Clear(t T) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a := t.Alarm(); a.slot > 0 {
+		heap.Remove(&k.queue, int(a.slot-1))
+		k.wind()
+	}
+}
+
+// Sleepers returns how many there are to ring for.
+func (k *Clock[T]) Sleepers() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.queue)
+}
+
+// wind sets the timer for the first of the queue. While somebody rings, that is
+// left to it. k.mu is held.
+func (k *Clock[T]) wind() {
+	switch {
+	case k.ringing:
+	case len(k.queue) == 0:
+		if k.timer != nil {
+			k.timer.Stop()
+		}
+		k.next = 0
+	case k.timer == nil:
+		k.next = k.first()
+		k.timer = time.AfterFunc(k.next-k.Now(), k.ring)
+	case k.next != k.first():
+		k.next = k.first()
+		k.timer.Reset(k.next - k.Now())
+	}
+}
+
+// first is when the first of the queue is due.
+func (k *Clock[T]) first() time.Duration { return k.queue[0].Alarm().at }
+
+// ring rings for those who are due.
+func (k *Clock[T]) ring() {
+	k.mu.Lock()
+	if k.ringing { // the timer was set again when it had gone off
+		k.mu.Unlock()
+		return
+	}
+	k.ringing = true
+	k.mu.Unlock()
+	for {
+		t, ok := k.due()
+		if !ok {
+			return
+		}
+		t.Ring()
+	}
+}
+
+// due takes the first of the queue, if it is due. Else the ringing is over.
+func (k *Clock[T]) due() (t T, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.queue) > 0 && k.first() <= k.Now() {
+		return heap.Pop(&k.queue).(T), true
+	}
+	k.ringing = false
+	k.next = 0 // the timer has gone off
+	k.wind()
+	return t, false
+}

@@ -1,0 +1,205 @@
+package alarm_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/shaveet/shaveet/server/alarm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A sleeper notes when it is rung for.
+type sleeper struct {
+	alarm alarm.Alarm
+	then  func() // nil: nothing
+
+	mu    sync.Mutex // guards rung
+	rung  []time.Duration
+	began time.Time
+}
+
+func (s *sleeper) Alarm() *alarm.Alarm { return &s.alarm }
+
+func (s *sleeper) Ring() {
+	s.mu.Lock()
+	s.rung = append(s.rung, time.Since(s.began))
+	s.mu.Unlock()
+	if s.then != nil {
+		s.then()
+	}
+}
+
+// was wants s to have been rung for at these times, and at no others.
+func (s *sleeper) was(t *testing.T, want ...time.Duration) {
+	t.Helper()
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.rung, want) {
+		t.Errorf("it was rung for at %v, want %v", s.rung, want)
+	}
+}
+
+func newSleepers(n int) []*sleeper {
+	all := make([]*sleeper, n)
+	for i := range all {
+		all[i] = &sleeper{began: time.Now()}
+	}
+	return all
+}
+
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := alarm.New[*sleeper]()
+		s := newSleepers(5)
+		k.Set(s[0], 3*time.Second)
+		k.Set(s[1], time.Second)
+		k.Set(s[2], 2*time.Second)
+		k.SetAt(s[3], k.Now()+2*time.Second)
+		k.Set(s[4], time.Hour)
+		k.Set(s[0], time.Second/2) // sooner
+		k.Set(s[1], 4*time.Second) // later
+		k.Clear(s[2])
+		k.Clear(s[2])
+		if n := k.Sleepers(); n != 4 {
+			t.Errorf("%d sleep", n)
+		}
+		time.Sleep(10 * time.Second)
+		s[0].was(t, time.Second/2)
+		s[1].was(t, 4*time.Second)
+		s[2].was(t)
+		s[3].was(t, 2*time.Second)
+		s[4].was(t)
+		k.Clear(s[4])
+		k.Set(s[2], 0)
+		s[2].was(t, 10*time.Second)
+		if n := k.Sleepers(); n != 0 {
+			t.Errorf("%d sleep at the end", n)
+		}
+	})
+}
+
+// Who is rung for may set alarms, its own and those of others.
+func TestSetWhileRinging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := alarm.New[*sleeper]()
+		s := newSleepers(3)
+		s[0].then = func() {
+			if k.Now() < 3*time.Second {
+				k.Set(s[0], time.Second)
+			}
+			k.Clear(s[1])
+		}
+		k.Set(s[0], time.Second)
+		k.Set(s[1], time.Second+1)
+		k.Set(s[2], 2*time.Second-1)
+		time.Sleep(time.Minute)
+		s[0].was(t, time.Second, 2*time.Second, 3*time.Second)
+		s[1].was(t)
+		s[2].was(t, 2*time.Second-1)
+	})
+}
+
+// The clock's lock is free while somebody is rung for, even if that waits.
+func TestRingsWithoutItsLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := alarm.New[*sleeper]()
+		s := newSleepers(2)
+		gate := make(chan struct{})
+		s[0].then = func() { <-gate }
+		k.Set(s[0], time.Second)
+		time.Sleep(2 * time.Second)
+		k.Set(s[1], time.Second)
+		k.Set(s[0], 2*time.Second)
+		k.Clear(s[0])
+		time.Sleep(2 * time.Second)
+		s[1].was(t) // it has to wait for the other
+		close(gate)
+		s[1].was(t, 4*time.Second)
+		s[0].was(t, time.Second)
+	})
+}
+
+// Many sleepers, each at its time, whatever others do.
+func TestManySleepers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := alarm.New[*sleeper]()
+		s := newSleepers(1000)
+		want := make([]time.Duration, len(s))
+		for range 5 {
+			for _, i := range rand.Perm(len(s)) {
+				want[i] = time.Duration(1 + rand.IntN(10_000))
+				k.SetAt(s[i], want[i])
+			}
+		}
+		for i := range s {
+			if i%3 == 0 {
+				k.Clear(s[i])
+			}
+		}
+		time.Sleep(time.Second)
+		for i := range s {
+			if i%3 == 0 {
+				s[i].was(t)
+			} else {
+				s[i].was(t, want[i])
+			}
+		}
+	})
+}
+
+// Nobody is forgotten when many set and clear alarms at the same time.
+func TestConcurrently(t *testing.T) {
+	k := alarm.New[*sleeper]()
+	var rung atomic.Int64
+	var all sync.WaitGroup
+	var last sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for _, s := range newSleepers(50) {
+				for range 20 {
+					k.Set(s, time.Duration(rand.IntN(100_000)))
+					if rand.IntN(2) == 0 {
+						k.Clear(s)
+					}
+				}
+				end := &sleeper{then: func() { rung.Add(1); last.Done() }}
+				last.Add(1)
+				k.Set(end, time.Duration(rand.IntN(1_000_000)))
+			}
+		})
+	}
+	all.Wait()
+	last.Wait()
+	if n := rung.Load(); n != 400 {
+		t.Errorf("%d were rung for", n)
+	}
+}
+
+func BenchmarkSet(b *testing.B) {
+	for _, n := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			k := alarm.New[*sleeper]()
+			s := newSleepers(n)
+			for i := range s {
+				k.Set(s[i], time.Hour)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				k.Set(s[i%n], time.Hour)
+			}
+			for i := range s {
+				k.Clear(s[i])
+			}
+		})
+	}
+}

@@ -1,0 +1,119 @@
+package socketio
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport"
+)
+
+// An auth is what a client shows with CONNECT.
+type auth struct {
+	client, key string          // "" if it has shown none
+	pid         string          // by which a socket comes back
+	offset      string          // the position it was at
+	cursor      string          // where it wants to begin instead
+	raw         json.RawMessage // for handlers: the whole of it, nil if there is none
+}
+
+// oldest is the cursor of who wants to hear all that is kept since its client was
+// subscribed, as other transports do with a first visit.
+const oldest = "oldest"
+
+// keyed reports whether credentials were shown, right or wrong.
+func (a *auth) keyed() bool { return a.client != "" }
+
+// maxShown is how long what is shown may be; longer ones are nobody's.
+const maxShown = 1024
+
+// parseAuth reads the payload of a CONNECT, which is an object or nothing. What
+// is not of the form that is wanted here is for somebody else.
+func parseAuth(raw []byte) (a auth) {
+	if len(raw) == 0 {
+		return a
+	}
+	a.raw = clone(raw)
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return a
+	}
+	text := func(name string) (s string) {
+		if json.Unmarshal(members[name], &s) != nil || len(s) > maxShown {
+			return ""
+		}
+		return s
+	}
+	a.pid, a.offset, a.cursor = text("pid"), text("offset"), text("cursor")
+	a.credentials(text("client_id"), text("key"), text("token"))
+	return a
+}
+
+// queryAuth reads what a query string shows.
+func queryAuth(query url.Values) (a auth) {
+	text := func(name string) string {
+		if s := query.Get(name); len(s) <= maxShown {
+			return s
+		}
+		return ""
+	}
+	a.cursor = text("cursor")
+	a.credentials(text("client_id"), text("key"), text("token"))
+	return a
+}
+
+func parseQuery(query string) auth {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return auth{}
+	}
+	return queryAuth(values)
+}
+
+// credentials takes an id and a key, or both as a token.
+func (a *auth) credentials(client, key, token string) {
+	if token == "" && key == "" {
+		token = client
+	}
+	if token != "" {
+		// What is none of ours is for somebody else.
+		cr, _ := transport.ParseToken(token)
+		client, key = cr.ID, cr.Key
+	}
+	a.client, a.key = client, key
+}
+
+// start says where a session begins: where the client was; or where it wants to
+// begin, if it was nowhere, which a page says again each time that it connects;
+// or else now.
+func (a *auth) start() (start hub.Start, err error) {
+	if at, err := hub.ParsePosition(a.offset); err == nil { // else it is something else's
+		start.At = at
+		return start, nil
+	}
+	switch a.cursor {
+	case "":
+		start.Now = true
+		return start, nil
+	case oldest:
+		return start, nil
+	}
+	if start.At, start.Now, err = transport.ParseCursor(a.cursor); err != nil {
+		err = &transport.Refusal{Status: http.StatusBadRequest, Type: "invalid_request", Message: `cursor: must be a position, "now" or "oldest"`}
+	}
+	return start, err
+}
+
+// idLength and the rest are the two parts of a pid: the socket's id and its key.
+const idLength = 20
+
+func pidOf(cr hub.Credentials) string { return cr.ID + cr.Key }
+
+func cutPID(pid string) (cr hub.Credentials, ok bool) {
+	if len(pid) <= idLength {
+		return cr, false
+	}
+	return hub.Credentials{ID: strings.Clone(pid[:idLength]), Key: pid[idLength:]}, true
+}

@@ -1,0 +1,373 @@
+package socketio
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport/socketio/engine"
+	"github.com/shaveet/shaveet/server/transport/socketio/engineio"
+	"github.com/shaveet/shaveet/server/transport/socketio/packet"
+)
+
+// A conn is one connection. It is an [engine.App]; its lock is taken after that
+// of its session.
+type conn struct {
+	server   *Server
+	settings *settings // those it began with
+	session  *engine.Session
+	old      bool  // it speaks protocol 4, which says less
+	query    *auth // what its first request has shown; nil: nothing
+
+	mu      sync.Mutex // guards all below, and the sockets
+	asm     *packet.Assembler
+	sockets []*Socket // of the namespaces it has joined, or is about to
+	out     []message // what is said to it alone
+	said    int       // how many of out are under way
+	waiting int       // bytes of out, and of what the sockets have not answered yet
+	joined  bool      // it has been in a namespace
+	full    bool      // something found no room in out, without which the client would wait for ever
+	closed  bool
+}
+
+// A message is one of Engine.IO's.
+type message struct {
+	binary bool
+	data   []byte
+}
+
+// unlock ends a method of the app, and the session if that has to be.
+func (c *conn) unlock() {
+	if c.full {
+		c.session.Fail(engine.Behind)
+	}
+	c.mu.Unlock()
+}
+
+// Received is part of [engine.App].
+func (c *conn) Received(m engineio.Packet) {
+	c.mu.Lock()
+	defer c.unlock()
+	read := c.asm.Text
+	if m.Binary {
+		read = c.asm.Binary
+	}
+	p, whole, err := read(m.Data)
+	switch {
+	case err != nil:
+		c.session.Fail(engine.ParseError)
+	case whole:
+		c.take(&p)
+	}
+}
+
+// take takes a packet.
+func (c *conn) take(p *packet.Packet) {
+	if p.Type == packet.Connect {
+		c.connect(p)
+		return
+	}
+	s := c.socket(p.Namespace)
+	if s == nil || s.state != connected {
+		if c.old && p.Type == packet.Disconnect {
+			return // they say it of what they were not let into, too
+		}
+		c.session.Fail(engine.Invalid)
+		return
+	}
+	switch p.Type.Plain() {
+	case packet.Event:
+		s.event(p)
+	case packet.Ack:
+		s.answered(p)
+	case packet.Disconnect:
+		c.leave(s, "client namespace disconnect", false)
+	default:
+		c.session.Fail(engine.Invalid)
+	}
+}
+
+// connect takes a CONNECT.
+func (c *conn) connect(p *packet.Packet) {
+	name, said := p.Namespace, auth{}
+	if c.old {
+		var query string
+		name, query = packet.CutQuery(p.Namespace)
+		if c.socket(name) != nil {
+			return // they say so of the root, where they are already
+		}
+		said = parseQuery(query)
+	} else {
+		said = parseAuth(p.JSON)
+	}
+	if !said.keyed() && c.query != nil {
+		said.client, said.key = c.query.client, c.query.key
+	}
+	if c.socket(name) != nil {
+		c.session.Fail(engine.Invalid)
+		return
+	}
+	c.join(strings.Clone(name), said)
+}
+
+// join has a socket be connected to a namespace, if there is one and there is
+// room. The session's lock is held, or nobody knows it yet.
+func (c *conn) join(name string, said auth) {
+	ns := c.settings.namespaces[name]
+	switch {
+	case ns == nil:
+		c.refuse(name, "Invalid namespace", nil)
+		return
+	case len(c.sockets) >= c.settings.MaxNamespaces:
+		c.refuse(name, "limit reached", []byte(`{"code":429,"type":"limit_reached"}`))
+		return
+	}
+	s := &Socket{conn: c, namespace: ns}
+	c.sockets = append(c.sockets, s)
+	s.begin(said)
+}
+
+// refuse answers a CONNECT that is not granted. data is JSON, or nil.
+func (c *conn) refuse(namespace, why string, data []byte) {
+	c.server.counts.refused.Add(1)
+	if c.old {
+		c.must(packet.AppendError(nil, namespace, why, data))
+	} else {
+		c.must(packet.AppendConnectError(nil, namespace, why, data))
+	}
+}
+
+// socket returns the one in a namespace, or nil.
+func (c *conn) socket(namespace string) *Socket {
+	for _, s := range c.sockets {
+		if s.namespace.Name == namespace {
+			return s
+		}
+	}
+	return nil
+}
+
+// say has messages be sent, for which somebody has to call Wake. It reports
+// whether there was room for them.
+func (c *conn) say(all ...message) bool {
+	if c.closed || c.waiting > c.settings.MaxWaiting {
+		return false // the last one may have been large
+	}
+	for _, m := range all {
+		c.waiting += len(m.data) + messageCost
+	}
+	c.out = append(c.out, all...)
+	c.session.Wake()
+	return true
+}
+
+// must has a packet be sent. If there is no room, the connection ends.
+func (c *conn) must(text []byte) { c.full = !c.say(message{data: text}) || c.full }
+
+// messageCost is what a message counts beside its bytes.
+const messageCost = 64
+
+// packetOf returns a packet with its attachments as messages.
+func packetOf(p *packet.Packet, attached [][]byte) []message {
+	all := make([]message, 0, 1+len(attached))
+	all = append(all, message{data: packet.Append(nil, p)})
+	for _, a := range attached {
+		all = append(all, message{binary: true, data: a})
+	}
+	return all
+}
+
+// Next is part of [engine.App].
+func (c *conn) Next(out *engine.Writer) {
+	c.mu.Lock()
+	defer c.unlock()
+	for i := range c.out {
+		put(out, c.out[i])
+	}
+	c.said = len(c.out)
+	for i := 0; i < len(c.sockets); {
+		s := c.sockets[i]
+		if s.state == connected {
+			s.read(out)
+		}
+		if i < len(c.sockets) && c.sockets[i] == s { // it has not left
+			i++
+		}
+	}
+	// What was said in between, because of what was read.
+	for i := range c.out[c.said:] {
+		put(out, c.out[c.said+i])
+	}
+	c.said = len(c.out)
+}
+
+func put(out *engine.Writer, m message) {
+	if m.binary {
+		out.Binary(m.data)
+	} else {
+		out.Text(m.data)
+	}
+}
+
+// Sent is part of [engine.App].
+func (c *conn) Sent() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.said {
+		c.waiting -= len(c.out[i].data) + messageCost
+	}
+	c.out = slices.Delete(c.out, 0, c.said)
+	if len(c.out) == 0 {
+		c.out = nil
+	}
+	c.said = 0
+	for _, s := range c.sockets {
+		if s.batch {
+			s.batch, s.fresh = false, false
+			s.session.Commit()
+		}
+	}
+}
+
+// Ready is part of [engine.App].
+func (c *conn) Ready() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sockets {
+		if s.state == connected && !s.batch {
+			s.session.Writable()
+		}
+	}
+}
+
+// Due is part of [engine.App]: the time for the first CONNECT is over.
+func (c *conn) Due() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.joined {
+		c.session.Fail(engine.Late)
+	}
+}
+
+// Closed is part of [engine.App].
+func (c *conn) Closed(why engine.Reason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.out, c.said = nil, 0
+	text, mayReturn := reasonOf(why)
+	for len(c.sockets) > 0 {
+		c.leave(c.sockets[len(c.sockets)-1], text, mayReturn)
+	}
+}
+
+// reasonOf returns what handlers are told, in the words of Socket.IO, and
+// whether whoever is lost for that may come back to where it was.
+func reasonOf(why engine.Reason) (text string, mayReturn bool) {
+	switch why {
+	case engine.ClientClosed, engine.Gone:
+		return "transport close", true
+	case engine.PingTimeout:
+		return "ping timeout", true
+	case engine.Drain, engine.Shutdown:
+		return "server shutting down", true
+	case engine.Forced, engine.Behind:
+		return "forced server close", true
+	case engine.Late:
+		return "forced close", true
+	case engine.ParseError, engine.Invalid:
+		return "parse error", false
+	}
+	return "transport error", true
+}
+
+// leave takes s off the connection. If it may not return, or nobody may, it is
+// forgotten.
+func (c *conn) leave(s *Socket, why string, mayReturn bool) {
+	c.sockets = slices.DeleteFunc(c.sockets, func(o *Socket) bool { return o == s })
+	if len(c.sockets) == 0 {
+		c.sockets = nil
+	}
+	was := s.state
+	s.state = left
+	if was == connecting {
+		if s.giveUp != nil {
+			s.giveUp()
+		}
+		return
+	}
+	c.server.counts.sockets.Add(-1)
+	s.session.Close()
+	s.batch = false
+	var wait = c.settings.RecoveryTime
+	if !mayReturn || c.old {
+		wait = 0
+	}
+	if !s.superseded {
+		c.server.leavers.add(s.id, wait)
+	}
+	s.failAll()
+	s.push(call{kind: hasLeft, name: why})
+}
+
+// dismiss has s leave, and its client be told, which then does not come back by
+// itself.
+func (c *conn) dismiss(s *Socket) {
+	c.must(packet.Append(nil, &packet.Packet{Type: packet.Disconnect, Namespace: s.namespace.Name}))
+	c.leave(s, "server namespace disconnect", false)
+}
+
+// read has s say what the log has for it.
+func (s *Socket) read(out *engine.Writer) {
+	c := s.conn
+	b := s.session.Collect()
+	for i := range b.Signals {
+		if over := s.told(&b.Signals[i]); over {
+			return
+		}
+	}
+	before := out.Len()
+	for _, m := range b.Messages {
+		c.put(out, m, s.namespace.Name)
+	}
+	if b.More {
+		c.session.Wake()
+	}
+	if out.Len() == before { // it is nothing that could get lost
+		s.fresh = false
+		s.session.Commit()
+		return
+	}
+	s.batch = true
+}
+
+// told does what a signal asks for, and reports whether that was the end of s.
+func (s *Socket) told(signal *hub.Signal) (over bool) {
+	c := s.conn
+	switch signal.Type {
+	case hub.SignalGap, hub.SignalReset:
+		// Who has just come has been told that it is not where it was.
+		if s.fresh {
+			return false
+		}
+		c.server.counts.holes.Add(1)
+		c.session.Fail(engine.Behind)
+		c.leave(s, "forced server close", false)
+	case hub.SignalGone:
+		c.dismiss(s)
+	case hub.SignalSuperseded:
+		s.superseded = true
+		c.session.Fail(engine.Forced)
+		c.leave(s, "transport close", false)
+	case hub.SignalDrain: // it may come back at once
+		c.session.Fail(engine.Forced)
+	default:
+		return false
+	}
+	return true
+}
+
+// clone returns JSON that is kept, nil for nothing.
+func clone(raw []byte) []byte { return bytes.Clone(raw) }

@@ -1,0 +1,61 @@
+package socketio
+
+import (
+	"bytes"
+	"net/http"
+
+	"github.com/shaveet/shaveet/server/transport/socketio/engine"
+	"github.com/shaveet/shaveet/server/transport/socketio/engineio"
+)
+
+// NewEcho returns sessions of Engine.IO that say what is said to them, for the
+// test suite of that protocol.
+func NewEcho(o engine.Options) *engine.Server {
+	o.Open = func(s *engine.Session, _ *http.Request) engine.App { return &echo{session: s} }
+	return engine.New(o)
+}
+
+// maxEcho is how many bytes an echo keeps for a client that does not listen.
+const maxEcho = 1 << 20
+
+type echo struct {
+	session *engine.Session
+	out     []message
+	said    int
+	waiting int
+}
+
+// Received is part of [engine.App].
+func (e *echo) Received(m engineio.Packet) {
+	if e.waiting += len(m.Data) + messageCost; e.waiting > maxEcho {
+		e.session.Fail(engine.TooMuch)
+		return
+	}
+	e.out = append(e.out, message{m.Binary, bytes.Clone(m.Data)})
+	e.session.Wake()
+}
+
+// Next is part of [engine.App].
+func (e *echo) Next(out *engine.Writer) {
+	for _, m := range e.out {
+		put(out, m)
+	}
+	e.said = len(e.out)
+}
+
+// Sent is part of [engine.App].
+func (e *echo) Sent() {
+	for _, m := range e.out[:e.said] {
+		e.waiting -= len(m.data) + messageCost
+	}
+	e.out, e.said = e.out[e.said:], 0
+}
+
+// Ready is part of [engine.App].
+func (e *echo) Ready() {}
+
+// Due is part of [engine.App].
+func (e *echo) Due() {}
+
+// Closed is part of [engine.App].
+func (e *echo) Closed(engine.Reason) {}

@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/shaveet/shaveet/server/transport/socketio/engineio"
+	"github.com/shaveet/shaveet/server/wsframe"
+)
+
+// A call is a request with what it says.
+type call struct {
+	*Server
+	w     http.ResponseWriter
+	r     *http.Request
+	query url.Values
+	form  format
+	raise bool // it asks for a WebSocket
+}
+
+// ServeHTTP serves one request of a client, whatever its path is. Which pages may
+// come, and for how long a body, is not its business.
+func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{Server: sv, w: w, r: r, query: r.URL.Query()}
+	c.raise = strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	if refusal := c.serve(); refusal != nil {
+		c.refuse(refusal)
+	}
+}
+
+// serve checks in the order of the stock server, for clients are told the first
+// thing that is wrong.
+func (c *call) serve() *fault {
+	transport := c.query.Get("transport")
+	if transport != "polling" && transport != "websocket" {
+		return &unknownTransport
+	}
+	webSocket := transport == "websocket"
+	if !validOrigin(c.r.Header.Get("Origin")) || !c.readFormat() {
+		return &badRequest
+	}
+	if !c.query.Has("sid") {
+		return c.handshake(webSocket)
+	}
+	s := c.find(c.query.Get("sid"))
+	switch {
+	case s == nil:
+		return &unknownSession
+	case webSocket && c.raise:
+		return c.upgrade(s)
+	case webSocket || c.raise:
+		return &badRequest
+	}
+	switch c.r.Method {
+	case http.MethodGet:
+		return c.poll(s)
+	case http.MethodPost:
+		return c.post(s)
+	}
+	return &badRequest
+}
+
+// validOrigin reports whether s could be in a header at all.
+func validOrigin(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// readFormat reads in what polls are to be answered, and reports whether that is
+// done here.
+func (c *call) readFormat() (ok bool) {
+	if !c.query.Has("j") {
+		return true
+	}
+	number, err := strconv.ParseUint(c.query.Get("j"), 10, 64)
+	c.form = format{script: true, number: number}
+	return err == nil && c.config.Load().JSONP
+}
+
+// handshake begins a session.
+func (c *call) handshake(webSocket bool) *fault {
+	now := c.config.Load()
+	version := c.query.Get("EIO")
+	switch {
+	case c.r.Method != http.MethodGet:
+		return &badMethod
+	case webSocket != c.raise:
+		return &badRequest
+	case version != "4" && (version != "3" || !now.AllowEIO3):
+		return &badVersion
+	}
+	var shake wsframe.Handshake
+	if webSocket {
+		var err error
+		if shake, err = wsframe.ReadHandshake(c.r); err != nil {
+			return badHandshake(c.w, err)
+		}
+	}
+	if now.Drain.Err() != nil {
+		return c.tooMany(&leaving)
+	}
+	if !c.guests.admit(c.r.RemoteAddr, now.MaxHandshakes) {
+		return c.tooMany(&tooManyHandshakes)
+	}
+	s := &Session{server: c.Server, config: now, three: version == "3", base64: c.query.Has("b64") || c.form.script, webSocket: webSocket}
+	if webSocket {
+		return c.beginSocket(s, &shake)
+	}
+	return c.beginPolling(s)
+}
+
+func (c *call) tooMany(f *fault) *fault {
+	c.counts.refused.Add(1)
+	return f
+}
+
+// begin lets the session in, with its app.
+func (c *call) begin(s *Session) *fault {
+	fine := false
+	s.mu.Lock()
+	defer s.unlock(&fine)
+	f := c.open(s)
+	fine = true
+	return f
+}
+
+func (c *call) open(s *Session) *fault {
+	if !c.add(s) {
+		return c.tooMany(&tooManySessions)
+	}
+	if s.webSocket {
+		c.counts.sockets.Add(1)
+	}
+	if s.app = s.config.Open(s, c.r); s.app == nil {
+		s.leave()
+		return c.tooMany(&forbidden)
+	}
+	s.begin()
+	return nil
+}
+
+func (c *call) beginPolling(s *Session) *fault {
+	if f := c.begin(s); f != nil {
+		return f
+	}
+	c.tell(s.three, s.opening())
+	return nil
+}
+
+func (c *call) beginSocket(s *Session, shake *wsframe.Handshake) *fault {
+	k := &socket{session: s, base64: s.base64, reader: wsframe.NewReader(&s.config.frames, false)}
+	s.toOpen, s.socket = true, k
+	s.conn.Store(&k.Conn)
+	if f := c.begin(s); f != nil {
+		return f
+	}
+	return c.hold(k, shake)
+}
+
+// upgrade begins a WebSocket that the client may go over to.
+func (c *call) upgrade(s *Session) *fault {
+	shake, err := wsframe.ReadHandshake(c.r)
+	if err != nil {
+		return badHandshake(c.w, err)
+	}
+	k := &socket{session: s, base64: c.query.Has("b64"), reader: wsframe.NewReader(&s.config.frames, false)}
+	if f := s.reach(k); f != nil {
+		return f
+	}
+	return c.hold(k, &shake)
+}
+
+// hold hands the connection over to k.
+func (c *call) hold(k *socket, shake *wsframe.Handshake) *fault {
+	accepted := make(http.Header)
+	shake.Accept(accepted, "", false)
+	for name, values := range accepted {
+		c.w.Header()[name] = values
+	}
+	err := c.lot.Upgrade(&k.Conn, c.w, c.r, k, 0)
+	if err == nil {
+		return nil
+	}
+	for name := range accepted {
+		c.w.Header().Del(name)
+	}
+	k.Closed(err)
+	return &badRequest
+}
+
+// poll answers a request that asks for what there is to say, when there is
+// something.
+func (c *call) poll(s *Session) *fault {
+	p := &poll{session: s, format: c.form}
+	p.Certain = true
+	bell, say, f := s.hold(p)
+	switch {
+	case f != nil:
+		return f
+	case say != sayNothing:
+		c.tell(s.three, sayings[say]...)
+		return nil
+	}
+	if f := p.await(c.r, bell); f != nil {
+		return f
+	}
+	c.head(p.octets)
+	// When it is to be answered at the latest, the session knows.
+	c.lot.Answer(&p.Conn, c.w, c.r, p, 0)
+	return nil
+}
+
+// sayings are what polls are told after the end.
+var sayings = map[saying][]engineio.Packet{
+	sayNoop: {{Type: engineio.Noop}},
+	sayBoth: {{Type: engineio.Noop}, {Type: engineio.Close}},
+}

@@ -1,0 +1,32 @@
+package socketio_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
+	"github.com/shaveet/shaveet/server/transport/socketio"
+	"github.com/shaveet/shaveet/server/transport/transporttest"
+)
+
+func by(polling bool) transporttest.Transport {
+	return transporttest.Transport{
+		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
+			o := socketio.Options{RecoveryTime: time.Hour}
+			o.Lot, o.Drain = park.New(park.Options{Drain: drain}), drain
+			sv := socketio.New(h, o)
+			go sv.Run(drain)
+			return sv
+		},
+		Dial:  transporttest.SocketIO("http://shaveet", polling),
+		Plain: true,
+	}
+}
+
+func TestPromises(t *testing.T) {
+	t.Run("websocket", func(t *testing.T) { transporttest.Run(t, by(false)) })
+	t.Run("polling", func(t *testing.T) { transporttest.Run(t, by(true)) })
+}

@@ -1,0 +1,588 @@
+package socketio_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport/socketio"
+)
+
+func recovering() socketio.Options { return socketio.Options{RecoveryTime: time.Minute} }
+
+var openChat = []socketio.Namespace{{Name: "/open", Open: true}, {Name: "/chat"}}
+
+func TestConnect(t *testing.T) {
+	o := recovering()
+	o.Namespaces, o.MaxNamespaces = openChat, 2
+	w := newWorld(t, o, hub.Limits{})
+	alice := w.client("alice")
+	token := alice.ID + hub.Delimiter + alice.Key
+	const unauthorized = `{"message":"unauthorized","data":{"code":401,"type":"unauthorized"}}`
+	for _, tt := range []struct{ name, query, say, want string }{
+		{"id and key", "", "40" + authOf(alice), `40{"sid":"*`},
+		{"a token", "", `40{"token":"` + token + `"}`, `40{"sid":"*`},
+		{"a token as id", "", `40{"client_id":"` + token + `"}`, `40{"sid":"*`},
+		{"a token in the query", "client_id=" + token, `40`, `40{"sid":"*`},
+		{"id and key in the query", "client_id=alice&key=" + alice.Key, `40{}`, `40{"sid":"*`},
+		{"better auth than query", "client_id=bob&key=x", "40" + authOf(alice), `40{"sid":"*`},
+		{"nothing", "", `40`, "44" + unauthorized},
+		{"a wrong key", "", `40{"client_id":"alice","key":"x"}`, "44" + unauthorized},
+		{"no client", "", `40{"client_id":"bob","key":"x"}`, "44" + unauthorized},
+		{"numbers", "", `40{"client_id":1,"key":2}`, "44" + unauthorized},
+		{"other spellings", "", `40{"CLIENT_ID":"alice","KEY":"` + alice.Key + `"}`, "44" + unauthorized},
+		{"names of prototypes", "", `40{"__proto__":{"client_id":"alice"},"constructor":1}`, "44" + unauthorized},
+		{"a wrong cursor", "", "40" + authOf(alice, `"cursor":"x"`), `44{"message":"cursor: must be a position, \"now\" or \"oldest\"","data":{"code":400,"type":"invalid_request"}}`},
+		{"a namespace", "", "40/chat," + authOf(alice), `40/chat,{"sid":"*`},
+		{"a namespace without a key", "", "40/chat,", "44/chat," + unauthorized},
+		{"an open one", "", "40/open", `40/open,{"sid":"*`},
+		{"an open one with something else's token", "", `40/open,{"token":"123"}`, `40/open,{"sid":"*`},
+		{"an open one with a wrong key", "", `40/open,{"client_id":"alice","key":"x"}`, "44/open," + unauthorized},
+		{"no namespace", "", "40/other,{}", `44/other,{"message":"Invalid namespace"}`},
+		{"no namespace called __proto__", "", "40/__proto__,{}", `44/__proto__,{"message":"Invalid namespace"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := w.dial(tt.query)
+			p.send(tt.say)
+			p.expect(tt.want)
+			p.conn.CloseNow()
+		})
+	}
+	t.Run("too many namespaces", func(t *testing.T) {
+		p := w.dial("")
+		p.send("40"+authOf(alice), "40/open,", "40/chat,"+authOf(alice))
+		got := map[string]bool{}
+		for range 3 {
+			text, _, _ := strings.Cut(p.read(), "{")
+			got[text] = true
+		}
+		if !got["44/chat,"] {
+			t.Errorf("got %v", got)
+		}
+		p.conn.CloseNow()
+	})
+	w.until("all have gone", func() bool { s := w.server.Stats(); return s.Sockets == 0 && s.WebSocket == 0 })
+}
+
+// What ends the whole connection.
+func TestNonsense(t *testing.T) {
+	o := socketio.Options{Namespaces: openChat, ConnectTimeout: 300 * time.Millisecond}
+	w := newWorld(t, o, hub.Limits{})
+	for name, packets := range map[string][]string{
+		"nothing":                        nil,
+		"no CONNECT that is granted":     {"40"},
+		"an unknown type":                {"40/open,", "47"},
+		"no JSON":                        {"40/open,", `42/open,[`},
+		"an object":                      {"40/open,", `42/open,{}`},
+		"no name":                        {"40/open,", `42/open,[]`},
+		"a reserved name":                {"40/open,", `42/open,["disconnect"]`},
+		"an id without JSON":             {"40/open,", `42/open,abc["x"]`},
+		"another namespace":              {"40/open,", `42["x"]`},
+		"a second CONNECT":               {"40/open,", "40/open,"},
+		"a refusal":                      {"40/open,", `44/open,{"message":"x"}`},
+		"text in place of an attachment": {"40/open,", `451-/open,["x",{"_placeholder":true,"num":0}]`, `42/open,["x"]`},
+		"an attachment of nothing":       {"40/open,", "binary:x"},
+		"too many attachments":           {"40/open,", `4511-/open,["x"]`},
+		"a thousand million attachments": {"40/open,", `451000000000-/open,["x"]`},
+		"a placeholder out of range":     {"40/open,", `451-/open,["x",{"_placeholder":true,"num":1}]`, "binary:x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := w.dial("")
+			for _, one := range packets {
+				if one == "40/open," && packets[len(packets)-1] != "40/open," {
+					p.join("/open", "")
+					continue
+				}
+				p.send(one)
+			}
+			for end := ""; end != "closed"; {
+				if end = p.read(); end != "closed" && end[:2] != "40" && end[:2] != "44" {
+					t.Errorf("got %s", end)
+				}
+			}
+		})
+	}
+}
+
+func TestHears(t *testing.T) {
+	o := recovering()
+	o.Namespaces = openChat
+	w := newWorld(t, o, hub.Limits{})
+	alice := w.client("alice", "lobby", "/chat#lobby")
+	p := w.dial("")
+	root := p.join("/", authOf(alice))
+	chat := p.join("/chat", authOf(alice))
+	open := p.join("/open", "")
+	if root.PID == "" || root.SID == chat.SID || root.SID == open.SID {
+		t.Errorf("%+v %+v %+v", root, chat, open)
+	}
+	at := w.publish("lobby", "hello")
+	var event struct {
+		Channel, Pos, Data string
+		ID                 uint64
+	}
+	text := p.expect(`42["message",{"channel":"lobby",*`)
+	json.Unmarshal([]byte(text[len(`42["message",`):strings.LastIndex(text, ",")]), &event)
+	if event.ID != at.ID || event.Data != "hello" || event.Pos != at.Position.String() || offset(t, text) != event.Pos {
+		t.Errorf("%s", text)
+	}
+	w.publish("/chat#lobby", "hello")
+	p.expect(`42/chat,["message",{"channel":"/chat#lobby",*`)
+
+	for _, tt := range []struct {
+		e    hub.Emission
+		want string
+	}{
+		{hub.Emission{Rooms: []string{"lobby"}, Event: "e", Args: json.RawMessage(`[1,{"a":"é"}]`)}, `42["e",1,{"a":"é"},"*`},
+		{hub.Emission{Rooms: []string{"lobby", root.SID}, Event: "once"}, `42["once","*`},
+		{hub.Emission{Event: "all"}, `42["all","*`},
+		{hub.Emission{Namespace: "/chat", Event: "all"}, `42/chat,["all","*`},
+		{hub.Emission{Namespace: "/open", Event: "all"}, `42/open,["all","*`},
+		{hub.Emission{Namespace: "/chat", Rooms: []string{"lobby"}, Event: "e"}, `42/chat,["e","*`},
+		{hub.Emission{Namespace: "/open", Rooms: []string{open.SID}, Event: "e"}, `42/open,["e","*`},
+		{hub.Emission{Rooms: []string{"client:alice"}, Event: "e"}, `42["e","*`},
+		{hub.Emission{Namespace: "/chat", Rooms: []string{"client:alice"}, Event: "e"}, `42/chat,["e","*`},
+		{hub.Emission{Event: "message", Args: json.RawMessage(`["plain"]`)}, `42["message","plain","*`},
+	} {
+		at := w.emit(tt.e)
+		got := offset(t, p.expect(tt.want))
+		if tt.e.Event != "once" && got != at.Position.String() {
+			t.Errorf("the offset is %s, want %s", got, at.Position)
+		}
+	}
+	w.emit(hub.Emission{Event: "not for it", Except: []string{root.SID}})
+	w.emit(hub.Emission{Rooms: []string{"lobby"}, Event: "binary", Args: json.RawMessage(`[{"$binary":"AQID"},{"x":[{"$binary":""}]}]`)})
+	p.expect(`452-["binary",{"_placeholder":true,"num":0},{"x":[{"_placeholder":true,"num":1}]},"*`, "binary:\x01\x02\x03", "binary:")
+
+	p.send("41/chat,")
+	w.until("it has left", func() bool { return w.server.Stats().Sockets == 2 })
+	w.emit(hub.Emission{Namespace: "/chat", Event: "nobody"})
+	w.emit(hub.Emission{Namespace: "/open", Event: "last"})
+	p.expect(`42/open,["last",*`)
+}
+
+// By polling the same is heard, and nothing of what is for the moment only.
+func TestPollingHears(t *testing.T) {
+	w := newWorld(t, recovering(), hub.Limits{})
+	alice := w.client("alice", "lobby")
+	p := w.poller("")
+	p.post("40" + authOf(alice))
+	if got := p.get(); !strings.HasPrefix(got, `40{"sid":`) {
+		t.Fatal(got)
+	}
+	w.emit(hub.Emission{Rooms: []string{"lobby"}, Event: "a", Args: json.RawMessage(`[{"$binary":"AQID"}]`)})
+	w.emit(hub.Emission{Rooms: []string{"lobby"}, Event: "volatile", Volatile: true})
+	w.publish("lobby", "b")
+	parts := strings.Split(p.get(), "\x1e")
+	if len(parts) != 3 || !strings.HasPrefix(parts[0], `451-["a",`) || parts[1] != "bAQID" || !strings.HasPrefix(parts[2], `42["message",`) {
+		t.Fatalf("%q", parts)
+	}
+	got := make(chan string)
+	go func() { got <- p.get() }()
+	w.until("the poll is held", func() bool {
+		w.emit(hub.Emission{Rooms: []string{"lobby"}, Event: "now", Volatile: true})
+		select {
+		case text := <-got:
+			if !strings.HasPrefix(text, `42["now",`) {
+				t.Errorf("%q", text)
+			}
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+func TestRecovery(t *testing.T) {
+	type story struct {
+		w     *world
+		alice hub.Credentials
+		g     greeting
+		at    string // the offset of the last event
+	}
+	for _, tt := range []struct {
+		name   string
+		away   func(s *story) // what happens while it is away
+		auth   func(s *story) string
+		same   bool     // it comes back as the one that it was
+		events []string // what it hears then, before "after"
+	}{
+		{"nothing happens", func(*story) {}, nil, true, nil},
+		{"it misses something", func(s *story) {
+			s.w.publish("lobby", "x")
+			s.w.emit(hub.Emission{Event: "all"})
+			s.w.emit(hub.Emission{Rooms: []string{s.g.SID}, Event: "direct"})
+			s.w.emit(hub.Emission{Event: "not for it", Except: []string{s.g.SID}})
+			s.w.emit(hub.Emission{Event: "v", Volatile: true})
+		}, nil, true, []string{`42["message",*`, `42["all",*`, `42["direct",*`}},
+		{"its rooms are others now", func(s *story) {
+			s.w.publish("lobby", "cancelled")
+			s.w.hub.Unsubscribe(context.Background(), []hub.Pair{{Client: "alice", Channel: "lobby"}})
+			s.w.publish("kitchen", "too early")
+			s.w.subscribe("alice", "kitchen")
+			s.w.emit(hub.Emission{Rooms: []string{"lobby", "kitchen"}, Event: "e"})
+		}, nil, true, []string{`42["e",*`}},
+		{"something is lost", func(s *story) {
+			for i := range 8 {
+				s.w.publish("lobby", fmt.Sprint(i))
+			}
+		}, nil, false, []string{`42["message",{"channel":"lobby","id":8,*`, `42["message",{"channel":"lobby","id":9,*`, `42["message",{"channel":"lobby","id":10,*`}},
+		{"it has another pid", func(s *story) { s.w.publish("lobby", "x") }, func(s *story) string {
+			s.g.PID = s.g.PID[:len(s.g.PID)-1] + "x"
+			return authOf(s.alice, back(s.g, s.at))
+		}, false, []string{`42["message",*`}},
+		{"a pid too short", func(*story) {}, func(s *story) string { return authOf(s.alice, `"pid":"x"`) }, false, nil},
+		{"an offset of another log", func(s *story) { s.w.publish("lobby", "x") }, func(s *story) string {
+			return authOf(s.alice, back(s.g, "00000000000000ff.5"))
+		}, false, []string{`42["message",*`, `42["message",*`}},
+		{"an offset that is none", func(s *story) { s.w.publish("lobby", "x") }, func(s *story) string {
+			return authOf(s.alice, back(s.g, "x"))
+		}, true, []string{`42["message",*`, `42["message",*`}},
+		{"without an offset", func(s *story) { s.w.publish("lobby", "x") }, func(s *story) string {
+			return authOf(s.alice, back(s.g, ""))
+		}, true, []string{`42["message",*`, `42["message",*`}},
+		{"with a cursor", func(s *story) { s.w.publish("lobby", "x") }, func(s *story) string {
+			return authOf(s.alice, back(s.g, s.at), `"cursor":"now"`) // where it was counts more
+		}, true, []string{`42["message",*`}},
+		{"its client has another key", func(s *story) {
+			key, _, _ := s.w.hub.RotateKey(context.Background(), "alice")
+			s.alice.Key = key
+		}, nil, true, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, recovering(), hub.Limits{ChannelMessages: 3})
+			s := &story{w: w, alice: w.client("alice", "lobby")}
+			p := w.dial("")
+			s.g = p.join("/", authOf(s.alice))
+			w.publish("lobby", "first")
+			s.at = offset(t, p.read())
+			p.conn.CloseNow()
+			w.until("it has gone", func() bool { return w.server.Stats().Sockets == 0 })
+			tt.away(s)
+			auth := ""
+			if tt.auth != nil {
+				auth = tt.auth(s)
+			} else {
+				auth = authOf(s.alice, back(s.g, s.at))
+			}
+			p = w.dial("")
+			g := p.join("/", auth)
+			if same := g == s.g; same != tt.same && (g.PID != s.g.PID) == tt.same {
+				t.Errorf("it was %+v and is %+v", s.g, g)
+			}
+			p.expect(tt.events...)
+			w.emit(hub.Emission{Event: "after"})
+			p.expect(`42["after",*`)
+			if n := w.server.Stats().Recovered; (n == 1) != tt.same {
+				t.Errorf("%d recovered", n)
+			}
+		})
+	}
+}
+
+// Where a first visit begins.
+func TestCursor(t *testing.T) {
+	w := newWorld(t, recovering(), hub.Limits{})
+	alice := w.client("alice", "lobby")
+	at := w.publish("lobby", "1")
+	w.publish("lobby", "2")
+	for _, tt := range []struct{ auth, want string }{
+		{authOf(alice), ""},
+		{authOf(alice, `"cursor":"now"`), ""},
+		{authOf(alice, `"cursor":"oldest"`), `42["message",{"channel":"lobby","id":2,*`},
+		{authOf(alice, fmt.Sprintf(`"cursor":%q`, at.Position)), `42["message",{"channel":"lobby","id":3,*`},
+	} {
+		p := w.dial("")
+		g := p.join("/", tt.auth)
+		w.emit(hub.Emission{Rooms: []string{g.SID}, Event: "end"})
+		if tt.want == "" {
+			tt.want = `42["end",*`
+		}
+		p.expect(tt.want)
+		p.conn.CloseNow()
+	}
+}
+
+// One packet may be as large as the client was told, whatever else is allowed.
+func TestLargeEvent(t *testing.T) {
+	r := newRecorder()
+	w := newWorld(t, socketio.Options{MaxWaiting: 1000, Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: r}}}, hub.Limits{})
+	r.event = func(_ *socketio.Socket, e *socketio.Event) { e.Ack(e.Args) }
+	p := w.dial("")
+	p.join("/open", "")
+	large := `["` + strings.Repeat("x", 900_000) + `"]`
+	p.send(`42/open,1["e",` + large[1:])
+	p.expect(`43/open,1` + large)
+}
+
+func TestNoReturn(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		o    socketio.Options
+		end  func(w *world, p *peer)
+	}{
+		{"it has left", recovering(), func(_ *world, p *peer) { p.send("41"); p.conn.CloseNow() }},
+		{"it made no sense", recovering(), func(_ *world, p *peer) { p.send("4x"); p.expect("closed") }},
+		{"the time is over", socketio.Options{RecoveryTime: time.Millisecond}, func(_ *world, p *peer) { p.conn.CloseNow() }},
+		{"there is no recovery", socketio.Options{}, func(_ *world, p *peer) { p.conn.CloseNow() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, tt.o, hub.Limits{})
+			alice := w.client("alice")
+			p := w.dial("")
+			g := p.join("/", authOf(alice))
+			if (g.PID == "") != (tt.o.RecoveryTime == 0) {
+				t.Errorf("%+v", g)
+			}
+			tt.end(w, p)
+			w.until("it is forgotten", func() bool { return w.hub.Stats().Sockets == 0 && w.hub.Stats().LetGoClients == 0 })
+			if again := w.dial("").join("/", authOf(alice, back(g, ""))); again.SID == g.SID {
+				t.Error("it came back")
+			}
+		})
+	}
+}
+
+// Who comes back while its old connection still seems to stand takes over.
+func TestTakeOver(t *testing.T) {
+	w := newWorld(t, recovering(), hub.Limits{})
+	alice := w.client("alice", "lobby")
+	old := w.dial("")
+	g := old.join("/", authOf(alice))
+	p := w.dial("")
+	if again := p.join("/", authOf(alice, back(g, ""))); again != g {
+		t.Fatalf("%+v, %+v", g, again)
+	}
+	old.expect("closed")
+	w.until("one is left", func() bool { return w.server.Stats().Sockets == 1 && w.server.Stats().Waiting == 0 })
+	w.emit(hub.Emission{Rooms: []string{g.SID}, Event: "e"})
+	p.expect(`42["e",*`)
+	if n := w.hub.Stats().Sockets; n != 1 {
+		t.Errorf("%d sockets", n)
+	}
+}
+
+// A client that is so far behind that something is lost does not go on as if
+// nothing were.
+func TestHole(t *testing.T) {
+	w := newWorld(t, recovering(), hub.Limits{ChannelMessages: 3})
+	alice := w.client("alice", "lobby")
+	p := w.poller("")
+	p.post("40" + authOf(alice))
+	var g greeting
+	json.Unmarshal([]byte(strings.TrimPrefix(p.get(), "40")), &g)
+	w.publish("lobby", "first")
+	at := offset(t, p.get())
+	for i := range 9 {
+		w.publish("lobby", fmt.Sprint(i))
+	}
+	if got := p.get(); got != "1" && !strings.HasSuffix(got, "\x1e1") {
+		t.Fatalf("got %q", got)
+	}
+	again := w.dial("")
+	if now := again.join("/", authOf(alice, back(g, at))); now.SID == g.SID || now.PID == g.PID {
+		t.Error("it came back as if nothing were lost")
+	}
+	again.expect(`42["message",{"channel":"lobby","id":9,*`)
+	if s := w.server.Stats(); s.Holes != 1 || s.Recovered != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestBackendEndsIt(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(h *hub.Hub, sid string) error
+		want string
+		same bool
+	}{
+		{"the client is killed", func(h *hub.Hub, _ string) error { return h.KillClient(context.Background(), "alice") }, "41", false},
+		{"the socket is killed", func(h *hub.Hub, sid string) error { return h.KillClient(context.Background(), sid) }, "41", false},
+		{"its key is void", func(h *hub.Hub, _ string) error { _, _, err := h.RotateKey(context.Background(), "alice"); return err }, "41", false},
+		{"it is disconnected", func(h *hub.Hub, _ string) error {
+			_, err := h.Disconnect(context.Background(), "alice", "")
+			return err
+		}, "closed", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, recovering(), hub.Limits{})
+			alice := w.client("alice")
+			p := w.dial("")
+			g := p.join("/", authOf(alice))
+			if err := tt.end(w.hub, g.SID); err != nil {
+				t.Fatal(err)
+			}
+			p.expect(tt.want)
+			w.until("it has gone", func() bool { return w.server.Stats().Sockets == 0 })
+			if again := w.dial(""); tt.same {
+				if now := again.join("/", authOf(alice, back(g, ""))); now != g {
+					t.Errorf("it was %+v and is %+v", g, now)
+				}
+			} else {
+				w.until("it is forgotten", func() bool { return w.hub.Stats().Sockets == 0 })
+			}
+		})
+	}
+}
+
+// A handler for tests: what it is told, in order, and what it does about it.
+type recorder struct {
+	told  chan string
+	event func(s *socketio.Socket, e *socketio.Event)
+}
+
+func newRecorder() *recorder { return &recorder{told: make(chan string, 1000)} }
+
+func (r *recorder) Connected(s *socketio.Socket, auth json.RawMessage) {
+	r.told <- fmt.Sprintf("connected %q %s", s.Client(), auth)
+}
+
+func (r *recorder) Event(s *socketio.Socket, e *socketio.Event) {
+	r.told <- fmt.Sprintf("%s %s", e.Name, e.Args)
+	if r.event != nil {
+		r.event(s, e)
+	}
+}
+
+func (r *recorder) Disconnected(_ *socketio.Socket, why string) { r.told <- "disconnected: " + why }
+
+func (r *recorder) expect(t *testing.T, want ...string) {
+	t.Helper()
+	for _, one := range want {
+		select {
+		case got := <-r.told:
+			if got != one {
+				t.Errorf("told %s, want %s", got, one)
+			}
+		case <-time.After(patience):
+			t.Fatalf("never told %s", one)
+		}
+	}
+}
+
+func TestHandler(t *testing.T) {
+	r := newRecorder()
+	w := newWorld(t, socketio.Options{Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: r}}}, hub.Limits{})
+	asked := make(chan string, 1)
+	r.event = func(s *socketio.Socket, e *socketio.Event) {
+		switch e.Name {
+		case "echo":
+			if err := errors.Join(e.Ack(e.Args), e.Ack(json.RawMessage(`["twice"]`))); err != nil {
+				t.Error(err)
+			}
+		case "ask":
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			if string(e.Args) == `["late"]` {
+				cancel()
+			}
+			defer cancel()
+			answer, err := s.Ask(ctx, "question", json.RawMessage(`[{"$binary":"AQID"}]`))
+			asked <- fmt.Sprintf("%s %v", answer, err)
+		case "kick":
+			s.Disconnect()
+		case "panic":
+			panic("on purpose")
+		}
+	}
+	p := w.dial("")
+	p.join("/open", `{"a":1}`)
+	r.expect(t, `connected "" {"a":1}`)
+	p.send(`42/open,["plain",1,"é"]`, `42/open,17["echo",1,[2]]`, `451-/open,18["echo",{"_placeholder":true,"num":0}]`, "binary:\x01\x02\x03")
+	p.expect(`43/open,17[1,[2]]`, `461-/open,18[{"_placeholder":true,"num":0}]`, "binary:\x01\x02\x03")
+	r.expect(t, `plain [1,"é"]`, `echo [1,[2]]`, `echo [{"$binary":"AQID"}]`)
+
+	p.send(`42/open,["ask"]`)
+	p.expect(`451-/open,0["question",{"_placeholder":true,"num":0}]`, "binary:\x01\x02\x03")
+	p.send(`43/open,99["to nothing"]`, `43/open,0["yes",2]`)
+	if got := <-asked; got != `["yes",2] <nil>` {
+		t.Error(got)
+	}
+	p.send(`42/open,["ask","late"]`)
+	if got := <-asked; got != fmt.Sprintf(" %v", socketio.ErrNoAnswer) {
+		t.Error(got)
+	}
+	p.expect(`451-/open,1["question",*`, "binary:\x01\x02\x03")
+	p.send(`42/open,["ask"]`)
+	p.expect(`451-/open,2["question",*`)
+	r.expect(t, "ask []", `ask ["late"]`, "ask []")
+	p.conn.CloseNow()
+	if got := <-asked; got != fmt.Sprintf(" %v", socketio.ErrLeft) {
+		t.Error(got)
+	}
+	r.expect(t, "disconnected: transport close")
+
+	p = w.dial("")
+	p.join("/open", "")
+	p.send(`42/open,["kick"]`)
+	p.expect("41/open,")
+	r.expect(t, `connected "" `, "kick []", "disconnected: server namespace disconnect")
+	p.join("/open", "")
+	p.send(`42/open,["panic"]`)
+	p.expect("closed")
+	r.expect(t, `connected "" `, "panic []", "disconnected: forced server close")
+}
+
+// Whoever says more than is answered does not fill our memory.
+func TestTooMuchWaiting(t *testing.T) {
+	r := newRecorder()
+	hold := make(chan struct{})
+	r.event = func(*socketio.Socket, *socketio.Event) { <-hold }
+	w := newWorld(t, socketio.Options{MaxWaiting: 10_000,
+		Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: r}}}, hub.Limits{})
+	defer close(hold)
+	p := w.dial("")
+	p.join("/open", "")
+	p.send(`42/open,["first"]`)
+	r.expect(t, `connected "" `, "first []")
+	for range 4 {
+		p.send(`42/open,["x","` + strings.Repeat("x", 6000) + `"]`)
+	}
+	p.expect("closed")
+}
+
+func TestOrderPerSocketConcurrent(t *testing.T) {
+	r := newRecorder()
+	o := socketio.Options{Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: r}}}
+	o.MaxPackets = 100_000
+	w := newWorld(t, o, hub.Limits{})
+	p := w.dial("")
+	p.join("/open", "")
+	r.expect(t, `connected "" `)
+	for i := range 500 {
+		p.send(fmt.Sprintf(`42/open,["n",%d]`, i))
+		r.expect(t, fmt.Sprintf(`n [%d]`, i))
+	}
+	for i := range 200 {
+		p.send(fmt.Sprintf(`42/open,["n",%d]`, i))
+	}
+	for i := range 200 {
+		r.expect(t, fmt.Sprintf(`n [%d]`, i))
+	}
+}
+
+func TestOldClients(t *testing.T) {
+	o := recovering()
+	o.AllowEIO3, o.Namespaces = true, openChat
+	w := newWorld(t, o, hub.Limits{})
+	alice := w.client("alice", "lobby", "/chat#lobby")
+	show := "client_id=alice&key=" + alice.Key
+	p := w.dial("EIO=3&" + show)
+	p.expect("40")
+	p.send("40/chat?" + show + ",")
+	p.expect("40/chat,")
+	p.send("41/chat,", "40/chat") // by what its first request has shown
+	p.expect("40/chat,")
+	w.emit(hub.Emission{Rooms: []string{"lobby"}, Event: "e", Args: json.RawMessage(`[{"$binary":"AQID"}]`)})
+	p.expect(`451-["e",{"_placeholder":true,"num":0}]`, "binary:\x04\x01\x02\x03")
+	w.emit(hub.Emission{Namespace: "/chat", Rooms: []string{"lobby"}, Event: "e"})
+	p.expect(`42/chat,["e"]`)
+	p.send("40/other")
+	p.expect(`44/other,"Invalid namespace"`)
+	w.dial("EIO=3").expect(`44{"code":401,"type":"unauthorized"}`)
+}
