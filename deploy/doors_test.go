@@ -95,7 +95,7 @@ func TestNoAdmin(t *testing.T) {
 var spellings = []string{
 	"/", "/rpc", "//", "//rpc", "/rpc/", "/./", "/./rpc", "/%2e/rpc", "/%2frpc", "/r%70c", "/?rpc", "/rpc?callback=x",
 	"/RPC", "/rpc;x", "/rpc%00", "/x/../rpc", "/static/../rpc", "/static/shaveet.js/../../rpc", "/static/shaveet.%2f..%2f..%2frpc",
-	"/message_updates/../rpc", "/message_updates/..", "/message_updates/%2e%2e/rpc", "/sse/../rpc", "/websocket/%2e%2e/rpc",
+	"/message_updates/../rpc", "/message_updates/..", "/socket.io/../rpc", "/socket.io/..", "/socket.io/%2e%2e/rpc", "/socket.io/rpc", "/message_updates/%2e%2e/rpc", "/sse/../rpc", "/websocket/%2e%2e/rpc",
 	"http://127.0.0.1:8082/", "http://127.0.0.1:8082/rpc", "http://localhost/rpc",
 	"/metrics", "/metrics/", "//metrics", "/sse/../metrics", "/debug/pprof/", "/debug/pprof", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1",
 }

@@ -37,6 +37,8 @@ type Config struct {
 
 	WebsocketCompression bool `help:"agree on permessage-deflate with WebSockets that offer it: each message is compressed once, for all" live:"yes"`
 
+	SocketIO
+
 	DrainDelay   time.Duration `help:"at SIGTERM: how long to be not ready before the doors close, so that a balancer notices" live:"yes"`
 	DrainTimeout time.Duration `help:"at SIGTERM: how long what is under way may then take to end" live:"yes"`
 
@@ -70,6 +72,10 @@ type Config struct {
 	// Channel has the settings of channels that are to differ from others: in
 	// the file, tables named channel."PATTERN".
 	Channel []hub.ChannelRule `live:"yes"`
+
+	// Namespace has the namespaces of Socket.IO beside "/", and what is to be
+	// different about that: in the file, tables named namespace."/NAME".
+	Namespace []NamespaceRule `live:"yes"`
 }
 
 // A SocketConfig is one ZeroMQ socket's.
@@ -94,6 +100,8 @@ func DefaultConfig() Config {
 		IdleTime:      25 * time.Second,
 		MinAge:        60 * time.Second,
 		SweepInterval: 10 * time.Second,
+
+		SocketIO: defaultSocketIO(),
 
 		DrainDelay:   time.Second,
 		DrainTimeout: 8 * time.Second,
@@ -166,6 +174,7 @@ func (c Config) Validate() error {
 	if err := zeromq.Check(c.ZeroMQ); err != nil {
 		faults = append(faults, err)
 	}
+	c.checkSocketIO(check)
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(faults...)
 }

@@ -122,6 +122,7 @@ func (s *Server) reloadLocked() (Reloaded, error) {
 		return Reloaded{}, err
 	}
 	s.live.Store(s.newLive(next))
+	s.configureSocketIO(next)
 	s.setLevel(next)
 	return done, nil
 }
@@ -144,15 +145,20 @@ func (s *Server) merge(old, wanted Config) (Config, Reloaded) {
 	if !reflect.DeepEqual(old.ZeroMQ, wanted.ZeroMQ) {
 		done.Restart = append(done.Restart, "zeromq")
 	}
-	next.Channel = slices.Clone(wanted.Channel)
-	done.Changed = append(done.Changed, changedRules(old.Channel, next.Channel)...)
+	next.Channel, next.Namespace = slices.Clone(wanted.Channel), slices.Clone(wanted.Namespace)
+	done.Changed = append(done.Changed, changedTables(old.Channel, next.Channel, func(r hub.ChannelRule) string {
+		return fmt.Sprintf("channel.%q", r.Pattern)
+	})...)
+	done.Changed = append(done.Changed, changedTables(old.Namespace, next.Namespace, func(r NamespaceRule) string {
+		return fmt.Sprintf("namespace.%q", r.Name)
+	})...)
 	return next, done
 }
 
-// changedRules names the tables that are not the same in a and b.
-func changedRules(a, b []hub.ChannelRule) (names []string) {
+// changedTables names the tables that are not the same in a and b.
+func changedTables[T comparable](a, b []T, nameOf func(T) string) (names []string) {
 	for _, r := range append(slices.Clone(a), b...) {
-		name := fmt.Sprintf("channel.%q", r.Pattern)
+		name := nameOf(r)
 		if !(slices.Contains(a, r) && slices.Contains(b, r)) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -102,12 +102,15 @@ func isLimit(key string) bool {
 	return false
 }
 
-// effects are what is to be seen of a live key's new value by who uses the
+// An effect is what is to be seen of a live key's new value by who uses the
 // server.
-var effects = map[string]struct {
+type effect struct {
 	change func(*Config)
 	seen   func(t *testing.T, r *running) bool
-}{
+}
+
+// effects are those of all live keys.
+var effects = map[string]effect{
 	"admin_token": {func(c *Config) { c.AdminToken = rightToken }, func(t *testing.T, r *running) bool {
 		req, _ := http.NewRequest("POST", "http://"+r.adm+"/", strings.NewReader(rpcBody("info")))
 		status, _ := do(t, req)

@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	clientjs "github.com/shaveet/shaveet/client-js"
 )
 
 // routes has every URL of the program: what each door leads to. A path matches
 // as a whole or not at all; there is no other spelling of any.
 func (s *Server) routes() (main, public, admin http.Handler) {
-	static := newStatic()
+	static := newStatic(clientjs.Files)
 	health := routes{
 		"/healthz": noBody(http.HandlerFunc(s.healthz)),
 		"/readyz":  noBody(http.HandlerFunc(s.readyz)),
@@ -26,6 +28,7 @@ func (s *Server) routes() (main, public, admin http.Handler) {
 		"/static/shaveet.mjs": noBody(static),
 		"/static/tabs.mjs":    noBody(static),
 	}
+	maps.Copy(browser, s.socketIORoutes())
 	backend := routes{
 		"/":        s.patient(s.admin),
 		"/rpc":     s.patient(s.admin),

@@ -47,6 +47,12 @@ var urls = []struct {
 	{"/static/shaveet.mjs", 200, 200, 200, 404},
 	{"/static/tabs.mjs", 200, 200, 200, 404},
 	{"/static/shaveet.js?disableCORS=1", 200, 200, 200, 404},
+	{"/socket.io/", 400, 400, 400, 404},
+	{"/socket.io", 400, 400, 400, 404},
+	{"/socket.io/?EIO=4&transport=polling", 200, 200, 200, 404},
+	{"/socket.io/socket.io.js", 200, 200, 200, 404},
+	{"/socket.io/socket.io.min.js", 200, 200, 200, 404},
+	{"/socket.io/socket.io.esm.min.js", 200, 200, 200, 404},
 	{"/healthz", 200, 200, 200, 200},
 	{"/readyz", 200, 200, 200, 200},
 	{"/readyz?x=1", 200, 200, 200, 200},
@@ -62,6 +68,17 @@ var urls = []struct {
 	{"/message_updates/", 404, 404, 404, 404},
 	{"/message_updatesx", 404, 404, 404, 404},
 	{"/message%5fupdates", 404, 404, 404, 404},
+	{"/engine.io/", 404, 404, 404, 404},
+	{"/engine.io/?EIO=4&transport=polling", 404, 404, 404, 404},
+	{"/socket.io/x", 404, 404, 404, 404},
+	{"/socket.io//", 404, 404, 404, 404},
+	{"/socket%2eio/", 404, 404, 404, 404},
+	{"/socket.io/1/", 404, 404, 404, 404}, // as clients before 1.0 ask
+	{"/socket.io/LICENSE", 404, 404, 404, 404},
+	{"/socket.io/socket.io.js.map", 404, 404, 404, 404},
+	{"/socket.io/socket.io.msgpack.min.js", 404, 404, 404, 404},
+	{"/socket.io/shaveet.js", 404, 404, 404, 404},
+	{"/static/socket.io.js", 404, 404, 404, 404},
 	{"/static", 404, 404, 404, 404},
 	{"/static/", 404, 404, 404, 404},
 	{"/static/index.html", 404, 404, 404, 404},
@@ -142,62 +159,67 @@ func TestStaticFile(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	for _, name := range []string{"shaveet.js", "shaveet.mjs"} {
-		url := "http://" + r.pub + "/static/" + name
 		content, err := clientjs.Files.ReadFile("dist/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ask := func(method, url string, header ...string) (*http.Response, string) {
-			req, _ := http.NewRequest(method, url, nil)
-			for i := 0; i < len(header); i += 2 {
-				req.Header.Set(header[i], header[i+1])
-			}
-			resp, err := oneShot.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			body, _ := io.ReadAll(resp.Body)
-			if resp.Header.Get("X-Content-Type-Options") != "nosniff" {
-				t.Errorf("%s %s: no nosniff", method, url)
-			}
-			return resp, string(body)
-		}
-
-		resp, body := ask("GET", url)
-		if resp.StatusCode != 200 || body != string(content) {
-			t.Errorf("%s: %d, %d bytes, want the file", name, resp.StatusCode, len(body))
-		}
-		etag := resp.Header.Get("ETag")
-		if len(etag) < 10 || etag[0] != '"' {
-			t.Errorf("%s: ETag %q is not a strong one", name, etag)
-		}
-		for key, want := range map[string]string{
-			"Content-Type":                "text/javascript; charset=utf-8",
-			"Access-Control-Allow-Origin": "*",
-			"Cache-Control":               "public, no-cache",
-		} {
-			if got := resp.Header.Get(key); got != want {
-				t.Errorf("%s: %s: %q, want %q", name, key, got, want)
-			}
-		}
-
-		if resp, body := ask("HEAD", url); resp.StatusCode != 200 || body != "" || resp.ContentLength != int64(len(content)) {
-			t.Errorf("HEAD %s: %d, length %d", name, resp.StatusCode, resp.ContentLength)
-		}
-		if _, body := ask("GET", url+"?disableCORS=1&disableIECORS=1"); body != string(content) {
-			t.Errorf("%s: the query changes the file", name)
-		}
-		for _, old := range []string{etag, "*", `"x", ` + etag, "W/" + etag} {
-			if resp, body := ask("GET", url, "If-None-Match", old); resp.StatusCode != 304 || body != "" {
-				t.Errorf("%s, If-None-Match %s: %d, want 304", name, old, resp.StatusCode)
-			}
-		}
-		if resp, _ := ask("GET", url, "If-None-Match", `"another"`); resp.StatusCode != 200 {
-			t.Errorf("%s, If-None-Match another: %d, want 200", name, resp.StatusCode)
-		}
-		ask("POST", url)
+		wantFile(t, "http://"+r.pub+"/static/"+name, content)
 	}
+}
+
+// wantFile asks for a file of a client library in all ways.
+func wantFile(t *testing.T, url string, content []byte) {
+	t.Helper()
+	ask := func(method, url string, header ...string) (*http.Response, string) {
+		req, _ := http.NewRequest(method, url, nil)
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := oneShot.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		if resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s %s: no nosniff", method, url)
+		}
+		return resp, string(body)
+	}
+
+	resp, body := ask("GET", url)
+	if resp.StatusCode != 200 || body != string(content) {
+		t.Errorf("%s: %d, %d bytes, want the file", url, resp.StatusCode, len(body))
+	}
+	etag := resp.Header.Get("ETag")
+	if len(etag) < 10 || etag[0] != '"' {
+		t.Errorf("%s: ETag %q is not a strong one", url, etag)
+	}
+	for key, want := range map[string]string{
+		"Content-Type":                "text/javascript; charset=utf-8",
+		"Access-Control-Allow-Origin": "*",
+		"Cache-Control":               "public, no-cache",
+	} {
+		if got := resp.Header.Get(key); got != want {
+			t.Errorf("%s: %s: %q, want %q", url, key, got, want)
+		}
+	}
+
+	if resp, body := ask("HEAD", url); resp.StatusCode != 200 || body != "" || resp.ContentLength != int64(len(content)) {
+		t.Errorf("HEAD %s: %d, length %d", url, resp.StatusCode, resp.ContentLength)
+	}
+	if _, body := ask("GET", url+"?disableCORS=1&disableIECORS=1"); body != string(content) {
+		t.Errorf("%s: the query changes the file", url)
+	}
+	for _, old := range []string{etag, "*", `"x", ` + etag, "W/" + etag} {
+		if resp, body := ask("GET", url, "If-None-Match", old); resp.StatusCode != 304 || body != "" {
+			t.Errorf("%s, If-None-Match %s: %d, want 304", url, old, resp.StatusCode)
+		}
+	}
+	if resp, _ := ask("GET", url, "If-None-Match", `"another"`); resp.StatusCode != 200 {
+		t.Errorf("%s, If-None-Match another: %d, want 200", url, resp.StatusCode)
+	}
+	ask("POST", url)
 }
 
 func TestStaticNamesNothingOutside(t *testing.T) {

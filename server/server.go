@@ -29,6 +29,8 @@ import (
 	"github.com/shaveet/shaveet/server/metrics"
 	"github.com/shaveet/shaveet/server/park"
 	"github.com/shaveet/shaveet/server/transport"
+	"github.com/shaveet/shaveet/server/transport/socketio"
+	"github.com/shaveet/shaveet/server/transport/socketio/engine"
 	"github.com/shaveet/shaveet/server/zeromq"
 )
 
@@ -57,6 +59,9 @@ type Server struct {
 	sockets *zeromq.Sockets
 	sweep   *gc.Sweeper
 	metrics *metrics.Metrics
+
+	socketio *socketio.Server // nil: none
+	echo     *engine.Server   // of Engine.IO alone, for test suites; nil: none
 
 	live      atomic.Pointer[live]
 	reloading sync.Mutex // held for a whole reload
@@ -110,6 +115,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.admin = api
 	s.sockets = s.newSockets(cfg, api.Handle)
 	s.metrics.Sockets(s.socketStats)
+	s.newSocketIO(cfg)
 	s.sweep = gc.New(s.hub, gc.Options{
 		Interval: cfg.SweepInterval,
 		IdleTime: cfg.IdleTime,
@@ -192,6 +198,9 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 	}
 	run(s.hub.Run)
 	run(s.sweep.Run)
+	if s.socketio != nil {
+		run(s.runSocketIO)
+	}
 	s.awaitLog(ctx, inner)
 	run(s.serveSockets)
 	servers := s.open(doors, run)

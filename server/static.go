@@ -1,34 +1,47 @@
 package server
 
 import (
-	"bytes"
 	"crypto/sha256"
+	"embed"
 	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
 	"net/http"
 	"path"
 	"time"
-
-	clientjs "github.com/shaveet/shaveet/client-js"
 )
 
-// static serves the client library. Its files are embedded, and found by their
+// static serves client libraries. Their files are embedded, and found by their
 // exact names, so nothing else can be asked for.
 type static map[string]asset
 
+// An asset's content stays where it is in the program: nothing is copied.
 type asset struct {
-	content []byte
-	etag    string
+	from embed.FS
+	name string
+	etag string
 }
 
-func newStatic() static {
+// newStatic returns the files of the folder dist. That they cannot be read does
+// not happen: they were embedded when the program was built.
+func newStatic(from embed.FS) static {
 	s := make(static)
-	for _, name := range []string{"shaveet.js", "shaveet.mjs", "tabs.mjs"} {
-		content, err := clientjs.Files.ReadFile("dist/" + name)
-		if err != nil {
-			panic(err) // it was embedded when the program was built
+	err := fs.WalkDir(from, "dist", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
-		sum := sha256.Sum256(content)
-		s[name] = asset{content, `"` + hex.EncodeToString(sum[:16]) + `"`}
+		content, err := from.Open(name)
+		if err != nil {
+			return err
+		}
+		hash := sha256.New()
+		_, err = io.Copy(hash, content)
+		s[path.Base(name)] = asset{from, name, `"` + hex.EncodeToString(hash.Sum(nil)[:16]) + `"`}
+		return errors.Join(err, content.Close())
+	})
+	if err != nil {
+		panic(err)
 	}
 	return s
 }
@@ -48,5 +61,10 @@ func (s static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Kept, but asked for again: a new server has a new library at once.
 	h.Set("Cache-Control", "public, no-cache")
 	h.Set("ETag", a.etag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
+	content, err := a.from.Open(a.name)
+	if err != nil {
+		panic(err) // it was there when the server began
+	}
+	defer content.Close()
+	http.ServeContent(w, r, "", time.Time{}, content.(io.ReadSeeker)) // as all files of an embed.FS are
 }

@@ -44,6 +44,7 @@ var chapters = []struct{ key, title, text string }{
 		"`https://*.example.org` the `*` stands for anything. With an empty list no web page of another host may use\n" +
 		"`/longpoll` but by JSONP, which has no origin. An origin is no credential, and programs can send any: it is the key that lets readers in."},
 	{"poll_timeout", "Polls and idle clients", ""},
+	{"socketio", "Socket.IO", "What Socket.IO is here, and what it takes, says [socketio.md](socketio.md). Namespaces beside `/` are [tables](#namespaces)."},
 	{"drain_delay", "Shutdown", "Together, the two times should be less than what a supervisor waits before it kills: unless told otherwise, Docker\n" +
 		"waits 10 s, Kubernetes 30 s and systemd 90 s."},
 	{"header_timeout", "Slow peers", ""},
@@ -117,6 +118,10 @@ func manual() (string, error) {
 	for _, s := range channelSettings(&all) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, inChannelTable(s), s.help)
 	}
+	b.WriteString(namespaceChapter)
+	for _, s := range namespaceSettings(new(server.NamespaceSettings)) {
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", s.name, s, s.help)
+	}
 	b.WriteString(socketChapter)
 	for _, row := range socketRows() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", row.name, row.types, inTable(row.setting), row.help)
@@ -178,6 +183,26 @@ reload names ` + "`zeromq`" + ` among what waits for a restart. Variables and fl
 
 | Key | Of | Default | Meaning |
 | --- | --- | --- | --- |
+`
+
+const namespaceChapter = `
+## Namespaces
+
+In a file, a table makes a namespace of [Socket.IO](socketio.md#namespaces). There is always ` + "`/`" + `, which a table can make
+different; all others are refused unless they have one, if only an empty one.
+
+` + "```" + `toml
+[namespace."/chat"]                    # who connects shows a client and its key, as in /
+
+[namespace."/news"]
+open = true                            # everybody may listen
+` + "```" + `
+
+A name begins with ` + "`/`" + ` and has no ` + "`#`, `?`" + ` or comma. There may be 100 tables. They are live, for who connects from then on.
+Variables and flags cannot set them.
+
+| Key | Default | Meaning |
+| --- | --- | --- |
 `
 
 const channelChapter = `

@@ -89,6 +89,7 @@ var checks = []check{
 	{"sse", needClient, (*doctor).events},
 	{"stream", needClient, (*doctor).lines},
 	{"websocket", needClient, (*doctor).webSocket},
+	{"Socket.IO", needAnswer, (*doctor).socketIO},
 	{"idle time-out", needTime, (*doctor).idleTimeout},
 	{"idle streams", needTime, (*doctor).idleStreams},
 	{"keep-alive", needAnswer, (*doctor).keepAlive},

@@ -73,6 +73,12 @@ var (
 		`nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";   Caddy: does so unasked`,
 		"HAProxy: does so unasked   Apache: ProxyPass /websocket http://127.0.0.1:8083/websocket upgrade=websocket",
 	}
+	adviceSocketIO = []string{
+		"All that begins with /socket.io/ must go to Shaveet's public door, upgrades by HTTP/1.1 with the headers Upgrade and Connection.",
+		`nginx: location /socket.io/ { proxy_pass http://127.0.0.1:8083; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; }`,
+		"Caddy: reverse_proxy /socket.io/* 127.0.0.1:8083   HAProxy: use_backend shaveet if { path_beg /socket.io/ }",
+		"Apache: ProxyPass /socket.io/ http://127.0.0.1:8083/socket.io/ upgrade=websocket",
+	}
 	adviceOrigin = []string{
 		"Shaveet decides by allowed_origins; pages of the host that is asked need no entry. The proxy must pass Origin and Host on as they come.",
 		"nginx: proxy_set_header Host $http_host; and not Origin   Caddy: no header_up for Host or Origin",

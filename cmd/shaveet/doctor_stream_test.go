@@ -43,8 +43,42 @@ var brokenStreams = []brokenProxy{
 				next.ServeHTTP(w, r)
 			})
 		},
-		want: map[string]outcome{"websocket": warning, "WebSocket origin": skipped},
+		want: map[string]outcome{"websocket": warning, "WebSocket origin": skipped, "Socket.IO": warning},
 		text: "/websocket is not passed on (426 Upgrade Required)",
+	},
+	{
+		name: "knows no Socket.IO", front: refusing(404, "/socket.io/"),
+		want: map[string]outcome{"Socket.IO": skipped},
+		text: "/socket.io/ is not passed on, or not served (404 Not Found",
+	},
+	{
+		name: "lets pages of Socket.IO poll only",
+		front: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/socket.io/" {
+					r.Header.Del("Upgrade")
+				}
+				next.ServeHTTP(w, r)
+			})
+		},
+		want: map[string]outcome{"Socket.IO": warning},
+		text: "but not go over to a WebSocket: 400 Bad Request",
+	},
+	{
+		name: "swallows what WebSockets of Socket.IO bring",
+		front: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/socket.io/" || r.Header.Get("Upgrade") == "" {
+					next.ServeHTTP(w, r)
+				} else if conn, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+					io.Copy(io.Discard, conn)
+					conn.Close()
+				}
+			})
+		},
+		change: func(d *doctor) { d.times.answer = long },
+		want:   map[string]outcome{"Socket.IO": warning},
+		text:   "but not go over to a WebSocket",
 	},
 	{
 		name: "knows no streams", front: refusing(404, "/websocket", "/sse", "/stream"),

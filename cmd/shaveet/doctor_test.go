@@ -224,7 +224,7 @@ func proxyTo(t *testing.T, target string) http.Handler {
 
 // isStream is for what is not answered as a whole.
 func isStream(r *http.Request) bool {
-	return r.URL.Path == "/sse" || r.URL.Path == "/stream" || r.URL.Path == "/websocket"
+	return r.URL.Path == "/sse" || r.URL.Path == "/stream" || r.URL.Path == "/websocket" || r.Header.Get("Upgrade") != ""
 }
 
 // changed answers as next, but for what change makes of it. Streams pass.
@@ -502,7 +502,7 @@ var brokenProxies = []brokenProxy{
 				io.WriteString(w, "<title>Our shop</title>")
 			})
 		},
-		want: map[string]outcome{"health": skipped, "readiness": skipped, "script": failure},
+		want: map[string]outcome{"health": skipped, "readiness": skipped, "script": failure, "Socket.IO": skipped},
 		text: "is not the script",
 	},
 	{
@@ -540,6 +540,7 @@ var brokenProxies = []brokenProxy{
 			"sse": failure, "stream": failure, "websocket": failure, "idle streams": skipped, "WebSocket origin": skipped,
 			"health": skipped, "readiness": skipped, "script": failure, "poll": failure, "poll of 2010": warning, "credentials": failure,
 			"caching": skipped, "compression": skipped, "held poll": skipped, "idle time-out": skipped, "CORS preflight": warning, "CORS answer": warning,
+			"Socket.IO": skipped,
 		},
 		text: "https://push.example/",
 	},
@@ -552,6 +553,7 @@ var brokenProxies = []brokenProxy{
 			"sse": failure, "stream": failure, "websocket": failure, "idle streams": skipped, "WebSocket origin": skipped,
 			"health": failure, "readiness": failure, "script": failure, "poll": failure, "poll of 2010": warning, "credentials": failure,
 			"caching": skipped, "compression": skipped, "held poll": skipped, "idle time-out": skipped, "CORS preflight": warning, "CORS answer": warning,
+			"Socket.IO": failure,
 		},
 		text: "a proxy does not reach what is behind it",
 	},

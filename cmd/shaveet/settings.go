@@ -162,12 +162,19 @@ func applyFile(cfg *server.Config, path string) error {
 	}
 	tables, hasTables := values[tablesKey]
 	delete(values, tablesKey)
+	namespaces, hasNamespaces := values[namespaceKey]
+	delete(values, namespaceKey)
 	sockets, hasSockets := values[zeromqKey]
 	delete(values, zeromqKey)
 	faults := applyTable(settings(cfg), values)
 	if hasTables {
 		rules, wrong := channelRules(tables)
 		cfg.Channel = rules
+		faults = append(faults, wrong...)
+	}
+	if hasNamespaces {
+		rules, wrong := namespaceRules(namespaces)
+		cfg.Namespace = rules
 		faults = append(faults, wrong...)
 	}
 	if hasSockets {

@@ -146,6 +146,16 @@ func TestBadSettings(t *testing.T) {
 		{"file", "[channel.\"a.*\"]\nmessages = -5", []string{`a.*`, "negative"}},
 		{"file", "[channel.\"a.*\".more]\nmessages = 5", []string{`channel."a.*"`, "more"}},
 		{"file", "[channel.\"a\"]\n[channel.\"a\"]", []string{"configuration file"}},
+		{"file", `namespace = 5`, []string{"namespace", "tables"}},
+		{"file", `namespace."/x" = 5`, []string{`namespace."/x"`, "table"}},
+		{"file", "[[namespace]]\nname = \"/x\"", []string{"namespace", "tables"}},
+		{"file", "[namespace.\"/x\"]\nopn = true", []string{"shaveet.toml", `namespace."/x"`, `unknown key "opn"`}},
+		{"file", "[namespace.\"/x\"]\nopen = \"yes\"", []string{`namespace."/x"`, "open", "true or false"}},
+		{"file", "[namespace.x]", []string{`namespace."x"`, "begin with /"}},
+		{"file", "[namespace.\"/x#y\"]", []string{`namespace."/x#y"`, "#"}},
+		{"file", "[namespace.\"/x\".more]\nopen = true", []string{`namespace."/x"`, "more"}},
+		{"--socketio-ping-interval", "0s", []string{"socketio_ping_interval", "25s"}},
+		{"--socketio-max-payload", "10", []string{"socketio_max_payload"}},
 		{"SHAVEET_POLL_TIMOUT", "25s", []string{"SHAVEET_POLL_TIMOUT"}},
 		{"SHAVEET_POLL_TIMEOUT", "25", []string{"SHAVEET_POLL_TIMEOUT", "duration"}},
 		{"SHAVEET_CLIENTS", "many", []string{"SHAVEET_CLIENTS", "whole number"}},
@@ -235,6 +245,26 @@ bytes = 1048576
 	}
 }
 
+// A table makes a namespace, also an empty one.
+func TestTablesForNamespaces(t *testing.T) {
+	cfg, err := configured(nil, "--config", file(t, "shaveet.toml", `
+socketio_recovery_time = "0s"
+
+[namespace."/news"]
+open = true
+
+[namespace."/"]
+open = false
+
+[namespace."/chat/hall"]
+`))
+	open := server.NamespaceSettings{Open: true}
+	want := []server.NamespaceRule{{Name: "/"}, {Name: "/chat/hall"}, {Name: "/news", NamespaceSettings: open}}
+	if err != nil || !reflect.DeepEqual(cfg.Namespace, want) || cfg.SocketioRecoveryTime != 0 {
+		t.Errorf("%+v, %v; %v; want %+v", cfg.Namespace, cfg.SocketioRecoveryTime, err, want)
+	}
+}
+
 // Kubernetes gives variables to every container beside a service called shaveet.
 func TestVariablesOfKubernetes(t *testing.T) {
 	env := []string{
@@ -291,12 +321,15 @@ func TestTokenFile(t *testing.T) {
 func TestConfigPrintsWhatItReads(t *testing.T) {
 	token := file(t, "token", "0123456789abcdef0123")
 	tables := file(t, "tables.toml", "[channel.\"a.*\"]\nwindow = \"90s\"\nnotices = false\n[channel.'back\\\\slash \"quoted\"']\nbytes = 1000000\n")
+	namespaces := file(t, "namespaces.toml", "[namespace.\"/news\"]\nopen = true\n[namespace.'/back\\slash \"quoted\"']\n")
 	for _, args := range [][]string{
 		nil,
 		{"--poll-timeout", "1h", "--allowed-hosts", `a.test,b.test`, "--max-body-bytes", "12345", "--channel-messages", "7"},
 		{"--public-listen", "127.0.0.1:8083", "--admin-listen", `unix:/tmp/a "quoted" path\x`, "--log-format", "json"},
 		{"--admin-token-file", token},
 		{"--config", tables},
+		{"--config", namespaces},
+		{"--socketio=false", "--socketio-allow-eio3", "--socketio-recovery-time", "0s"},
 		{"--allowed-origins", "", "--access-log", "7"},
 		{"--admin-token", "0123456789abcdef0123"},
 	} {
@@ -344,7 +377,7 @@ func TestNamesOfSettings(t *testing.T) {
 			t.Errorf("%s is called %s, want %s", field, got, want)
 		}
 	}
-	seen := map[string]bool{"config": true, "p": true, "port": true, "d": true, "daemon": true, "open": true, "page_listen": true, tablesKey: true}
+	seen := map[string]bool{"config": true, "p": true, "port": true, "d": true, "daemon": true, "open": true, "page_listen": true, tablesKey: true, namespaceKey: true, zeromqKey: true}
 	for _, s := range settings(new(server.Config)) {
 		if seen[s.name] {
 			t.Errorf("%s is the name of two things", s.name)

@@ -60,10 +60,15 @@ func connectSocket(ctx context.Context, s *site, header http.Header, h hello) (*
 
 const deflate = "permessage-deflate"
 
-// upgrade makes a WebSocket, whose end is the caller's business. An answer that
-// is none is a *statusError.
+// upgrade makes a WebSocket of ours, as upgradeAt does.
 func (s *site) upgrade(ctx context.Context, header http.Header) (*socket, *http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+"/websocket", nil)
+	return s.upgradeAt(ctx, "/websocket", header)
+}
+
+// upgradeAt makes a WebSocket at a path, whose end is the caller's business. An
+// answer that is none is a *statusError.
+func (s *site) upgradeAt(ctx context.Context, path string, header http.Header) (*socket, *http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+path, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -34,6 +34,7 @@ func limit[N int | int64](name, help string, of func(hub.Limits) N) reading {
 // readings are all metrics of a hub but the one with a label.
 var readings = []reading{
 	gauge("shaveet_clients", "Live clients.", func(s hub.Stats) int { return s.Clients }),
+	gauge("shaveet_sockets", "Sockets of Socket.IO that are kept: connected ones, and those that may come back.", func(s hub.Stats) int { return s.Sockets }),
 	gauge("shaveet_clients_waiting", "Clients let go that wait to be revived.", func(s hub.Stats) int { return s.LetGoClients }),
 	gauge("shaveet_channels", "Channels that exist.", func(s hub.Stats) int { return s.Channels }),
 	gauge("shaveet_sessions", "Readers attached: polls that are held, and connections.", func(s hub.Stats) int { return s.Sessions }),

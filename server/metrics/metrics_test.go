@@ -98,7 +98,7 @@ func TestHubCounts(t *testing.T) {
 	h := &counts{}
 	m := metrics.New(h, metrics.Options{})
 	h.stats = hub.Stats{
-		Clients: 101, LetGoClients: 102, Channels: 103, Sessions: 104, Messages: 105, Bytes: 106, PublishIDs: 107,
+		Clients: 101, Sockets: 125, LetGoClients: 102, Channels: 103, Sessions: 104, Messages: 105, Bytes: 106, PublishIDs: 107,
 		Published: 108, Repeated: 109, Delivered: 110, Batches: 111, Attached: 112, BadKeys: 113, Gaps: 114, Resets: 115,
 		LetGo: 116, Revived: 117, Refused: 118, TopSeq: 119,
 	}
@@ -106,7 +106,7 @@ func TestHubCounts(t *testing.T) {
 	h.stats.Evicted[hub.ReasonBytes], h.stats.Evicted[hub.ReasonMemory] = 122, 123
 	h.limits = hub.Limits{Clients: 201, Channels: 202, TotalBytes: 203, PublishIDs: 204}
 	want(t, scrape(m),
-		"shaveet_clients 101", "shaveet_clients_waiting 102", "shaveet_channels 103", "shaveet_sessions 104",
+		"shaveet_clients 101", "shaveet_sockets 125", "shaveet_clients_waiting 102", "shaveet_channels 103", "shaveet_sessions 104",
 		"shaveet_kept_messages 105", "shaveet_kept_bytes 106", "shaveet_publish_ids 107",
 		"shaveet_messages_published_total 108", "shaveet_publishes_repeated_total 109", "shaveet_messages_delivered_total 110",
 		"shaveet_batches_delivered_total 111", "shaveet_attaches_total 112", "shaveet_attaches_refused_total 113",

@@ -36,6 +36,8 @@ var requests = map[string]string{
 	"stream":   "GET /stream?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\n\r\n",
 	"websocket": "GET /websocket?cursor=%[2]s&client_id=%[1]s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+	"socketio": "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
 	hello: "GET /websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
 }
@@ -44,18 +46,30 @@ var requests = map[string]string{
 // does.
 const hello = "websocket-hello"
 
-// greeting is that message, as a frame masked with zeros.
+// greeting is that message, as a frame.
 func greeting(token, cursor string) string {
 	id, key, _ := strings.Cut(token, hub.Delimiter)
-	text := fmt.Sprintf(`{"clients":[{"id":%q,"key":%q}],"cursor":%q}`, id, key, cursor)
+	return frame(fmt.Sprintf(`{"clients":[{"id":%q,"key":%q}],"cursor":%q}`, id, key, cursor))
+}
+
+// connect is what a client of Socket.IO says who it is by, as a frame.
+func connect(token, cursor string) string {
+	return frame(fmt.Sprintf(`40{"token":%q,"cursor":%q}`, token, cursor))
+}
+
+// frame is a short text, masked with zeros.
+func frame(text string) string {
 	return string([]byte{0x81, byte(0x80 | len(text)), 0, 0, 0, 0}) + text
 }
+
+// ping is a frame that a client of Socket.IO has to answer.
+var ping = []byte("\x81\x012")
 
 // bare is a connection that is taken from net/http, with one goroutine that
 // reads a byte: what holding one costs in any case.
 const bare = "bare"
 
-var names = []string{"longpoll", "sse", "stream", "websocket"}
+var names = []string{"longpoll", "sse", "stream", "websocket", "socketio"}
 
 // A site is a server in this process.
 type site struct {
@@ -157,6 +171,8 @@ func read(conn net.Conn, transport, token, cursor string, seen *counter, ready f
 	}
 	if transport == hello {
 		io.WriteString(conn, requests[hello]+greeting(token, cursor))
+	} else if transport == "socketio" {
+		io.WriteString(conn, requests[transport]+connect(token, cursor))
 	} else {
 		fmt.Fprintf(conn, requests[transport], token, cursor)
 	}
@@ -170,6 +186,9 @@ func read(conn net.Conn, transport, token, cursor string, seen *counter, ready f
 			return
 		}
 		seen.add(bytes.Count(buffer[:n], []byte{mark}))
+		if transport == "socketio" && bytes.Contains(buffer[:n], ping) {
+			io.WriteString(conn, frame("3"))
+		}
 	}
 }
 

@@ -77,11 +77,17 @@ func TestConcurrentSameOrder(t *testing.T) {
 		})
 	}
 	const always = 1 << 30
-	for _, w := range ways {
+	all := slices.Clone(ways)
+	for name, polling := range map[string]bool{"socketio": false, "socketio polling": true} {
+		all = append(all, way{name: name, dial: func(base string) func(*http.Client, transporttest.Start) transporttest.Reader {
+			return transporttest.SocketIO(base, polling)
+		}})
+	}
+	for _, w := range all {
 		add(w.name, always, func(int) way { return w })
 		add(w.name+" again and again", 3, func(int) way { return w })
 	}
-	add("all by turns", 2, func(i int) way { return ways[i%len(ways)] })
+	add("all by turns", 2, func(i int) way { return all[i%len(all)] })
 
 	var speaking sync.WaitGroup
 	for i := range speakers {

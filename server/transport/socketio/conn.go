@@ -26,7 +26,8 @@ type conn struct {
 	sockets []*Socket // of the namespaces it has joined, or is about to
 	out     []message // what is said to it alone
 	said    int       // how many of out are under way
-	waiting int       // bytes of out, and of what the sockets have not answered yet
+	saying  int       // bytes of out
+	heard   int       // bytes of what handlers have not been told yet
 	joined  bool      // it has been in a namespace
 	full    bool      // something found no room in out, without which the client would wait for ever
 	closed  bool
@@ -152,11 +153,11 @@ func (c *conn) socket(namespace string) *Socket {
 // say has messages be sent, for which somebody has to call Wake. It reports
 // whether there was room for them.
 func (c *conn) say(all ...message) bool {
-	if c.closed || c.waiting > c.settings.MaxWaiting {
+	if c.closed || c.saying > c.settings.MaxWaiting {
 		return false // the last one may have been large
 	}
 	for _, m := range all {
-		c.waiting += len(m.data) + messageCost
+		c.saying += len(m.data) + messageCost
 	}
 	c.out = append(c.out, all...)
 	c.session.Wake()
@@ -216,7 +217,7 @@ func (c *conn) Sent() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.said {
-		c.waiting -= len(c.out[i].data) + messageCost
+		c.saying -= len(c.out[i].data) + messageCost
 	}
 	c.out = slices.Delete(c.out, 0, c.said)
 	if len(c.out) == 0 {

@@ -84,7 +84,7 @@ func (s *Socket) event(p *packet.Packet) {
 		c.server.counts.dropped.Add(1)
 		return
 	}
-	if c.waiting > c.settings.MaxWaiting { // the last one may have been large
+	if c.heard > c.settings.MaxWaiting { // the last one may have been large
 		c.session.Fail(engine.TooMuch)
 		return
 	}
@@ -96,7 +96,7 @@ func (s *Socket) push(one call) {
 	if s.namespace.Handler == nil {
 		return
 	}
-	s.conn.waiting += one.cost()
+	s.conn.heard += one.cost()
 	s.inbox.calls = append(s.inbox.calls, one)
 	if !s.inbox.running {
 		s.inbox.running = true
@@ -120,7 +120,7 @@ func (s *Socket) work() {
 		c.mu.Unlock()
 		s.tell(&one)
 		c.mu.Lock()
-		c.waiting -= one.cost()
+		c.heard -= one.cost()
 		c.mu.Unlock()
 	}
 }

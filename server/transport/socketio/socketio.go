@@ -119,9 +119,10 @@ func (sv *Server) Configure(o Options) {
 // ServeHTTP serves requests of Engine.IO, whatever their path is.
 func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { sv.engine.ServeHTTP(w, r) }
 
-// Run forgets the sockets that are not to come back, until ctx ends. It is
-// called once.
+// Run forgets the sockets that are not to come back, until ctx ends; then it ends
+// all sessions. It is called once.
 func (sv *Server) Run(ctx context.Context) error {
+	defer sv.engine.Close()
 	sv.leavers.run(ctx, sv.hub, sv.settings.Load().Logger)
 	return nil
 }

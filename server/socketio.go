@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+
+	"github.com/shaveet/shaveet/server/metrics"
+	"github.com/shaveet/shaveet/server/socketioclient"
+	"github.com/shaveet/shaveet/server/transport/socketio"
+	"github.com/shaveet/shaveet/server/transport/socketio/engine"
+)
+
+// newSocketIO makes what serves Socket.IO, if anything is to.
+func (s *Server) newSocketIO(cfg Config) {
+	if !cfg.Socketio {
+		return
+	}
+	opts := s.socketIOOptions(cfg)
+	s.socketio = socketio.New(s.hub, opts)
+	s.metrics.SocketIO(s.socketIOStats)
+	if cfg.SocketioConformance {
+		s.echo = socketio.NewEcho(opts.Options)
+	}
+}
+
+func (s *Server) socketIOOptions(cfg Config) socketio.Options {
+	opts := socketio.Options{
+		Options: engine.Options{
+			Lot:            s.lot,
+			Drain:          s.drain,
+			PingInterval:   cfg.SocketioPingInterval,
+			PingTimeout:    cfg.SocketioPingTimeout,
+			UpgradeTimeout: cfg.SocketioUpgradeTimeout,
+			MaxPayload:     cfg.SocketioMaxPayload,
+			MaxPackets:     cfg.SocketioMaxPackets,
+			MaxSessions:    cfg.SocketioMaxConnections,
+			MaxHandshakes:  cfg.SocketioMaxHandshakes,
+			AllowEIO3:      cfg.SocketioAllowEIO3,
+			JSONP:          cfg.SocketioJSONP,
+			Logger:         s.log,
+		},
+		ConnectTimeout: cfg.SocketioConnectTimeout,
+		// After let_go_age the hub has forgotten the socket.
+		RecoveryTime:  min(cfg.SocketioRecoveryTime, cfg.Limits.LetGoAge),
+		MaxNamespaces: cfg.SocketioMaxNamespaces,
+		MaxAcks:       cfg.SocketioMaxAcks,
+		MaxWaiting:    cfg.SocketioMaxWaitingBytes,
+		Conformance:   cfg.SocketioConformance,
+	}
+	for _, n := range cfg.Namespace {
+		opts.Namespaces = append(opts.Namespaces, socketio.Namespace{Name: n.Name, Open: n.Open})
+	}
+	return opts
+}
+
+// configureSocketIO has the connections that begin from now on be as cfg says.
+func (s *Server) configureSocketIO(cfg Config) {
+	if s.socketio == nil {
+		return
+	}
+	opts := s.socketIOOptions(cfg)
+	s.socketio.Configure(opts)
+	if s.echo != nil {
+		s.echo.Configure(opts.Options)
+	}
+}
+
+// runSocketIO runs what is not done by requests, until ctx ends.
+func (s *Server) runSocketIO(ctx context.Context) error {
+	if s.echo != nil {
+		defer s.echo.Close()
+	}
+	return s.socketio.Run(ctx)
+}
+
+// socketIORoutes has the URLs of Socket.IO.
+func (s *Server) socketIORoutes() routes {
+	if s.socketio == nil {
+		return nil
+	}
+	all := routes{
+		"/socket.io/": s.patient(s.shared(s.socketio)),
+		"/socket.io":  s.patient(s.shared(s.socketio)),
+	}
+	if s.echo != nil {
+		all["/engine.io/"] = s.patient(s.shared(s.echo))
+	}
+	files := newStatic(socketioclient.Files)
+	for name := range files {
+		all["/socket.io/"+name] = noBody(files)
+	}
+	return all
+}
+
+// socketIOStats are its counts as metrics want them.
+func (s *Server) socketIOStats() metrics.SocketIO {
+	k := s.socketio.Stats()
+	m := metrics.SocketIO{
+		Sessions:   map[string]int{"polling": k.Polling, "websocket": k.WebSocket},
+		Sockets:    k.Sockets,
+		Waiting:    k.Waiting,
+		Closed:     make(map[string]uint64),
+		Handshakes: k.Handshakes, HandshakesRefused: k.Stats.Refused, BadRequests: k.BadRequests,
+		UpgradesBegun: k.UpgradesBegun, UpgradesDone: k.UpgradesDone, UpgradesFailed: k.UpgradesFailed,
+		PacketsReceived: k.PacketsIn, PacketsSent: k.PacketsOut,
+		Connects: k.Connected, ConnectsRefused: k.Refused,
+		Recovered: k.Recovered, NotRecovered: k.NotRecovered,
+		Events: k.Events, EventsDropped: k.Dropped, Acks: k.Acks, Holes: k.Holes,
+	}
+	for _, why := range engine.Reasons() {
+		m.Closed[why.String()] = k.Closed(why)
+	}
+	return m
+}
