@@ -198,7 +198,6 @@ func (c *call) hold(k *socket, shake *wsframe.Handshake) *fault {
 // something.
 func (c *call) poll(s *Session) *fault {
 	p := &poll{session: s, format: c.form}
-	p.Certain = !c.r.Close && c.r.ProtoAtLeast(1, 1) // who closes after each answer has not gone
 	bell, say, f := s.hold(p)
 	switch {
 	case f != nil:
