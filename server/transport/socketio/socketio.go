@@ -30,7 +30,7 @@ import (
 type Options struct {
 	engine.Options // Open is not heeded
 
-	ConnectTimeout time.Duration // how long a connection may take to join its first namespace; default 45 s
+	ConnectTimeout time.Duration // how long a connection may take to join its first namespace, and a quarter more; default 45 s
 	RecoveryTime   time.Duration // how long a socket that has lost its connection may come back to where it was; 0: it may not
 
 	MaxNamespaces int // that one connection may have joined; default 16
@@ -138,7 +138,7 @@ func (sv *Server) open(s *engine.Session, r *http.Request) engine.App {
 	if c.old {
 		c.join(hub.Root, said)
 	}
-	s.DueIn(set.ConnectTimeout)
+	s.DueIn(set.ConnectTimeout + set.ConnectTimeout/4) // what it says may be late
 	return c
 }
 

@@ -53,13 +53,19 @@ func (c *call) serve() *fault {
 	case webSocket || c.raise:
 		return &badRequest
 	}
+	var f *fault
 	switch c.r.Method {
 	case http.MethodGet:
-		return c.poll(s)
+		f = c.poll(s)
 	case http.MethodPost:
-		return c.post(s)
+		f = c.post(s)
+	default:
+		return &badRequest
 	}
-	return &badRequest
+	if f == &badRequest {
+		s.afterProbe(c.r.Context())
+	}
+	return f
 }
 
 // validOrigin reports whether s could be in a header at all.

@@ -24,16 +24,17 @@ type socket struct {
 
 	// Guarded by the session's lock.
 
-	ping       []byte // what the last ping has said
-	noise      int32  // bytes that have come since it is closing
-	code       uint16 // what it is closed with
-	base64     bool   // the client takes no binary
-	toPong     bool   // a ping has come, which is to be answered
-	toProbe    bool   // so has one of the client that wants to go over
-	closing    bool   // a close frame is to be sent, or has been; nothing else is
-	closed     bool   // it has been sent
-	peerClosed bool   // the client has sent one
-	deaf       bool   // what comes cannot be read any more
+	ping       []byte        // what the last ping has said
+	probed     chan struct{} // closed when the answer to the probe has been sent; nil: it has, or there is none
+	noise      int32         // bytes that have come since it is closing
+	code       uint16        // what it is closed with
+	base64     bool          // the client takes no binary
+	toPong     bool          // a ping has come, which is to be answered
+	toProbe    bool          // so has one of the client that wants to go over
+	closing    bool          // a close frame is to be sent, or has been; nothing else is
+	closed     bool          // it has been sent
+	peerClosed bool          // the client has sent one
+	deaf       bool          // what comes cannot be read any more
 }
 
 // shut has the socket be closed. The session's lock is held.
@@ -119,7 +120,18 @@ func (c *socket) wire() wire {
 func (c *socket) Sent() {
 	c.session.mu.Lock()
 	defer c.session.mu.Unlock()
+	if !c.toProbe {
+		c.answered()
+	}
 	c.session.sent(&c.Conn)
+}
+
+// answered lets go of who waits for the answer to the probe.
+func (c *socket) answered() {
+	if c.probed != nil {
+		close(c.probed)
+		c.probed = nil
+	}
 }
 
 // Closed is part of [park.Tenant].
@@ -128,6 +140,7 @@ func (c *socket) Closed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.closing = true
+	c.answered()
 	if s.socket == c {
 		s.socket = nil
 		s.finish(reasonOf(err))

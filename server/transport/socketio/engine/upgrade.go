@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"time"
 
 	"github.com/shaveet/shaveet/server/transport/socketio/engineio"
@@ -85,6 +86,9 @@ func (c *socket) goOver(p engineio.Packet) {
 	case u == nil || u.socket != c:
 	case p.Type == engineio.Ping && bytes.Equal(p.Data, probe):
 		u.probed, c.toProbe = true, true
+		if c.probed == nil {
+			c.probed = make(chan struct{})
+		}
 		if s.poll != nil && u.tick == 0 {
 			u.tickIn(s)
 		}
@@ -93,6 +97,27 @@ func (c *socket) goOver(p engineio.Packet) {
 		s.arrive(c)
 	default:
 		s.abandon(wsframe.CodeProtocol)
+	}
+}
+
+// afterProbe waits until the client can have heard that its WebSocket works,
+// before it hears by a request that only that counts now.
+func (s *Session) afterProbe(ctx context.Context) {
+	s.mu.Lock()
+	var probed <-chan struct{}
+	if s.socket != nil {
+		probed = s.socket.probed
+	}
+	s.mu.Unlock()
+	if probed == nil {
+		return
+	}
+	late := time.NewTimer(tickTime)
+	defer late.Stop()
+	select {
+	case <-probed:
+	case <-late.C:
+	case <-ctx.Done():
 	}
 }
 
