@@ -1,5 +1,5 @@
-// Package socketio_test compares our reading and writing of packets with that of
-// the stock parsers, both ways.
+// Package socketio_test sets us beside the stock Socket.IO: our reading and writing
+// of packets beside its parsers, our server beside its server, with its clients.
 package socketio_test
 
 import (
@@ -7,17 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/shaveet/shaveet/tests/live"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { live.Main(m) }
 
 // ask has the stock parsers answer questions, in order, by one process.
 func ask[Question, Answer any](t *testing.T, questions []Question) []Answer {
@@ -49,7 +46,7 @@ func ask[Question, Answer any](t *testing.T, questions []Question) []Answer {
 
 // rounds is how many packets there are of each kind.
 func rounds() int {
-	if os.Getenv("SHAVEET_LONG") != "" {
+	if long() {
 		return 20_000
 	}
 	return 4_000
