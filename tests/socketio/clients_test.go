@@ -1,6 +1,9 @@
 package socketio_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // earnest is how our server is set for clients that show a key: all may come,
 // and heartbeats are quick enough to see who is dead.
@@ -11,6 +14,9 @@ socketio_allow_eio3 = true
 socketio_jsonp = true
 [namespace."/custom"]
 `
+
+// patient is the same for clients that are too busy to answer at once.
+var patient = strings.Replace(earnest, `"3s"`, `"60s"`, 1)
 
 // echoing is the same for clients that talk back.
 const echoing = `
@@ -76,7 +82,7 @@ func TestUpgrades(t *testing.T) {
 	}
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
-			srv := ours(t, earnest)
+			srv := ours(t, patient)
 			play(t, 1, nil, "upgrades.mjs",
 				map[string]any{"base": srv.Base, "admin": srv.Admin, "version": version, "upgrades": upgrades})
 		})
