@@ -17,8 +17,8 @@ var emitMethods = []Method{
 			"- a channel, for all its members. In another namespace than `/` a room is a channel of its own: `lobby` of `/chat` is `/chat#lobby`, which is also what to subscribe clients to;\n" +
 			"- the `sid` of a socket, as the page knows it by `socket.id`;\n" +
 			"- `client:` and the id of a client, for all its sockets in the namespace, and its other readers.\n\n" +
-			"Without `to` everybody who is connected to the namespace by Socket.IO hears it. Who is in a room of `except` does not. " +
-			"A socket or a client that does not exist is nobody, which is no error. There may be `rooms_per_emit` rooms, those of `except` counted.\n\n" +
+			"Without `to`, or with null, everybody who is connected to the namespace by Socket.IO hears it; an empty array is refused. Who is in a room of `except` does not. " +
+			"A client that does not exist is nobody, which is no error; neither is a room, or a namespace, that nobody is in. There may be `rooms_per_emit` rooms, those of `except` counted.\n\n" +
 			"Any event may be emitted but `connect`, `connect_error`, `disconnect`, `disconnecting`, `newListener` and `removeListener`, which mean something else to Socket.IO.\n\n" +
 			"**Binary arguments.** An object of exactly one member, `{\"$binary\": \"AAEC\"}`, anywhere in `args`, stands for bytes in base64, padded and without line breaks. " +
 			"Pages of Socket.IO get the bytes, other readers the object. There may be ten of them, which is what clients of Socket.IO take.\n\n" +
@@ -59,6 +59,9 @@ type (
 
 // Emit is emit(event, args, to, …).
 func (a *admin) Emit(r *http.Request, p *emitParams, reply *emitReply) error {
+	if p.To != nil && len(p.To) == 0 {
+		return invalidParams("to: must not be an empty array: leave it out for everybody in the namespace")
+	}
 	// A small event must not keep the whole body that it came in.
 	n := len(p.Args)
 	both := append(append(make([]byte, 0, n+len(p.Sender)), p.Args...), p.Sender...)
@@ -82,6 +85,7 @@ func (r *rooms) read(raw []byte, _ bounds) (fault string) {
 		*r = make(rooms, 1)
 		return decodeString(&(*r)[0], raw)
 	case '[':
+		*r = rooms{} // not nil, which is none given
 		return decodeStrings((*[]string)(r), raw)
 	}
 	return shape

@@ -45,7 +45,7 @@ func gathering(t *testing.T, b backend) map[string]*hub.Session {
 		sessions[name] = s
 	}
 	socket := func(sid, namespace string, of hub.Credentials) {
-		own, _, err := b.hub.CreateSocket(t.Context(), sid, namespace)
+		own, _, err := b.hub.CreateSocket(t.Context(), sid, namespace, of.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestEmit(t *testing.T) {
 		{`{"event":"e","to":"client:bob"}`, []string{`bob: e[] by null on @/#bob`}},
 		{`{"event":"e","to":["red","client:bob","sid-a"]}`, []string{`bob: e[] by null on red`, `sid-a: e[] by null on red`}},
 		{`{"event":"e"}`, []string{`sid-a: e[] by null on /#`}},
-		{`{"event":"e","to":[]}`, []string{`sid-a: e[] by null on /#`}},
+		{`{"event":"e","to":"red","except":[]}`, []string{`bob: e[] by null on red`, `sid-a: e[] by null on red`}},
 		{`{"event":"e","to":"red","except":"sid-a"}`, []string{`bob: e[] by null on red`}},
 		{`{"event":"e","to":"red","except":["client:bob","sid-x"]}`, []string{`sid-a: e[] by null on red`}},
 		{`{"event":"e","to":"red","except":"red"}`, nil},
@@ -147,6 +147,7 @@ func TestEmitIsStrict(t *testing.T) {
 	for params, message := range map[string]string{
 		`{}`:                                   "missing parameter: event",
 		`{"event":null}`:                       "event: must be a string",
+		`{"event":"e","to":[]}`:                "to: must not be an empty array: leave it out for everybody in the namespace",
 		`{"event":5}`:                          "event: must be a string",
 		`{"event":""}`:                         "an event's name must not be empty",
 		`{"event":"\udc00"}`:                   "event: must not hold half of a surrogate pair",

@@ -54,6 +54,7 @@ func TestValidate(t *testing.T) {
 		"socketio_max_connections":   func(c *Config) { c.SocketioMaxConnections = 0 },
 		"socketio_max_acks":          func(c *Config) { c.SocketioMaxAcks = 0 },
 		"socketio_max_waiting_bytes": func(c *Config) { c.SocketioMaxWaitingBytes = minWaiting - 1 },
+		"socketio_max_pending_bytes": func(c *Config) { c.SocketioMaxPendingBytes = 0 },
 		"socketio_conformance":       func(c *Config) { c.SocketioConformance, c.PublicListen = true, "0.0.0.0:8083" },
 		"conformance: is of no use":  func(c *Config) { c.SocketioConformance, c.Socketio = true, false },
 		`namespace."chat"`:           func(c *Config) { c.Namespace = []NamespaceRule{{Name: "chat"}} },

@@ -44,6 +44,7 @@ func (s *Server) socketIOOptions(cfg Config) socketio.Options {
 		MaxNamespaces: cfg.SocketioMaxNamespaces,
 		MaxAcks:       cfg.SocketioMaxAcks,
 		MaxWaiting:    cfg.SocketioMaxWaitingBytes,
+		MaxPending:    cfg.SocketioMaxPendingBytes,
 		Conformance:   cfg.SocketioConformance,
 	}
 	for _, n := range cfg.Namespace {

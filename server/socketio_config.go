@@ -16,13 +16,14 @@ type SocketIO struct {
 	SocketioUpgradeTimeout time.Duration `help:"how long a client may take to go over from polls to a WebSocket" live:"yes"`
 	SocketioRecoveryTime   time.Duration `help:"how long a socket that has lost its connection can come back as the one it was, with all it has missed; at most let_go_age; 0: none can, and events have no offset as their last argument" live:"yes"`
 
-	SocketioMaxPayload      int `help:"bytes of one POST and of one WebSocket message of a client" live:"yes"`
+	SocketioMaxPayload      int `help:"bytes of one POST, of one WebSocket message, and of one event with all its attachments of a client" live:"yes"`
 	SocketioMaxPackets      int `help:"packets a second that a connection may send, and at once" live:"yes"`
 	SocketioMaxNamespaces   int `help:"namespaces that a connection may be in" live:"yes"`
 	SocketioMaxHandshakes   int `help:"connections that may begin in a second from one address that is not this machine's" live:"yes"`
 	SocketioMaxConnections  int `help:"connections of Socket.IO at once, those between two polls among them" live:"yes"`
 	SocketioMaxAcks         int `help:"answers of one socket that are waited for" live:"yes"`
-	SocketioMaxWaitingBytes int `help:"bytes that may wait for one connection, in either direction, beside what channels keep" live:"yes"`
+	SocketioMaxWaitingBytes int `help:"bytes that may wait for one connection, in either direction, beside what channels keep; one message may be larger" live:"yes"`
+	SocketioMaxPendingBytes int `help:"bytes of events that wait for their attachments, of all connections together" live:"yes"`
 
 	SocketioAllowEIO3   bool `help:"let in clients of Socket.IO 1 and 2 too (EIO=3)" live:"yes"`
 	SocketioJSONP       bool `help:"answer polls of Socket.IO with scripts, for pages that cannot do better" live:"yes"`
@@ -46,6 +47,7 @@ func defaultSocketIO() SocketIO {
 		SocketioMaxConnections:  100_000,
 		SocketioMaxAcks:         100,
 		SocketioMaxWaitingBytes: 256 << 10,
+		SocketioMaxPendingBytes: 64 << 20,
 	}
 }
 
@@ -89,7 +91,7 @@ func (c *Config) checkSocketIO(check func(ok bool, format string, args ...any)) 
 	check(c.SocketioMaxWaitingBytes >= minWaiting, "socketio_max_waiting_bytes: must be at least %d", minWaiting)
 	for name, n := range map[string]int{
 		"namespaces": c.SocketioMaxNamespaces, "handshakes": c.SocketioMaxHandshakes,
-		"connections": c.SocketioMaxConnections, "acks": c.SocketioMaxAcks,
+		"connections": c.SocketioMaxConnections, "acks": c.SocketioMaxAcks, "pending_bytes": c.SocketioMaxPendingBytes,
 	} {
 		check(n > 0, "socketio_max_%s: must be more than 0", name)
 	}

@@ -78,7 +78,10 @@ var socketIOEffects = map[string]effect{
 		return false
 	}},
 	"socketio_max_connections": {func(c *Config) { c.SocketioMaxConnections = 1 }, func(t *testing.T, r *running) bool {
-		status, _ := get(t, connectBeside(connect(t, r.pub, "")))
+		c := connect(t, r.pub, "&token=alice_!!_"+r.client("alice"))
+		c.say("40") // else it would make room
+		c.hear("40")
+		status, _ := get(t, connectBeside(c))
 		return status == 503
 	}},
 	"socketio_max_acks": {func(c *Config) { c.SocketioMaxAcks = 17 }, func(_ *testing.T, r *running) bool {
@@ -88,6 +91,15 @@ var socketIOEffects = map[string]effect{
 		c := connect(t, r.pub, "")
 		c.say(strings.TrimSuffix(strings.Repeat("40/nobody,\x1e", 50), "\x1e")) // 50 refusals
 		return c.ends()
+	}},
+	"socketio_max_pending_bytes": {func(c *Config) {
+		c.SocketioMaxPendingBytes, c.Namespace = 1, []NamespaceRule{{"/news", NamespaceSettings{Open: true}}}
+	}, func(t *testing.T, r *running) bool {
+		c := connect(t, r.pub, "")
+		c.say("40/news,")
+		c.hear("40")
+		status, _ := c.ask("POST", `451-/news,["x",{"_placeholder":true,"num":0}]`)
+		return status == 400
 	}},
 	"socketio_allow_eio3": {func(c *Config) { c.SocketioAllowEIO3 = true }, func(t *testing.T, r *running) bool {
 		status, _ := get(t, "http://"+r.pub+"/socket.io/?EIO=3&transport=polling")

@@ -31,7 +31,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 	case OpCreate:
 		h.createClient(e.Client, e.Key, seq, false)
 	case OpSocket:
-		h.createClient(e.Client, e.Key, seq, true)
+		h.createClient(e.Client, e.Key, seq, true).owner = h.clients.get(e.Owner)
 		h.eachPair(e, seq, h.join)
 	case OpSubscribe:
 		h.eachPair(e, seq, h.join)
@@ -185,11 +185,12 @@ func (h fold) createChannel(name string, seq uint64) {
 
 // createClient begins a client. It is on no channel, which whoever reads on
 // from an earlier position, for another one of this name, has to be told.
-func (h fold) createClient(id, key string, seq uint64, socket bool) {
+func (h fold) createClient(id, key string, seq uint64, socket bool) *client {
 	c := &client{id: id, changed: seq, socket: socket}
 	c.key.Store(&key)
 	h.begin(c) // before anybody can see it, and how old it is
 	h.clients.put(id, c)
+	return c
 }
 
 // begin has c live from now on.

@@ -33,7 +33,7 @@ func (h fold) Check(cmd *Command) (Result, error) {
 		return top, h.checkRevive(cmd)
 	case OpRotate:
 		top.Key = cmd.Key
-		return top, h.mustKnow(cmd.Client, true)
+		return top, h.checkRotate(cmd)
 	case OpDisconnect:
 		return top, h.mustKnow(cmd.Client, false)
 	case OpDelete:
@@ -114,7 +114,10 @@ func (h fold) checkCreate(cmd *Command, top Result) (Result, error) {
 	c := h.clients.get(cmd.Client)
 	if c == nil {
 		top.Key = cmd.Key
-		return top, h.roomForClient()
+		return top, h.roomForClient(false)
+	}
+	if c.socket {
+		return top, isSocket(c.id)
 	}
 	top.Key = *c.key.Load()
 	cmd.Key = top.Key
@@ -122,9 +125,29 @@ func (h fold) checkCreate(cmd *Command, top Result) (Result, error) {
 	return top, h.checkRevive(cmd)
 }
 
-func (h fold) roomForClient() error {
-	if limit := h.limits().Clients; h.nClients.Load() >= int64(limit) {
-		return limitReached("clients", limit)
+// checkRotate refuses to tell the key of a socket, by which it comes back.
+func (h fold) checkRotate(cmd *Command) error {
+	if c := h.clients.get(cmd.Client); c != nil && c.socket {
+		return isSocket(c.id)
+	}
+	return h.mustKnow(cmd.Client, true)
+}
+
+func isSocket(id string) error {
+	return &Error{Kind: Invalid, Name: id, Text: fmt.Sprintf("%q is a socket of Socket.IO, and no client", id)}
+}
+
+// roomForClient says that there are too many clients, or, where one is asked
+// for, sockets: there may be as many of these, so that strangers who connect
+// leave the backend's clients alone.
+func (h fold) roomForClient(socket bool) error {
+	limit := h.limits().Clients
+	name, n := "clients", h.nClients.Load()-h.nSockets.Load()
+	if socket {
+		name, n = "sockets, as for clients,", h.nSockets.Load()
+	}
+	if n >= int64(limit) {
+		return limitReached(name, limit)
 	}
 	return nil
 }
@@ -141,7 +164,7 @@ func (h fold) checkRevive(cmd *Command) error {
 		return nil
 	}
 	cmd.Pairs = c.pairs()
-	return h.roomForClient()
+	return h.roomForClient(c.socket)
 }
 
 // checkKill turns the killing of a let-go client into its forgetting: for the

@@ -38,6 +38,10 @@ func (h *Hub) Subscribe(ctx context.Context, pairs []Pair) (Position, error) {
 			return Position{}, err
 		}
 	}
+	return h.subscribe(ctx, pairs)
+}
+
+func (h *Hub) subscribe(ctx context.Context, pairs []Pair) (Position, error) {
 	r, err := h.append(ctx, Command{Op: OpSubscribe, Pairs: pairs})
 	return r.Position, err
 }
@@ -58,6 +62,11 @@ func (h *Hub) checkPairs(pairs []Pair) error {
 	if limit := h.limits().PairsPerCall; len(pairs) > limit {
 		return h.refuse(limitReached("pairs_per_call", limit))
 	}
+	for _, p := range pairs {
+		if err := notQuiet(p.Channel); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -66,6 +75,9 @@ func (h *Hub) checkPairs(pairs []Pair) error {
 // it runs may stay.
 func (h *Hub) UnsubscribeAll(ctx context.Context, channel string, exclude func(id string) bool) error {
 	const step = walkStep // members that leave under one hold of the log's lock
+	if err := notQuiet(channel); err != nil {
+		return err
+	}
 	ids := h.Members(channel)
 	for len(ids) > 0 {
 		part := ids[:min(step, len(ids))]
@@ -164,6 +176,9 @@ func (h *Hub) Disconnect(ctx context.Context, id, session string) (Position, err
 // of clients that were let go. A channel of the same name that begins later is
 // a new one. The error is ErrUnknownChannel if there is none.
 func (h *Hub) DeleteChannel(ctx context.Context, name string) (Position, error) {
+	if err := notQuiet(name); err != nil {
+		return Position{}, err
+	}
 	r, err := h.append(ctx, Command{Op: OpDelete, Channels: []string{name}})
 	return r.Position, err
 }

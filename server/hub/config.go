@@ -32,7 +32,7 @@ type Limits struct {
 	NameBytes       int           `help:"bytes of a client id or a channel name"`
 
 	Channels               int           `help:"channels that exist at once"`
-	Clients                int           `help:"clients that exist at once, sockets of Socket.IO among them, those let go not counted"`
+	Clients                int           `help:"clients that exist at once, those let go not counted; and as many sockets of Socket.IO"`
 	SubscriptionsPerClient int           `help:"channels one client is subscribed to"`
 	SessionsPerClient      int           `help:"readers attached to one client at once"`
 	PairsPerCall           int           `help:"(client, channel) pairs in one subscribe or unsubscribe"`

@@ -109,7 +109,7 @@ func (h *Hub) roomChannels(ctx context.Context, e *Emission) (names []string, er
 		name := RoomChannel(e.Namespace, room)
 		if id, direct := h.direct(room); direct {
 			name = directChannel(e.Namespace, id)
-			_, err := h.Subscribe(ctx, []Pair{{id, name}})
+			_, err := h.subscribe(ctx, []Pair{{id, name}})
 			if errors.Is(err, ErrUnknownClient) {
 				continue
 			}
@@ -210,10 +210,15 @@ const maxPasts = 16
 
 // remember keeps that a membership has ended with seq. c.mu is held.
 func (c *client) remember(m *member, seq uint64) {
-	if len(c.pasts) == maxPasts {
-		c.pasts = slices.Delete(c.pasts, 0, 1)
+	var all []past
+	if c.pasts != nil {
+		all = *c.pasts
 	}
-	c.pasts = append(c.pasts, past{m.channel.name, m.since, seq})
+	if len(all) == maxPasts {
+		all = slices.Delete(all, 0, 1)
+	}
+	all = append(all, past{m.channel.name, m.since, seq})
+	c.pasts = &all
 }
 
 // wasOn reports whether c was on one of the channels at seq, which it need not
@@ -223,7 +228,7 @@ func (c *client) wasOn(channels []string, seq uint64) bool {
 	defer c.mu.Unlock()
 	for _, name := range channels {
 		if slices.ContainsFunc(c.subs, func(m *member) bool { return m.channel.name == name && m.since < seq }) ||
-			slices.ContainsFunc(c.pasts, func(p past) bool { return p.channel == name && p.since < seq && seq < p.until }) {
+			c.pasts != nil && slices.ContainsFunc(*c.pasts, func(p past) bool { return p.channel == name && p.since < seq && seq < p.until }) {
 			return true
 		}
 	}

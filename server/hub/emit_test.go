@@ -17,7 +17,11 @@ import (
 // the other credentials.
 func connect(t testing.TB, h *hub.Hub, id, namespace string, also ...hub.Credentials) *hub.Session {
 	t.Helper()
-	cr, _, err := h.CreateSocket(t.Context(), id, namespace)
+	owner := ""
+	if len(also) > 0 {
+		owner = also[0].ID
+	}
+	cr, _, err := h.CreateSocket(t.Context(), id, namespace, owner)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +195,74 @@ func TestExceptIsOfThatMoment(t *testing.T) {
 	}
 }
 
+// Names of channels that pages may have chosen get nobody into those of sockets.
+func TestQuietChannelsAreNobodys(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	create(t, h, "alice")
+	connect(t, h, "s1", "/")
+	ctx := t.Context()
+	for _, name := range []string{"/#", "/chat#", "@/#s1", "@/chat#x"} {
+		pairs := []hub.Pair{{Client: "alice", Channel: name}}
+		for what, err := range map[string]error{
+			"subscribe":       func() error { _, err := h.Subscribe(ctx, pairs); return err }(),
+			"unsubscribe":     func() error { _, err := h.Unsubscribe(ctx, pairs); return err }(),
+			"unsubscribe all": h.UnsubscribeAll(ctx, name, nil),
+			"publish":         func() error { _, err := h.Publish(ctx, publication(name, "x")); return err }(),
+			"broadcast":       func() error { _, err := h.Broadcast(ctx, []string{"room", name}, publication("", "x")); return err }(),
+			"delete":          func() error { _, err := h.DeleteChannel(ctx, name); return err }(),
+		} {
+			if !errors.Is(err, hub.ErrInvalid) {
+				t.Errorf("%s %s: %v", what, name, err)
+			}
+		}
+	}
+	if got := h.Members("/#"); !slices.Equal(got, []string{"s1"}) {
+		t.Errorf("members %q", got)
+	}
+}
+
+// The key of a socket is told to nobody but who made it.
+func TestSocketKeyIsPrivate(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	connect(t, h, "s1", "/")
+	if key, _, err := h.CreateClient(t.Context(), "s1"); !errors.Is(err, hub.ErrInvalid) || key != "" {
+		t.Errorf("created: %q, %v", key, err)
+	}
+	if key, _, err := h.RotateKey(t.Context(), "s1"); !errors.Is(err, hub.ErrInvalid) || key != "" {
+		t.Errorf("rotated: %q, %v", key, err)
+	}
+}
+
+func TestSocketBelongsToItsClient(t *testing.T) {
+	h := newHub(t, hub.Limits{Clients: 2})
+	alice := create(t, h, "alice")
+	create(t, h, "bob")
+	connect(t, h, "s1", "/", alice)
+	connect(t, h, "s2", "/") // although there can be no more clients
+	if _, _, err := h.CreateSocket(t.Context(), "s3", "/", ""); !errors.Is(err, hub.ErrLimitReached) {
+		t.Errorf("a third socket: %v", err)
+	}
+	check := func(id, namespace, owner string, want bool) {
+		t.Helper()
+		if _, ok := h.SocketSince(id, namespace, owner); ok != want {
+			t.Errorf("%s in %s of %q: %v", id, namespace, owner, ok)
+		}
+	}
+	check("s1", "/", "alice", true)
+	check("s1", "/chat", "alice", false)
+	check("s1", "/", "bob", false)
+	check("s1", "/", "", false)
+	check("s2", "/", "", true)
+	check("s2", "/", "alice", false)
+	check("alice", "/", "", false)
+	if err := h.KillClient(t.Context(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	create(t, h, "alice")
+	check("s1", "/", "alice", false)
+	check("s1", "/", "", false)
+}
+
 // A copy may come in a later batch than the one that was heard.
 func TestUnionAcrossBatches(t *testing.T) {
 	h := newHub(t, hub.Limits{BatchMessages: 1})
@@ -318,7 +390,7 @@ func TestQuietChannelsAreNotListed(t *testing.T) {
 
 func TestQuietChannels(t *testing.T) {
 	h := newHub(t, hub.Limits{})
-	watcher, err := h.Attach(t.Context(), []hub.Credentials{create(t, h, "watcher", "admin", "/chat#")}, hub.Start{})
+	watcher, err := h.Attach(t.Context(), []hub.Credentials{create(t, h, "watcher", "admin")}, hub.Start{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,11 +453,11 @@ func TestSockets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, hub.Limits{LetGoAge: time.Hour})
 		create(t, h, "alice")
-		cr, _, err := h.CreateSocket(t.Context(), "s1", "/")
+		cr, _, err := h.CreateSocket(t.Context(), "s1", "/", "alice")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := h.CreateSocket(t.Context(), "alice", "/"); !errors.Is(err, hub.ErrConflict) {
+		if _, _, err := h.CreateSocket(t.Context(), "alice", "/", ""); !errors.Is(err, hub.ErrConflict) {
 			t.Errorf("a socket with a client's name: %v", err)
 		}
 		if s := h.Stats(); s.Clients != 1 || s.Sockets != 1 {

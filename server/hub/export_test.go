@@ -50,5 +50,8 @@ func (h *Hub) Pasts(client string) int {
 	c := h.clients.get(client)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.pasts)
+	if c.pasts == nil {
+		return 0
+	}
+	return len(*c.pasts)
 }

@@ -38,6 +38,7 @@ type Command struct {
 	Key      string      // create, socket: the key to use if the client is new; revive: the key shown; rotate: the new one
 	Clients  []string    // let go, forget
 	Pairs    []Pair      // subscribe, unsubscribe, socket
+	Owner    string      // socket: the client whose key was shown; "": nobody's
 	Channels []string    // drop, count, delete
 	Message  *Message    // publish; numbered by whoever applies it
 	Messages []*Message  // broadcast: one for each channel

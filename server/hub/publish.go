@@ -42,6 +42,9 @@ const MaxPublishID = 128
 // The error is ErrConflict when p's id has been used for something else, and
 // ErrLimitReached when no more ids can be remembered.
 func (h *Hub) Publish(ctx context.Context, p Publication) (Published, error) {
+	if err := notQuiet(p.Channel); err != nil {
+		return Published{}, err
+	}
 	if err := h.checkPublication(&p, p.Channel); err != nil {
 		return Published{}, err
 	}
@@ -64,6 +67,11 @@ func (h *Hub) Broadcast(ctx context.Context, channels []string, p Publication) (
 	names := distinct(channels)
 	if limit := h.limits().ChannelsPerCall; len(names) > limit {
 		return nil, h.refuse(limitReached("channels_per_call", limit))
+	}
+	for _, name := range names {
+		if err := notQuiet(name); err != nil {
+			return nil, err
+		}
 	}
 	if err := h.checkPublication(&p, names...); err != nil || len(names) == 0 {
 		return nil, err

@@ -1,6 +1,9 @@
 package hub
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // A room is a channel as Socket.IO sees it: it belongs to a namespace, and who
 // is connected to another one does not hear it. The channel's name tells both:
@@ -52,6 +55,15 @@ func belongs(channel, namespace string) bool {
 	}
 	ns, _ := SplitRoom(channel)
 	return ns == namespace
+}
+
+// notQuiet says that the channel is for nobody to change, if so: what is on a
+// quiet one is said by [Hub.Emit], and who is on it is not asked for.
+func notQuiet(channel string) error {
+	if channel == "" || !quiet(channel) {
+		return nil
+	}
+	return &Error{Kind: Invalid, Name: channel, Text: fmt.Sprintf("the channel %q belongs to the sockets of Socket.IO: use emit", channel)}
 }
 
 // quiet reports whether nobody is told who is on the channel, nor that it

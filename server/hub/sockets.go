@@ -7,9 +7,11 @@ import "context"
 // on. It is no client of anybody's: nobody lists it, and the sweeper leaves it
 // alone for let_go_age after its last session. Whoever made it ends it by
 // [Hub.KillClient].
-func (h *Hub) CreateSocket(ctx context.Context, id, namespace string) (Credentials, Position, error) {
+//
+// owner is the client whose key was shown, "" if nobody's.
+func (h *Hub) CreateSocket(ctx context.Context, id, namespace, owner string) (Credentials, Position, error) {
 	cr := Credentials{ID: id, Key: h.newKey()}
-	r, err := h.append(ctx, Command{Op: OpSocket, Client: id, Key: cr.Key, Pairs: []Pair{{id, RoomChannel(namespace, "")}}})
+	r, err := h.append(ctx, Command{Op: OpSocket, Client: id, Key: cr.Key, Owner: owner, Pairs: []Pair{{id, RoomChannel(namespace, "")}}})
 	return cr, r.Position, err
 }
 
@@ -17,7 +19,7 @@ func (h fold) checkSocket(cmd *Command) error {
 	if h.clients.get(cmd.Client) != nil {
 		return &Error{Kind: Conflict, Name: cmd.Client, Text: "there is a client of this name"}
 	}
-	if err := h.roomForClient(); err != nil {
+	if err := h.roomForClient(true); err != nil {
 		return err
 	}
 	d := draft{hub: h.Hub, many: len(cmd.Pairs) > 1}
@@ -45,10 +47,12 @@ func (h *Hub) ForgetSocket(ctx context.Context, id string) error {
 }
 
 // SocketSince returns since when the socket has been in the namespace, and
-// whether it is: connected to it, or free to come back.
-func (h *Hub) SocketSince(id, namespace string) (at Position, ok bool) {
+// whether it is: connected to it, or free to come back. It is not, for an owner
+// that is another one than it began with; who was killed and created again is
+// another one, too.
+func (h *Hub) SocketSince(id, namespace, owner string) (at Position, ok bool) {
 	c := h.clients.get(id)
-	if c == nil || !c.socket {
+	if c == nil || !c.socket || c.owner != h.clients.get(owner) {
 		return at, false
 	}
 	everybody := RoomChannel(namespace, "")

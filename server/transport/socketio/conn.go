@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type conn struct {
 	said    int       // how many of out are under way
 	saying  int       // bytes of out
 	heard   int       // bytes of what handlers have not been told yet
+	pending int       // bytes of a packet that is not whole
 	joined  bool      // it has been in a namespace
 	full    bool      // something found no room in out, without which the client would wait for ever
 	closed  bool
@@ -57,11 +59,35 @@ func (c *conn) Received(m engineio.Packet) {
 	}
 	p, whole, err := read(m.Data)
 	switch {
+	case errors.Is(err, packet.ErrTooLarge):
+		c.session.Fail(engine.TooMuch)
 	case err != nil:
 		c.session.Fail(engine.ParseError)
 	case whole:
+		c.pend(0)
 		c.take(&p)
+	default:
+		c.await()
 	}
+}
+
+// await has a packet wait for its attachments, if it is of a namespace that
+// has been joined, and if not too many do.
+func (c *conn) await() {
+	namespace, bytes := c.asm.Waiting()
+	if s := c.socket(namespace); s == nil || s.state != connected {
+		c.session.Fail(engine.Invalid)
+		return
+	}
+	if c.pend(bytes); c.server.pending.Load() > int64(c.settings.MaxPending) {
+		c.session.Fail(engine.TooMuch)
+	}
+}
+
+// pend notes how many bytes wait for their attachments.
+func (c *conn) pend(bytes int) {
+	c.server.pending.Add(int64(bytes - c.pending))
+	c.pending = bytes
 }
 
 // take takes a packet.
@@ -258,6 +284,7 @@ func (c *conn) Closed(why engine.Reason) {
 	defer c.mu.Unlock()
 	c.closed = true
 	c.out, c.said = nil, 0
+	c.pend(0)
 	text, mayReturn := reasonOf(why)
 	for len(c.sockets) > 0 {
 		c.leave(c.sockets[len(c.sockets)-1], text, mayReturn)

@@ -106,7 +106,7 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 			return a, nil
 		}
 	}
-	if a.socket, err = s.create(ctx); err != nil {
+	if a.socket, err = s.create(ctx, a.client); err != nil {
 		return a, err
 	}
 	start.Session = a.socket.ID // by which it is found when it comes back
@@ -118,7 +118,7 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 
 // create makes the hub's socket. Of old clients the id is that of Engine.IO,
 // because they are told no other; so one who has just left may still have it.
-func (s *Socket) create(ctx context.Context) (cr hub.Credentials, err error) {
+func (s *Socket) create(ctx context.Context, client string) (cr hub.Credentials, err error) {
 	h := s.conn.server.hub
 	id := newID()
 	if s.conn.old {
@@ -129,7 +129,7 @@ func (s *Socket) create(ctx context.Context) (cr hub.Credentials, err error) {
 			return cr, err
 		}
 	}
-	cr, _, err = h.CreateSocket(ctx, id, s.namespace.Name)
+	cr, _, err = h.CreateSocket(ctx, id, s.namespace.Name, client)
 	return cr, err
 }
 
@@ -149,7 +149,7 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 			sv.counts.notRecovered.Add(1)
 		}
 	}()
-	since, there := sv.hub.SocketSince(cr.ID, s.namespace.Name)
+	since, there := sv.hub.SocketSince(cr.ID, s.namespace.Name, a.client)
 	if !sv.hub.Opens(cr) || !there {
 		return false
 	}

@@ -31,10 +31,14 @@ type Options struct {
 	engine.Options // Open is not heeded
 
 	ConnectTimeout time.Duration // how long a connection may take to join its first namespace, and a quarter more; default 45 s
-	RecoveryTime   time.Duration // how long a socket that has lost its connection may come back to where it was; 0: it may not
+	// RecoveryTime is how long a socket that has lost its connection may come
+	// back to where it was; 0: it may not. If more wait than there may be
+	// sessions, those that have waited longest may not any more.
+	RecoveryTime time.Duration
 
 	MaxNamespaces int // that one connection may have joined; default 16
 	MaxAcks       int // answers that are waited for, of one socket; default 100
+	MaxPending    int // bytes of packets whose attachments have not come, of all connections together; default 64 MiB
 	MaxWaiting    int // bytes that may wait for one connection, in either direction, for another packet to be taken; default 256 KiB
 
 	// Namespaces are those that can be joined. The root can be joined in any
@@ -62,13 +66,16 @@ type settings struct {
 
 func newSettings(o Options) *settings {
 	orDefault(&o.ConnectTimeout, 45*time.Second)
+	orDefault(&o.MaxSessions, 100_000)
 	orDefault(&o.MaxNamespaces, 16)
 	orDefault(&o.MaxAcks, 100)
 	orDefault(&o.MaxWaiting, 256<<10)
+	orDefault(&o.MaxPending, 64<<20)
+	orDefault(&o.MaxPayload, 1_000_000)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &settings{Options: o, namespaces: map[string]*Namespace{hub.Root: {Name: hub.Root}}}
+	s := &settings{Options: o, limits: packet.Limits{Bytes: o.MaxPayload}, namespaces: map[string]*Namespace{hub.Root: {Name: hub.Root}}}
 	for _, n := range o.Namespaces {
 		if o.Conformance && n.Open {
 			n.Handler = conformance{}
@@ -95,6 +102,7 @@ type Server struct {
 	settings atomic.Pointer[settings]
 	engine   *engine.Server
 	counts   counts
+	pending  atomic.Int64 // bytes of packets that are not whole
 	leavers  leavers
 }
 
@@ -104,6 +112,7 @@ func New(h *hub.Hub, o Options) *Server {
 	sv.leavers.wake = make(chan struct{}, 1)
 	sv.leavers.last = make(map[string]time.Time)
 	sv.settings.Store(newSettings(o))
+	sv.leavers.most.Store(int64(sv.settings.Load().MaxSessions))
 	o.Open = sv.open
 	sv.engine = engine.New(o.Options)
 	return sv
@@ -112,6 +121,7 @@ func New(h *hub.Hub, o Options) *Server {
 // Configure has the connections that begin from now on be as o says.
 func (sv *Server) Configure(o Options) {
 	sv.settings.Store(newSettings(o))
+	sv.leavers.most.Store(int64(sv.settings.Load().MaxSessions))
 	o.Open = sv.open
 	sv.engine.Configure(o.Options)
 }
@@ -187,9 +197,11 @@ func (sv *Server) Stats() Stats {
 // when their time to come back is over.
 type leavers struct {
 	wake chan struct{}
+	most atomic.Int64 // may wait at once
 
 	mu    sync.Mutex // guards all below; no other lock is taken under it
-	queue []leaver   // the first to be forgotten in front
+	gone  []string   // those that are not to come back
+	queue []leaver   // the others, the first to be forgotten in front
 	last  map[string]time.Time
 }
 
@@ -202,8 +214,16 @@ type leaver struct {
 func (l *leavers) add(id string, d time.Duration) {
 	at := time.Now().Add(d)
 	l.mu.Lock()
+	if d == 0 {
+		l.gone = append(l.gone, id)
+		delete(l.last, id)
+		l.mu.Unlock()
+		l.ring()
+		return
+	}
 	l.last[id] = at
-	// Mostly all have the same time, so this is the end.
+	// All have the same time, but for a moment after it has been changed, so this
+	// is the end.
 	i := len(l.queue)
 	for i > 0 && l.queue[i-1].at.After(at) {
 		i--
@@ -211,12 +231,18 @@ func (l *leavers) add(id string, d time.Duration) {
 	l.queue = append(l.queue, leaver{})
 	copy(l.queue[i+1:], l.queue[i:])
 	l.queue[i] = leaver{id, at}
+	many := len(l.queue) > int(l.most.Load())
 	l.mu.Unlock()
-	if i == 0 {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+	if i == 0 || many {
+		l.ring()
+	}
+}
+
+// ring has somebody look.
+func (l *leavers) ring() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -237,8 +263,9 @@ func (l *leavers) len() int {
 func (l *leavers) due(now time.Time) (ids []string, next time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for ; n < len(l.queue) && !l.queue[n].at.After(now); n++ {
+	ids, l.gone = l.gone, nil
+	n, surplus := 0, len(l.queue)-int(l.most.Load())
+	for ; n < len(l.queue) && (n < surplus || !l.queue[n].at.After(now)); n++ {
 		e := l.queue[n]
 		if at, ok := l.last[e.id]; ok && at.Equal(e.at) {
 			ids = append(ids, e.id)

@@ -87,6 +87,8 @@ func TestNonsense(t *testing.T) {
 		"a refusal":                      {"40/open,", `44/open,{"message":"x"}`},
 		"text in place of an attachment": {"40/open,", `451-/open,["x",{"_placeholder":true,"num":0}]`, `42/open,["x"]`},
 		"an attachment of nothing":       {"40/open,", "binary:x"},
+		"attachments before it joins":    {`451-/open,["x",{"_placeholder":true,"num":0}]`},
+		"too large with its attachments": {"40/open,", `452-/open,["x"]`, "binary:" + strings.Repeat("x", 600_000), "binary:" + strings.Repeat("x", 600_000)},
 		"too many attachments":           {"40/open,", `4511-/open,["x"]`},
 		"a thousand million attachments": {"40/open,", `451000000000-/open,["x"]`},
 		"a placeholder out of range":     {"40/open,", `451-/open,["x",{"_placeholder":true,"num":1}]`, "binary:x"},
@@ -349,6 +351,71 @@ func TestNoReturn(t *testing.T) {
 	}
 }
 
+// A pid is worth nothing with another's key, also if that other has the same name.
+func TestNoReturnAsSomebodyElse(t *testing.T) {
+	o := recovering()
+	o.Namespaces = openChat
+	w := newWorld(t, o, hub.Limits{})
+	bob := w.client("bob", "lobby")
+	for _, tt := range []struct {
+		name, namespace string
+		before, after   func(alice hub.Credentials) string
+	}{
+		{"another client", "/", func(a hub.Credentials) string { return authOf(a) }, func(hub.Credentials) string { return authOf(bob) }},
+		{"the name's next one", "/", func(a hub.Credentials) string { return authOf(a) }, func(hub.Credentials) string {
+			w.hub.KillClient(t.Context(), "alice")
+			return authOf(w.client("alice", "lobby"))
+		}},
+		{"first nobody", "/open", func(hub.Credentials) string { return "{}" }, func(a hub.Credentials) string { return authOf(a) }},
+		{"then nobody", "/open", func(a hub.Credentials) string { return authOf(a) }, func(hub.Credentials) string { return "{" + "}" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			alice := w.client("alice", "lobby")
+			p := w.dial("")
+			g := p.join(tt.namespace, tt.before(alice))
+			p.conn.CloseNow()
+			w.until("it has gone", func() bool { return w.server.Stats().Sockets == 0 })
+			auth := tt.after(alice)
+			if auth == "{}" {
+				auth = "{" + back(g, "") + "}"
+			} else {
+				auth = auth[:len(auth)-1] + "," + back(g, "") + "}"
+			}
+			p = w.dial("")
+			if now := p.join(tt.namespace, auth); now.SID == g.SID {
+				t.Error("it came back")
+			}
+			p.conn.CloseNow()
+			w.until("it has gone", func() bool { return w.server.Stats().Sockets == 0 })
+		})
+	}
+}
+
+// Those who have gone do not fill the server.
+func TestFewMayReturn(t *testing.T) {
+	o := recovering()
+	o.MaxSessions = 3
+	w := newWorld(t, o, hub.Limits{})
+	alice := w.client("alice")
+	var first, last greeting
+	for i := range 8 {
+		p := w.dial("")
+		last = p.join("/", authOf(alice))
+		if i == 0 {
+			first = last
+		}
+		p.conn.CloseNow()
+		w.until("it has gone", func() bool { return w.server.Stats().WebSocket == 0 })
+	}
+	w.until("few are left", func() bool { return w.hub.Stats().Sockets == 3 && w.server.Stats().Waiting == 3 })
+	if again := w.dial("").join("/", authOf(alice, back(last, ""))); again != last {
+		t.Error("the last did not come back")
+	}
+	if again := w.dial("").join("/", authOf(alice, back(first, ""))); again.SID == first.SID {
+		t.Error("the first came back")
+	}
+}
+
 // Who comes back while its old connection still seems to stand takes over.
 func TestTakeOver(t *testing.T) {
 	w := newWorld(t, recovering(), hub.Limits{})
@@ -544,6 +611,29 @@ func TestTooMuchWaiting(t *testing.T) {
 		p.send(`42/open,["x","` + strings.Repeat("x", 6000) + `"]`)
 	}
 	p.expect("closed")
+}
+
+// What waits for its attachments is bounded for all together.
+func TestTooMuchPending(t *testing.T) {
+	r := newRecorder()
+	w := newWorld(t, socketio.Options{MaxPending: 150_000, Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: r}}}, hub.Limits{})
+	begin := func() *peer {
+		p := w.dial("")
+		p.join("/open", "")
+		r.expect(t, `connected "" `)
+		p.send(`452-/open,["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`, "binary:"+strings.Repeat("x", 100_000))
+		return p
+	}
+	first := begin()
+	first.send("binary:x") // it is whole
+	if got := <-r.told; !strings.HasPrefix(got, "x [") {
+		t.Errorf("told %s", got)
+	}
+	second := begin()
+	second.conn.CloseNow()
+	r.expect(t, "disconnected: transport close")
+	begin()
+	begin().expect("closed")
 }
 
 func TestOrderPerSocketConcurrent(t *testing.T) {

@@ -116,6 +116,7 @@ func revived(w *world) {
 func stuck(w *world) {
 	slow, quick := w.client("slow", "room"), w.client("quick", "room")
 	r := w.settled(quick)
+	synctest.Wait() // the quick one has asked again
 	w.network.fault(-1, true)
 	c := w.wait(w.dial(slow)) // it has something to hear, and does not
 	w.network.fault(-1, false)

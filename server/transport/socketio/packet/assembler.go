@@ -53,6 +53,15 @@ func (a *Assembler) Binary(data []byte) (p Packet, whole bool, err error) {
 	return p, true, nil
 }
 
+// Waiting returns the namespace of the packet whose attachments are missing, if
+// there is one, and how many bytes of it have come.
+func (a *Assembler) Waiting() (namespace string, bytes int) {
+	if a.pending == nil {
+		return "", 0
+	}
+	return a.pending.Namespace, a.limits.bytes() - a.room
+}
+
 // Pending reports whether attachments are missing.
 func (a *Assembler) Pending() bool { return a.pending != nil }
 
