@@ -28,6 +28,13 @@ func (h fold) Apply(e Entry) (id uint64) {
 	case OpBroadcast:
 		h.broadcast(e.Messages, seq)
 		h.remember(e.Retry, e.Messages...)
+	case OpEmit:
+		h.eachPair(e, seq, h.join)
+		h.broadcast(e.Messages, seq+uint64(len(e.Pairs)))
+		h.remember(e.Retry, e.Messages...)
+	case OpForgetSocket:
+		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeLetGo) })
+		h.bury(e.Client)
 	case OpCreate:
 		h.createClient(e.Client, e.Key, seq, false)
 	case OpSocket:
@@ -209,7 +216,13 @@ func (h fold) join(c *client, ch *channel, seq uint64) {
 	ch.mu.Lock()
 	m := &member{client: c, channel: ch, since: seq - 1, sinceID: ch.lastID, joined: h.stamp.wall}
 	ch.list(m)
-	c.subs = append(slices.DeleteFunc(c.subs, func(m *member) bool { return m.channel.gone() }), m)
+	c.subs = append(slices.DeleteFunc(c.subs, func(old *member) bool {
+		at := old.channel.deleted.Load()
+		if at != 0 {
+			c.remember(old, at)
+		}
+		return at != 0
+	}), m)
 	if c.attached.Load() > 0 {
 		ch.readers.Add(1)
 	}

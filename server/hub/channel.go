@@ -180,6 +180,9 @@ func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 		for r.n > h.limits().ChannelNotices {
 			ch.evict(r, ReasonCount)
 		}
+		for r.n > 1 && r.bytes > set.Bytes {
+			ch.evict(r, ReasonBytes)
+		}
 		return
 	}
 	for r.n > 1 && r.bytes > set.Bytes {

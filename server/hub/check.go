@@ -38,8 +38,12 @@ func (h fold) Check(cmd *Command) (Result, error) {
 		return top, h.mustKnow(cmd.Client, false)
 	case OpDelete:
 		return top, h.checkDelete(cmd)
+	case OpEmit:
+		return h.checkEmit(cmd, top)
 	case OpSocket:
 		return top, h.checkSocket(cmd)
+	case OpForgetSocket:
+		h.checkForgetSocket(cmd)
 	case OpLetGo:
 		h.checkLetGo(cmd)
 	case OpForget:

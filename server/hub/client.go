@@ -35,8 +35,8 @@ type client struct {
 	mu       sync.Mutex // guards all below; taken before a channel's lock
 	state    clientState
 	subs     []*member
-	pasts    *[]past // memberships that ended last, the oldest first; nil: none has
-	changed  uint64  // seq of the last change of subs that somebody asked for
+	pasts    *pasts // nil: no membership has ended
+	changed  uint64 // seq of the last change of subs that somebody asked for
 	sessions []*reader
 	revoked  map[*reader]bool // those of them that came with a key that is void
 	given    uint64           // what the original's pages, which keep no cursor, have taken

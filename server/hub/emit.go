@@ -3,9 +3,9 @@ package hub
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -51,30 +51,80 @@ func (h *Hub) Emit(ctx context.Context, e Emission) (Published, error) {
 	if err := h.checkPublication(&p); err != nil {
 		return Published{}, err
 	}
-	names, err := h.roomChannels(ctx, &e)
-	if err == nil {
-		err = h.checkPublication(&p, names...)
+	cmd := Command{Op: OpEmit, Emit: &e}
+	if e.PublishID != "" {
+		said := slices.Concat([]string{e.Event, e.Namespace, strconv.FormatBool(e.Volatile)}, e.Rooms, []string{""}, e.Except)
+		cmd.Retry = &PublishKey{ID: e.PublishID, Hash: digest(&p, said)}
 	}
-	if err != nil {
-		return Published{}, err
-	}
-	if len(names) == 0 {
-		return Published{Position: h.Position()}, nil
-	}
-	r, err := h.append(ctx, h.emission(&e, &p, names))
+	r, err := h.append(ctx, cmd)
 	switch {
 	case err != nil:
 		return Published{}, err
 	case len(r.Earlier) > 0:
 		return r.Earlier[len(r.Earlier)-1], nil
+	case len(r.Messages) == 0: // nobody is meant
+		return Published{Position: r.Position}, nil
 	}
 	all := h.placesOf(r.Messages)
 	return all[len(all)-1], nil
 }
 
-// emission makes the broadcast that e is.
-func (h *Hub) emission(e *Emission, p *Publication, names []string) Command {
-	cmd := Command{Op: OpBroadcast, Messages: make([]*Message, len(names))}
+// checkEmit resolves an emission to the copies that it is. Clients and sockets
+// that are spoken to alone for the first time join channels of their own with
+// it.
+func (h fold) checkEmit(cmd *Command, top Result) (Result, error) {
+	e := cmd.Emit
+	d := draft{hub: h.Hub, many: true}
+	var names []string
+	if len(e.Rooms) == 0 {
+		names = []string{RoomChannel(e.Namespace, "")}
+		if err := d.create(names[0]); err != nil {
+			return top, err
+		}
+	}
+	for _, room := range e.Rooms {
+		name, pair, ok := h.resolve(e.Namespace, room)
+		if !ok || slices.Contains(names, name) {
+			continue
+		}
+		if err := d.create(name); err != nil {
+			return top, err
+		}
+		names = append(names, name)
+		if pair.Client != "" {
+			d.pairs = append(d.pairs, pair)
+		}
+	}
+	if len(names) == 0 {
+		*cmd = Command{}
+		return top, nil
+	}
+	cmd.Messages, cmd.Pairs, cmd.Creates = h.copies(e, names), d.pairs, d.creates
+	var err error
+	top.Earlier, err = h.checkRetry(cmd)
+	return top, err
+}
+
+// resolve returns the channel that a room is, and who has to join it for that,
+// if somebody has; not ok if it is nobody.
+func (h fold) resolve(namespace, room string) (name string, joins Pair, ok bool) {
+	id, direct := h.direct(room)
+	if !direct {
+		return RoomChannel(namespace, room), joins, true
+	}
+	c := h.clients.get(id)
+	if c == nil {
+		return "", joins, false
+	}
+	name = directChannel(namespace, id)
+	if ch := h.channels.get(name); ch != nil && c.subLocked(ch) != nil {
+		return name, joins, true
+	}
+	return name, Pair{id, name}, c.stateNow() == live
+}
+
+// copies returns the messages that e is on the channels.
+func (h fold) copies(e *Emission, names []string) []*Message {
 	terms := &Terms{TTL: e.TTL}
 	if len(names) > 1 {
 		terms.Union = &Union{Channels: names}
@@ -89,37 +139,11 @@ func (h *Hub) emission(e *Emission, p *Publication, names []string) Command {
 	if terms.Union == nil && terms.TTL == 0 && len(e.Except) == 0 {
 		terms = nil
 	}
+	all := make([]*Message, len(names))
 	for i, name := range names {
-		cmd.Messages[i] = &Message{name: name, Event: e.Event, Sender: e.Sender, Data: e.Args, Volatile: e.Volatile, Terms: terms}
+		all[i] = &Message{name: name, Event: e.Event, Sender: e.Sender, Data: e.Args, Volatile: e.Volatile, Terms: terms}
 	}
-	if e.PublishID != "" {
-		rooms := slices.Concat([]string{e.Event, e.Namespace}, e.Rooms, []string{""}, e.Except)
-		cmd.Retry = &PublishKey{ID: e.PublishID, Hash: digest(p, rooms)}
-	}
-	return cmd
-}
-
-// roomChannels returns the channels that e goes to. Sockets and clients that
-// are spoken to for the first time are subscribed to channels of their own.
-func (h *Hub) roomChannels(ctx context.Context, e *Emission) (names []string, err error) {
-	if len(e.Rooms) == 0 {
-		return []string{RoomChannel(e.Namespace, "")}, nil
-	}
-	for _, room := range distinct(e.Rooms) {
-		name := RoomChannel(e.Namespace, room)
-		if id, direct := h.direct(room); direct {
-			name = directChannel(e.Namespace, id)
-			_, err := h.subscribe(ctx, []Pair{{id, name}})
-			if errors.Is(err, ErrUnknownClient) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		names = append(names, name)
-	}
-	return names, nil
+	return all
 }
 
 // direct reports whether the room is one client, or one socket, and its id.
@@ -127,8 +151,11 @@ func (h *Hub) direct(room string) (id string, ok bool) {
 	if id, ok := strings.CutPrefix(room, ClientRoom); ok {
 		return id, true
 	}
+	if IsSocketID(room) {
+		return room, true
+	}
 	c := h.clients.get(room)
-	return room, c != nil && c.socket
+	return room, c != nil && c.socket // with a name of other times
 }
 
 func (h *Hub) checkEmission(e *Emission) error {
@@ -148,11 +175,15 @@ func (h *Hub) checkEmission(e *Emission) error {
 	if len(e.Rooms)+len(e.Except) > l.RoomsPerEmit {
 		return h.refuse(limitReached("rooms_per_emit", l.RoomsPerEmit))
 	}
-	for _, list := range [][]string{e.Rooms, e.Except} {
-		for _, room := range list {
-			if err := checkName("a room's name", room, l.NameBytes); err != nil {
-				return err
-			}
+	for _, room := range slices.Concat(e.Rooms, e.Except) {
+		what, name := "a room's name", room
+		if id, direct := h.direct(room); direct {
+			name = id // what its channel is called is our business
+		} else if room != "" && e.Namespace != Root {
+			what, name = "a channel name", RoomChannel(e.Namespace, room)
+		}
+		if err := checkName(what, name, l.NameBytes); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -189,7 +220,7 @@ func (r *reader) excepted(m *Message) bool {
 	first := m.Seq
 	if t.Union != nil {
 		first = t.Union.First
-		if r.inAny(t.Union.Channels[:m.Seq-first], first) {
+		if r.hearsElsewhere(m, t.Union) {
 			return true
 		}
 	}
@@ -198,51 +229,68 @@ func (r *reader) excepted(m *Message) bool {
 	})
 }
 
+// hearsElsewhere reports whether r hears an earlier copy of the event than m: it
+// is on that one's channel, and was when it was said.
+func (r *reader) hearsElsewhere(m *Message, u *Union) bool {
+	// Only what r had to hear can have ended a batch between two copies.
+	if u.First <= r.behind {
+		return true
+	}
+	for i, name := range u.Channels[:m.Seq-u.First] {
+		for j := range r.sources {
+			s := &r.sources[j]
+			if s.channel.name != name || s.member.since >= u.First {
+				continue
+			}
+			// What another poll has taken whole is none of this one's.
+			if !r.poll || u.First+uint64(i) > s.from || s.from >= u.First && s.from < m.Seq {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // A past is a membership that has ended.
 type past struct {
 	channel      string
 	since, until uint64
 }
 
-// maxPasts is how many of its past memberships a client remembers: who has left
-// more in a moment may hear an event that was not for the first of them.
+// maxPasts is how many of its past memberships a client remembers.
 const maxPasts = 16
+
+// pasts are a client's past memberships that ended last, the oldest first.
+type pasts struct {
+	list      []past
+	forgotten uint64 // what ended up to here is not among them
+}
 
 // remember keeps that a membership has ended with seq. c.mu is held.
 func (c *client) remember(m *member, seq uint64) {
-	var all []past
-	if c.pasts != nil {
-		all = *c.pasts
+	if c.pasts == nil {
+		c.pasts = new(pasts)
 	}
-	if len(all) == maxPasts {
-		all = slices.Delete(all, 0, 1)
+	p := c.pasts
+	if len(p.list) == maxPasts {
+		p.forgotten = p.list[0].until
+		p.list = slices.Delete(p.list, 0, 1)
 	}
-	all = append(all, past{m.channel.name, m.since, seq})
-	c.pasts = &all
+	p.list = append(p.list, past{m.channel.name, m.since, seq})
 }
 
 // wasOn reports whether c was on one of the channels at seq, which it need not
-// be any more.
+// be any more. If that is not known any more, it was: what is not for c it must
+// not hear.
 func (c *client) wasOn(channels []string, seq uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, name := range channels {
-		if slices.ContainsFunc(c.subs, func(m *member) bool { return m.channel.name == name && m.since < seq }) ||
-			c.pasts != nil && slices.ContainsFunc(*c.pasts, func(p past) bool { return p.channel == name && p.since < seq && seq < p.until }) {
-			return true
-		}
+	on := func(name string, since, until uint64) bool {
+		return since < seq && (until == 0 || seq < until) && slices.Contains(channels, name)
 	}
-	return false
-}
-
-// inAny reports whether r reads one of the channels and did so at seq already.
-func (r *reader) inAny(channels []string, seq uint64) bool {
-	for _, name := range channels {
-		for i := range r.sources {
-			if s := &r.sources[i]; s.channel.name == name && s.member.since < seq {
-				return true
-			}
-		}
+	if slices.ContainsFunc(c.subs, func(m *member) bool { return on(m.channel.name, m.since, m.channel.deleted.Load()) }) {
+		return true
 	}
-	return false
+	return c.pasts != nil && (seq < c.pasts.forgotten ||
+		slices.ContainsFunc(c.pasts.list, func(p past) bool { return on(p.channel, p.since, p.until) }))
 }

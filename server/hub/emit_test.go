@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +34,7 @@ func connect(t testing.TB, h *hub.Hub, id, namespace string, also ...hub.Credent
 	t.Cleanup(s.Close)
 	s.Collect()
 	s.Commit()
+	s.Writable()
 	return s
 }
 
@@ -58,6 +61,9 @@ func heard(s *hub.Session) string {
 		}
 	}
 	s.Commit()
+	if !b.More {
+		s.Writable()
+	}
 	return strings.Join(names, " ")
 }
 
@@ -183,7 +189,7 @@ func TestExceptIsOfThatMoment(t *testing.T) {
 	if got := heard(a); got != "e" {
 		t.Errorf("who is not any more hears %q", got)
 	}
-	for i := range 40 { // what is remembered of that has an end
+	for i := range 140 { // what is remembered of that has an end
 		name := fmt.Sprint("room", i)
 		subscribe(t, h, "alice", name)
 		if _, err := h.Unsubscribe(t.Context(), []hub.Pair{{Client: "alice", Channel: name}}); err != nil {
@@ -299,6 +305,7 @@ func TestVolatileIsForTheMoment(t *testing.T) {
 	volatile("v2") // while the batch is under way
 	emit(t, h, emission("e2", "room"))
 	s.Commit()
+	s.Writable()
 	volatile("v3")
 	if got := heard(s); got != "e2 v3" {
 		t.Errorf("heard %q", got)
@@ -488,4 +495,192 @@ func TestSockets(t *testing.T) {
 			t.Errorf("killed: %v", err)
 		}
 	})
+}
+
+// Whoever may not hear an event does not, and everybody else does, whatever has
+// become of the room that it is not for.
+func TestExceptAndDeletedChannels(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before bool // the room is deleted before the event, else after
+		want   string
+	}{{"deleted before", true, "e"}, {"deleted after", false, ""}} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHub(t, hub.Limits{})
+			s := connect(t, h, "s1", "/", create(t, h, "alice", "all", "not"))
+			remove := func() {
+				if _, err := h.DeleteChannel(t.Context(), "not"); err != nil {
+					t.Fatal(err)
+				}
+				subscribe(t, h, "alice", "other") // which tidies what she is on
+			}
+			if tt.before {
+				remove()
+			}
+			e := emission("e", "all")
+			e.Except = []string{"not"}
+			emit(t, h, e)
+			if !tt.before {
+				remove()
+			}
+			if got := heard(s); got != tt.want {
+				t.Errorf("heard %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// Who has heard one copy of an event does not hear the next for having left.
+func TestUnionCutAndLeft(t *testing.T) {
+	h := newHub(t, hub.Limits{BatchMessages: 1})
+	s := connect(t, h, "s1", "/", create(t, h, "alice", "a", "b"))
+	for s.Collect().More { // what she is told of herself
+		s.Commit()
+	}
+	s.Commit()
+	emit(t, h, emission("e", "a", "b"))
+	if got := heard(s); got != "e" {
+		t.Fatalf("heard %q", got)
+	}
+	if _, err := h.Unsubscribe(t.Context(), []hub.Pair{{Client: "alice", Channel: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, h, emission("end", "b"))
+	for got := ""; got != "end"; {
+		if got = heard(s); got == "e" {
+			t.Fatal("heard it again")
+		}
+	}
+}
+
+// What is said to a socket that has gone is said to nobody.
+func TestEmitToTheGone(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	id := hub.NewSocketID()
+	cr, _, err := h.CreateSocket(t.Context(), id, "/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.ForgetSocket(t.Context(), hub.Credentials{ID: id, Key: "another"}); err != nil || !h.Opens(cr) {
+		t.Errorf("forgotten with another key: %v", err)
+	}
+	if err := h.ForgetSocket(t.Context(), cr); err != nil || h.Opens(cr) {
+		t.Errorf("not forgotten: %v", err)
+	}
+	before := h.Position()
+	if p := emit(t, h, emission("e", id, "client:nobody")); p.Position != before || h.Position() != before {
+		t.Errorf("the log was at %v and is at %v", before, h.Position())
+	}
+}
+
+// Nobody's subscriptions keep an event from the others.
+func TestEmitToFullClients(t *testing.T) {
+	h := newHub(t, hub.Limits{SubscriptionsPerClient: 1})
+	s := connect(t, h, "s1", "/", create(t, h, "alice", "lobby"))
+	emit(t, h, emission("e", "client:alice", "lobby", "s1", "client:s1"))
+	if got := heard(s); got != "e" {
+		t.Errorf("heard %q", got)
+	}
+}
+
+// In a poll of 2010 for several clients each gets its own, whatever another tab
+// has taken.
+func TestUnionInPolls(t *testing.T) {
+	h := newHub(t, hub.Limits{})
+	alice, bob := create(t, h, "alice", "a", "b"), create(t, h, "bob", "b")
+	poll := func(creds ...hub.Credentials) (texts []string) {
+		p, err := h.AttachPoll(t.Context(), creds, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		messages, err := p.Collect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if m.Event != "" {
+				texts = append(texts, m.Channel())
+			}
+		}
+		p.Done(true)
+		return texts
+	}
+	poll(alice)
+	poll(bob)
+	emit(t, h, emission("e", "a", "b"))
+	if got := poll(alice); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("alice's tab has %q", got)
+	}
+	if got := poll(alice, bob); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("the tab of both has %q", got)
+	}
+}
+
+// Volatile events are bounded as all else is, and nobody else's messages go for
+// them.
+func TestVolatileIsBounded(t *testing.T) {
+	h := newHub(t, hub.Limits{ChannelBytes: 20_000, MessageBytes: 10_000, TotalBytes: 60_000})
+	publish(t, h, "other", "x")
+	for range 50 {
+		e := emission("e", "room")
+		e.Args, e.Volatile = json.RawMessage(`["`+strings.Repeat("x", 9000)+`"]`), true
+		emit(t, h, e)
+	}
+	kept, err := h.History(hub.HistoryQuery{Channel: "other", Limit: 10})
+	if err != nil || len(kept.Messages) != 1 {
+		t.Errorf("%d messages are left, %v", len(kept.Messages), err)
+	}
+}
+
+// Many emit, join and leave at once: nobody hears anything twice or misses it.
+func TestConcurrentEmits(t *testing.T) {
+	const total = 500
+	h := newHub(t, hub.Limits{BatchMessages: 7})
+	alice := create(t, h, "alice", "base", "a")
+	var readers, movers sync.WaitGroup
+	for i := range 4 {
+		s := connect(t, h, fmt.Sprint("s", i), "/", alice)
+		readers.Go(func() {
+			for next := 0; next < total; {
+				b := s.Collect()
+				for _, m := range b.Messages {
+					if m.Event == "" {
+						continue
+					}
+					if want := fmt.Sprintf("[%d]", next); string(m.Data) != want {
+						t.Errorf("s%d hears %s, want %s", i, m.Data, want)
+						return
+					}
+					next++
+				}
+				s.Commit()
+			}
+		})
+	}
+	stop := make(chan struct{})
+	movers.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			p := []hub.Pair{{Client: "alice", Channel: string(rune('a' + i%3))}}
+			if i/3%2 == 0 {
+				h.Subscribe(t.Context(), p)
+			} else {
+				h.Unsubscribe(t.Context(), p)
+			}
+			runtime.Gosched()
+		}
+	})
+	for i := range total {
+		e := emission("e", "a", "b", "base", "c")
+		e.Args = json.RawMessage(fmt.Sprintf("[%d]", i))
+		emit(t, h, e)
+	}
+	readers.Wait()
+	close(stop)
+	movers.Wait()
 }

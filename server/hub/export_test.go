@@ -53,5 +53,5 @@ func (h *Hub) Pasts(client string) int {
 	if c.pasts == nil {
 		return 0
 	}
-	return len(*c.pasts)
+	return len(c.pasts.list)
 }

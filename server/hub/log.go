@@ -10,21 +10,23 @@ type Op uint8
 
 // The commands. Everything that changes who hears what is one of them.
 const (
-	OpPublish     Op = iota + 1 // Message goes to its channel
-	OpCreate                    // Client exists from now on, with Key
-	OpKill                      // Client leaves everything and its key is void
-	OpSubscribe                 // every one of Pairs begins
-	OpUnsubscribe               // every one of Pairs ends
-	OpLetGo                     // Clients were idle: they leave, and may be revived
-	OpRevive                    // Client is back on its channels, with Key
-	OpForget                    // Clients that were let go cannot be revived any more
-	OpDrop                      // Channels that hold nothing and matter to nobody go
-	OpCount                     // Channels are too large for notices: their members are counted
-	OpBroadcast                 // Messages go to their channels, each to its own
-	OpRotate                    // Client's key is Key from now on; who came with the old one is gone
-	OpDelete                    // Channels end, with all that they hold and all memberships
-	OpDisconnect                // Client's sessions end: all, or those called Session
-	OpSocket                    // Client exists from now on, with Key: it is a socket, on the channels of Pairs
+	OpPublish      Op = iota + 1 // Message goes to its channel
+	OpCreate                     // Client exists from now on, with Key
+	OpKill                       // Client leaves everything and its key is void
+	OpSubscribe                  // every one of Pairs begins
+	OpUnsubscribe                // every one of Pairs ends
+	OpLetGo                      // Clients were idle: they leave, and may be revived
+	OpRevive                     // Client is back on its channels, with Key
+	OpForget                     // Clients that were let go cannot be revived any more
+	OpDrop                       // Channels that hold nothing and matter to nobody go
+	OpCount                      // Channels are too large for notices: their members are counted
+	OpBroadcast                  // Messages go to their channels, each to its own
+	OpRotate                     // Client's key is Key from now on; who came with the old one is gone
+	OpDelete                     // Channels end, with all that they hold and all memberships
+	OpDisconnect                 // Client's sessions end: all, or those called Session
+	OpEmit                       // Emit is said to who is meant
+	OpForgetSocket               // Client, a socket that nobody reads for, leaves and its Key is void
+	OpSocket                     // Client exists from now on, with Key: it is a socket, on the channels of Pairs
 )
 
 // A Pair names a client on a channel.
@@ -35,13 +37,14 @@ type Pair struct{ Client, Channel string }
 type Command struct {
 	Op       Op
 	Client   string      // create, kill, revive, rotate, disconnect, socket
-	Key      string      // create, socket: the key to use if the client is new; revive: the key shown; rotate: the new one
+	Key      string      // forget socket: the one it must have; create, socket: the key to use if the client is new; revive: the key shown; rotate: the new one
 	Clients  []string    // let go, forget
-	Pairs    []Pair      // subscribe, unsubscribe, socket
+	Pairs    []Pair      // subscribe, unsubscribe, socket; emit, resolved: who joins a channel for it
 	Owner    string      // socket: the client whose key was shown; "": nobody's
 	Channels []string    // drop, count, delete
 	Message  *Message    // publish; numbered by whoever applies it
-	Messages []*Message  // broadcast: one for each channel
+	Messages []*Message  // broadcast: one for each channel; emit: resolved, the same
+	Emit     *Emission   // emit
 	Idle     Idle        // let go: who counts as idle
 	Lenient  bool        // unsubscribe: unknown clients are passed over
 	Session  string      // disconnect
@@ -60,11 +63,11 @@ func (c *Command) Numbers() uint64 {
 	switch c.Op {
 	case OpPublish:
 		n++
-	case OpBroadcast:
+	case OpBroadcast, OpEmit:
 		n += len(c.Messages)
 	case OpSubscribe, OpUnsubscribe:
 		// Without an effective pair there is nothing to say.
-	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpSocket:
+	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpSocket, OpForgetSocket:
 		n = max(n, 1)
 	case OpLetGo, OpForget:
 		n = max(n, min(len(c.Clients), 1))

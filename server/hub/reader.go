@@ -24,6 +24,7 @@ type reader struct {
 	pending    atomic.Bool   // notify has been called since the last look
 	session    string        // the session id, "" if it has none
 	namespace  string        // whose channels alone are read; "": all
+	behind     uint64        // of a session: what has been handed over, as its look began
 	writable   uint64        // the top when the reader could last take something anew
 	batchBytes int32         // a limit of its own for a batch; 0: it has none
 	poll       bool          // it is a page's of 2010

@@ -136,6 +136,7 @@ func (s *Session) Collect() Batch {
 		top = b.Messages[len(b.Messages)-1].Seq
 	}
 	b.More = cut
+	s.behind = s.cursor
 	b.Messages = s.withhold(b.Messages, &b.Signals)
 	s.handed = int32(len(b.Messages))
 	// Another life's position is never kept, and a position never goes back.
@@ -181,7 +182,6 @@ func (s *Session) Commit() {
 		return
 	}
 	s.cursor = max(s.cursor, s.offered)
-	s.Writable()
 	s.count()
 	defer s.giveBack()
 	if s.scratch == nil || len(s.announced) == 0 {
@@ -193,8 +193,9 @@ func (s *Session) Commit() {
 }
 
 // Writable says that from now on the session can take something: of volatile
-// messages it hears what is said after that. So it is at first, and after each
-// Commit; who can take something only later says so then.
+// messages it hears what is said after that. So it is at first. Who hands over
+// what Collect has returned says so again when that is done, if it was all there
+// was.
 func (s *Session) Writable() { s.writable = s.hub.visible.Load() }
 
 // readMemberships makes the sources of what the clients are members of, and

@@ -1,12 +1,16 @@
 package hub
 
-import "context"
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+)
 
 // CreateSocket makes a client for one connection to a namespace: a socket. It
 // is on the channel of everybody in that namespace from the returned position
 // on. It is no client of anybody's: nobody lists it, and the sweeper leaves it
 // alone for let_go_age after its last session. Whoever made it ends it by
-// [Hub.KillClient].
+// [Hub.ForgetSocket].
 //
 // owner is the client whose key was shown, "" if nobody's.
 func (h *Hub) CreateSocket(ctx context.Context, id, namespace, owner string) (Credentials, Position, error) {
@@ -33,18 +37,51 @@ func (h fold) checkSocket(cmd *Command) error {
 }
 
 // ForgetSocket ends a socket that nobody reads for: it leaves everything, and
-// its key is void. One that is read for stays, and so does what is none.
-func (h *Hub) ForgetSocket(ctx context.Context, id string) error {
-	if c := h.clients.get(id); c == nil || !c.socket {
-		return nil
-	}
-	for _, op := range []Op{OpLetGo, OpForget} { // what is not idle is not let go, nor then forgotten
-		if _, err := h.append(ctx, Command{Op: op, Clients: []string{id}}); err != nil {
-			return err
-		}
-	}
-	return nil
+// its key is void. One that is read for stays, and so does who has another key.
+func (h *Hub) ForgetSocket(ctx context.Context, cr Credentials) error {
+	_, err := h.append(ctx, Command{Op: OpForgetSocket, Client: cr.ID, Key: cr.Key})
+	return err
 }
+
+// checkForgetSocket claims the socket, so that nobody attaches to it any more.
+func (h fold) checkForgetSocket(cmd *Command) {
+	c := h.clients.get(cmd.Client)
+	if c == nil || !c.socket || !c.opens(cmd.Key) || !c.claimUnread() {
+		*cmd = Command{}
+		return
+	}
+	cmd.Pairs = c.pairs()
+}
+
+// claimUnread has c leave for good if nobody reads for it. It reports whether it
+// does; who was let go has left already.
+func (c *client) claimUnread() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != live || c.attached.Load() > 0 {
+		return false
+	}
+	c.state = leaving
+	return true
+}
+
+// SocketIDLength is how many characters the id of a socket has.
+const SocketIDLength = 20
+
+// socketMark begins it, by which it is known also when the socket has gone.
+const socketMark = '~'
+
+// NewSocketID returns an id for a socket, of 114 random bits.
+func NewSocketID() string {
+	var b [15]byte
+	rand.Read(b[:])
+	id := []byte(base64.RawURLEncoding.EncodeToString(b[:]))
+	id[0] = socketMark
+	return string(id)
+}
+
+// IsSocketID reports whether the id is of the form that sockets have.
+func IsSocketID(id string) bool { return len(id) == SocketIDLength && id[0] == socketMark }
 
 // SocketSince returns since when the socket has been in the namespace, and
 // whether it is: connected to it, or free to come back. It is not, for an owner
@@ -59,7 +96,7 @@ func (h *Hub) SocketSince(id, namespace, owner string) (at Position, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.subs {
-		if m.channel.name == everybody {
+		if m.channel.name == everybody && !m.channel.gone() {
 			return h.position(m.since), true
 		}
 	}

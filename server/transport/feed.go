@@ -28,6 +28,7 @@ type Feed struct {
 	Patient bool
 
 	begun bool // something has been written
+	more  bool // the last batch was not all there was
 	over  bool // the session has ended
 }
 
@@ -74,7 +75,7 @@ func (f *Feed) Next(dst []byte, why park.Event) (out []byte, end bool) {
 	if b.Empty() && !beat {
 		return dst, false
 	}
-	f.begun = true
+	f.begun, f.more = true, b.More
 	// Who is told that a client is gone is told nothing else: the rest waits.
 	if b.More || slices.ContainsFunc(b.Signals, tellsGone) {
 		f.Wake()
@@ -99,6 +100,9 @@ func tellsGone(s hub.Signal) bool { return s.Type == hub.SignalGone }
 // Sent is part of [park.Tenant].
 func (f *Feed) Sent() {
 	f.session.Commit()
+	if !f.more {
+		f.session.Writable()
+	}
 	if f.session.Ended() {
 		f.over = true
 		f.Wake()

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -35,7 +36,7 @@ func parseAuth(raw []byte) (a auth) {
 	if len(raw) == 0 {
 		return a
 	}
-	a.raw = clone(raw)
+	a.raw = bytes.Clone(raw)
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
 		return a
@@ -106,14 +107,13 @@ func (a *auth) start() (start hub.Start, err error) {
 	return start, err
 }
 
-// idLength and the rest are the two parts of a pid: the socket's id and its key.
-const idLength = 20
-
+// A pid is the socket's id and its key.
 func pidOf(cr hub.Credentials) string { return cr.ID + cr.Key }
 
 func cutPID(pid string) (cr hub.Credentials, ok bool) {
-	if len(pid) <= idLength {
+	const n = hub.SocketIDLength
+	if len(pid) <= n || !hub.IsSocketID(pid[:n]) {
 		return cr, false
 	}
-	return hub.Credentials{ID: strings.Clone(pid[:idLength]), Key: pid[idLength:]}, true
+	return hub.Credentials{ID: strings.Clone(pid[:n]), Key: strings.Clone(pid[n:])}, true
 }

@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -24,14 +23,15 @@ type conn struct {
 
 	mu      sync.Mutex // guards all below, and the sockets
 	asm     *packet.Assembler
-	sockets []*Socket // of the namespaces it has joined, or is about to
-	out     []message // what is said to it alone
-	said    int       // how many of out are under way
-	saying  int       // bytes of out
-	heard   int       // bytes of what handlers have not been told yet
-	pending int       // bytes of a packet that is not whole
-	joined  bool      // it has been in a namespace
-	full    bool      // something found no room in out, without which the client would wait for ever
+	sockets []*Socket         // of the namespaces it has joined, or is about to
+	out     []message         // what is said to it alone
+	said    int               // how many of out are under way
+	saying  int               // bytes of out
+	heard   int               // bytes of what handlers have not been told yet
+	pending int               // bytes of a packet that is not whole
+	parted  []hub.Credentials // of an old client, whose sockets have the same ids again: those that have left
+	joined  bool              // it has been in a namespace
+	full    bool              // something found no room in out, without which the client would wait for ever
 	closed  bool
 }
 
@@ -166,6 +166,16 @@ func (c *conn) refuse(namespace, why string, data []byte) {
 	}
 }
 
+// left returns the credentials of the socket of an old client that has left.
+func (c *conn) left(id string) (cr hub.Credentials) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.IndexFunc(c.parted, func(cr hub.Credentials) bool { return cr.ID == id }); i >= 0 {
+		cr = c.parted[i]
+	}
+	return cr
+}
+
 // socket returns the one in a namespace, or nil.
 func (c *conn) socket(namespace string) *Socket {
 	for _, s := range c.sockets {
@@ -254,6 +264,9 @@ func (c *conn) Sent() {
 		if s.batch {
 			s.batch, s.fresh = false, false
 			s.session.Commit()
+			if !s.more {
+				s.session.Writable()
+			}
 		}
 	}
 }
@@ -263,7 +276,7 @@ func (c *conn) Ready() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.sockets {
-		if s.state == connected && !s.batch {
+		if s.state == connected && !s.batch && !s.more {
 			s.session.Writable()
 		}
 	}
@@ -334,7 +347,10 @@ func (c *conn) leave(s *Socket, why string, mayReturn bool) {
 		wait = 0
 	}
 	if !s.superseded {
-		c.server.leavers.add(s.id, wait)
+		c.server.leavers.add(s.credentials, wait)
+	}
+	if c.old {
+		c.parted = append(slices.DeleteFunc(c.parted, func(cr hub.Credentials) bool { return cr.ID == s.ID() }), s.credentials)
 	}
 	s.failAll()
 	s.push(call{kind: hasLeft, name: why})
@@ -358,9 +374,9 @@ func (s *Socket) read(out *engine.Writer) {
 	}
 	before := out.Len()
 	for _, m := range b.Messages {
-		c.put(out, m, s.namespace.Name)
+		c.put(out, m)
 	}
-	if b.More {
+	if s.more = b.More; s.more {
 		c.session.Wake()
 	}
 	if out.Len() == before { // it is nothing that could get lost
@@ -396,6 +412,3 @@ func (s *Socket) told(signal *hub.Signal) (over bool) {
 	}
 	return true
 }
-
-// clone returns JSON that is kept, nil for nothing.
-func clone(raw []byte) []byte { return bytes.Clone(raw) }

@@ -22,7 +22,7 @@ const (
 const messageEvent = "message"
 
 // put puts m as an event.
-func (c *conn) put(out *engine.Writer, m *hub.Message, namespace string) {
+func (c *conn) put(out *engine.Writer, m *hub.Message) {
 	if transport.IsPresence(m) {
 		return
 	}

@@ -34,7 +34,8 @@ type Event struct {
 	// {"$binary":"<base64>"}.
 	Args json.RawMessage
 	// Ack answers the client, if it wants an answer; otherwise it is nil. args is
-	// a JSON array of the same form. Only the first call counts.
+	// a JSON array of the same form. Only the first call counts. If there is no
+	// room for the answer, that is the end of the connection.
 	Ack func(args json.RawMessage) error
 }
 
@@ -159,7 +160,8 @@ func (s *Socket) acker(id uint64) func(json.RawMessage) error {
 		}
 		c := s.conn
 		c.mu.Lock()
-		defer c.mu.Unlock()
+		full := false
+		defer func() { c.release(full) }()
 		switch {
 		case answered:
 			return nil
@@ -167,7 +169,7 @@ func (s *Socket) acker(id uint64) func(json.RawMessage) error {
 			return ErrLeft
 		}
 		answered = true
-		if !c.say(all...) {
+		if full = !c.say(all...); full { // the client would wait for ever
 			return ErrBusy
 		}
 		return nil

@@ -2,13 +2,12 @@ package socketio
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport"
@@ -30,13 +29,15 @@ const (
 type Socket struct {
 	conn      *conn
 	namespace *Namespace
-	id        string // that everybody may know
 	client    string // whose key was shown, "" if nobody's
+
+	credentials hub.Credentials // its id, that everybody may know, and by what it comes back
 
 	// Guarded by conn.mu.
 	state      state
 	fresh      bool // it has been told that it is not where it was, and has heard nothing yet
 	batch      bool // something of session is under way
+	more       bool // which is not all there was
 	superseded bool // it has come back by another connection
 	session    *hub.Session
 	giveUp     context.CancelFunc // while it is connecting
@@ -46,7 +47,7 @@ type Socket struct {
 }
 
 // ID returns the socket's name, which is a room with nobody else in it.
-func (s *Socket) ID() string { return s.id }
+func (s *Socket) ID() string { return s.credentials.ID }
 
 // Client returns the id of the client whose key the socket has shown, "" in an
 // open namespace without one.
@@ -54,13 +55,6 @@ func (s *Socket) Client() string { return s.client }
 
 // Namespace returns the name of the namespace it is in.
 func (s *Socket) Namespace() string { return s.namespace.Name }
-
-// newID returns 120 random bits as text.
-func newID() string {
-	var b [idLength / 4 * 3]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
 
 // begin has the socket be connected, which may have to wait for the log.
 func (s *Socket) begin(said auth) {
@@ -102,7 +96,7 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 	start.Namespace, start.Transport, start.BatchBytes = s.namespace.Name, "socketio", streamBatch
 	start.Ready = s.conn.session.Wake
 	if s.conn.settings.recovers(s.conn.old) {
-		if s.comeBack(ctx, said, creds, start, &a) {
+		if s.comeBack(ctx, said, creds, &start, &a) {
 			return a, nil
 		}
 	}
@@ -111,7 +105,7 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 	}
 	start.Session = a.socket.ID // by which it is found when it comes back
 	if a.session, err = h.Attach(ctx, append(creds, a.socket), start); err != nil {
-		s.conn.server.leavers.add(a.socket.ID, 0)
+		s.conn.server.leavers.add(a.socket, 0)
 	}
 	return a, err
 }
@@ -120,12 +114,16 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 // because they are told no other; so one who has just left may still have it.
 func (s *Socket) create(ctx context.Context, client string) (cr hub.Credentials, err error) {
 	h := s.conn.server.hub
-	id := newID()
-	if s.conn.old {
-		if id = s.conn.session.ID(); s.namespace.Name != hub.Root {
-			id = s.namespace.Name + "#" + id
-		}
-		if err := h.ForgetSocket(ctx, id); err != nil {
+	if !s.conn.old {
+		cr, _, err = h.CreateSocket(ctx, hub.NewSocketID(), s.namespace.Name, client)
+		return cr, err
+	}
+	id := s.conn.session.ID()
+	if s.namespace.Name != hub.Root {
+		id = s.namespace.Name + "#" + id
+	}
+	if before := s.conn.left(id); before.ID != "" {
+		if err := h.ForgetSocket(ctx, before); err != nil {
 			return cr, err
 		}
 	}
@@ -137,8 +135,9 @@ func (s *Socket) create(ctx context.Context, client string) (cr hub.Credentials,
 func (s *settings) recovers(old bool) bool { return s.RecoveryTime > 0 && !old }
 
 // comeBack has a socket go on that was here before, if it has shown that it is
-// that one and nothing is lost. If something is, it is over.
-func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentials, start hub.Start, a *arrival) bool {
+// that one and nothing is lost. If something is, it is over; start then says where
+// it was.
+func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentials, start *hub.Start, a *arrival) bool {
 	sv := s.conn.server
 	cr, ok := cutPID(said.pid)
 	if !ok {
@@ -153,11 +152,14 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 	if !sv.hub.Opens(cr) || !there {
 		return false
 	}
-	if start.Now { // it has not heard anything yet
+	switch { // if it has not heard anything yet
+	case start.Now:
 		start.Now, start.At = false, since
+	case start.At.IsZero():
+		start.At = hub.Position{Epoch: since.Epoch}
 	}
 	start.Session = cr.ID // should it be here by another connection still, that one goes
-	session, err := sv.hub.Attach(ctx, append(slices.Clone(creds), cr), start)
+	session, err := sv.hub.Attach(ctx, append(slices.Clone(creds), cr), *start)
 	if err != nil {
 		return false
 	}
@@ -165,7 +167,7 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 		switch signal.Type {
 		case hub.SignalGap, hub.SignalReset, hub.SignalGone, hub.SignalSuperseded, hub.SignalDrain:
 			session.Close()
-			sv.leavers.add(cr.ID, 0)
+			sv.leavers.add(cr, 0)
 			return false
 		}
 	}
@@ -199,7 +201,11 @@ func (s *Socket) settleLocked(a arrival, said auth, err error) (fail bool) {
 	if s.state == left {
 		if err == nil {
 			a.session.Close()
-			c.server.leavers.add(a.socket.ID, c.settings.RecoveryTime)
+			wait := time.Duration(0)
+			if a.recovered { // else nobody has been told of it
+				wait = c.settings.RecoveryTime
+			}
+			c.server.leavers.add(a.socket, wait)
 		}
 		return false
 	}
@@ -209,7 +215,7 @@ func (s *Socket) settleLocked(a arrival, said auth, err error) (fail bool) {
 		s.state = left
 		return c.refuseFor(s.namespace.Name, err)
 	}
-	s.state, s.session, s.id, s.client = connected, a.session, a.socket.ID, a.client
+	s.state, s.session, s.credentials, s.client = connected, a.session, a.socket, a.client
 	s.fresh = !a.recovered
 	c.joined = true
 	c.server.counts.sockets.Add(1)
@@ -255,7 +261,7 @@ func (c *conn) refuseFor(namespace string, err error) (fail bool) {
 // back for that. args is a JSON array.
 func (s *Socket) Emit(ctx context.Context, event string, args json.RawMessage) error {
 	_, err := s.conn.server.hub.Emit(ctx, hub.Emission{
-		Namespace: s.namespace.Name, Rooms: []string{s.id}, Event: event, Args: args, Sender: json.RawMessage("null"),
+		Namespace: s.namespace.Name, Rooms: []string{s.ID()}, Event: event, Args: args, Sender: json.RawMessage("null"),
 	})
 	return err
 }

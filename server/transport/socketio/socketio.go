@@ -14,6 +14,7 @@
 package socketio
 
 import (
+	"container/list"
 	"context"
 	"log/slog"
 	"net/http"
@@ -110,7 +111,7 @@ type Server struct {
 func New(h *hub.Hub, o Options) *Server {
 	sv := &Server{hub: h}
 	sv.leavers.wake = make(chan struct{}, 1)
-	sv.leavers.last = make(map[string]time.Time)
+	sv.leavers.places = make(map[string]*list.Element)
 	sv.settings.Store(newSettings(o))
 	sv.leavers.most.Store(int64(sv.settings.Load().MaxSessions))
 	o.Open = sv.open
@@ -199,50 +200,36 @@ type leavers struct {
 	wake chan struct{}
 	most atomic.Int64 // may wait at once
 
-	mu    sync.Mutex // guards all below; no other lock is taken under it
-	gone  []string   // those that are not to come back
-	queue []leaver   // the others, the first to be forgotten in front
-	last  map[string]time.Time
+	mu      sync.Mutex               // guards all below; no other lock is taken under it
+	gone    []hub.Credentials        // those that are not to come back
+	waiting list.List                // of leaver: the others, the first to be forgotten in front
+	places  map[string]*list.Element // of waiting, by id
 }
 
 type leaver struct {
-	id string
+	hub.Credentials
 	at time.Time // when it is to be forgotten
 }
 
 // add has the socket be forgotten in d.
-func (l *leavers) add(id string, d time.Duration) {
-	at := time.Now().Add(d)
+func (l *leavers) add(cr hub.Credentials, d time.Duration) {
 	l.mu.Lock()
-	if d == 0 {
-		l.gone = append(l.gone, id)
-		delete(l.last, id)
-		l.mu.Unlock()
-		l.ring()
-		return
+	l.dropLocked(cr.ID)
+	first := d == 0
+	if first {
+		l.gone = append(l.gone, cr)
+	} else {
+		// All have the same time but for a while after it has been changed: then
+		// some wait for one that is to be forgotten later.
+		l.places[cr.ID] = l.waiting.PushBack(leaver{cr, time.Now().Add(d)})
+		first = l.waiting.Len() == 1 || l.waiting.Len() > int(l.most.Load())
 	}
-	l.last[id] = at
-	// All have the same time, but for a moment after it has been changed, so this
-	// is the end.
-	i := len(l.queue)
-	for i > 0 && l.queue[i-1].at.After(at) {
-		i--
-	}
-	l.queue = append(l.queue, leaver{})
-	copy(l.queue[i+1:], l.queue[i:])
-	l.queue[i] = leaver{id, at}
-	many := len(l.queue) > int(l.most.Load())
 	l.mu.Unlock()
-	if i == 0 || many {
-		l.ring()
-	}
-}
-
-// ring has somebody look.
-func (l *leavers) ring() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
+	if first {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -250,57 +237,65 @@ func (l *leavers) ring() {
 func (l *leavers) keep(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.last, id)
+	l.dropLocked(id)
+}
+
+func (l *leavers) dropLocked(id string) {
+	if e := l.places[id]; e != nil {
+		l.waiting.Remove(e)
+		delete(l.places, id)
+	}
 }
 
 func (l *leavers) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.last)
+	return l.waiting.Len()
 }
 
-// due takes the ids whose time is over, and returns when the next one's is.
-func (l *leavers) due(now time.Time) (ids []string, next time.Duration) {
+// due takes those whose time is over, and returns when the next one's is; zero:
+// nobody waits.
+func (l *leavers) due(now time.Time) (over []hub.Credentials, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ids, l.gone = l.gone, nil
-	n, surplus := 0, len(l.queue)-int(l.most.Load())
-	for ; n < len(l.queue) && (n < surplus || !l.queue[n].at.After(now)); n++ {
-		e := l.queue[n]
-		if at, ok := l.last[e.id]; ok && at.Equal(e.at) {
-			ids = append(ids, e.id)
-			delete(l.last, e.id)
+	over, l.gone = l.gone, nil
+	for e := l.waiting.Front(); e != nil; e = l.waiting.Front() {
+		one := e.Value.(leaver)
+		if one.at.After(now) && l.waiting.Len() <= int(l.most.Load()) {
+			return over, one.at
 		}
+		over = append(over, one.Credentials)
+		l.dropLocked(one.ID)
 	}
-	clear(l.queue[:n])
-	l.queue = l.queue[n:]
-	if len(l.queue) == 0 {
-		l.queue = nil
-		return ids, never
-	}
-	return ids, l.queue[0].at.Sub(now)
+	return over, next
 }
 
-// never is longer than anybody waits.
-const never = 24 * time.Hour
-
+// run forgets sockets until ctx ends.
 func (l *leavers) run(ctx context.Context, h *hub.Hub, log *slog.Logger) {
-	timer := time.NewTimer(never)
-	defer timer.Stop()
 	for {
-		ids, next := l.due(time.Now())
-		for _, id := range ids {
-			if err := h.ForgetSocket(ctx, id); err != nil && ctx.Err() == nil {
+		over, next := l.due(time.Now())
+		for _, cr := range over {
+			if err := h.ForgetSocket(ctx, cr); err != nil && ctx.Err() == nil {
 				// The sweeper will, by and by.
 				log.Warn("a socket could not be forgotten", "error", err)
 			}
 		}
-		timer.Reset(next)
+		var timer *time.Timer
+		var due <-chan time.Time // never, if nobody waits
+		if !next.IsZero() {
+			timer = time.NewTimer(time.Until(next))
+			due = timer.C
+		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-timer.C:
+		case <-due:
 		case <-l.wake:
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		if ctx.Err() != nil {
+			return
 		}
 	}
 }

@@ -262,6 +262,7 @@ func TestRecovery(t *testing.T) {
 			s := &story{w: w, alice: w.client("alice", "lobby")}
 			p := w.dial("")
 			s.g = p.join("/", authOf(s.alice))
+			was := s.g
 			w.publish("lobby", "first")
 			s.at = offset(t, p.read())
 			p.conn.CloseNow()
@@ -274,9 +275,8 @@ func TestRecovery(t *testing.T) {
 				auth = authOf(s.alice, back(s.g, s.at))
 			}
 			p = w.dial("")
-			g := p.join("/", auth)
-			if same := g == s.g; same != tt.same && (g.PID != s.g.PID) == tt.same {
-				t.Errorf("it was %+v and is %+v", s.g, g)
+			if g := p.join("/", auth); (g == was) != tt.same {
+				t.Errorf("it was %+v and is %+v", was, g)
 			}
 			p.expect(tt.events...)
 			w.emit(hub.Emission{Event: "after"})
@@ -348,6 +348,42 @@ func TestNoReturn(t *testing.T) {
 				t.Error("it came back")
 			}
 		})
+	}
+}
+
+// Who has not heard anything yet is not told that nothing is lost if something is.
+func TestHoleBeforeTheFirstEvent(t *testing.T) {
+	for _, cursor := range []string{"oldest", "now", ""} {
+		w := newWorld(t, recovering(), hub.Limits{ChannelMessages: 3})
+		alice := w.client("alice", "lobby")
+		auth := fmt.Sprintf(`"cursor":%q`, cursor)
+		p := w.dial("")
+		g := p.join("/", authOf(alice, auth))
+		p.conn.CloseNow()
+		w.until("it has gone", func() bool { return w.server.Stats().Sockets == 0 })
+		for i := range 8 {
+			w.publish("lobby", fmt.Sprint(i))
+		}
+		p = w.dial("")
+		if now := p.join("/", authOf(alice, back(g, ""), auth)); now.SID == g.SID {
+			t.Errorf("%q: it came back", cursor)
+		}
+		p.expect(`42["message",{"channel":"lobby","id":7,*`)
+	}
+}
+
+// An old client has the same id each time that it joins.
+func TestOldClientsRejoin(t *testing.T) {
+	o := recovering()
+	o.AllowEIO3, o.Namespaces = true, openChat
+	o.MaxPackets = 1_000_000
+	w := newWorld(t, o, hub.Limits{})
+	p := w.dial("EIO=3")
+	p.read()
+	for range 300 {
+		p.send("40/open")
+		p.expect("40/open,")
+		p.send("41/open,")
 	}
 }
 
