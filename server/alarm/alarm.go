@@ -33,7 +33,8 @@ type Clock[T Sleeper] struct {
 	mu      sync.Mutex // guards all below, and the alarm of every sleeper
 	queue   queue[T]
 	timer   *time.Timer   // nil until it is needed
-	next    time.Duration // when it goes off, if the queue is not empty
+	wound   bool          // it goes off
+	next    time.Duration // when it does
 	ringing bool          // it has gone off, and those who are due are rung for
 }
 
@@ -84,15 +85,16 @@ func (k *Clock[T]) wind() {
 	switch {
 	case k.ringing:
 	case len(k.queue) == 0:
-		if k.timer != nil {
+		if k.wound {
+			k.wound = false
 			k.timer.Stop()
 		}
-		k.next = 0
+	case k.wound && k.next == k.first():
 	case k.timer == nil:
-		k.next = k.first()
+		k.wound, k.next = true, k.first()
 		k.timer = time.AfterFunc(k.next-k.Now(), k.ring)
-	case k.next != k.first():
-		k.next = k.first()
+	default:
+		k.wound, k.next = true, k.first()
 		k.timer.Reset(k.next - k.Now())
 	}
 }
@@ -126,7 +128,7 @@ func (k *Clock[T]) due() (t T, ok bool) {
 		return heap.Pop(&k.queue).(T), true
 	}
 	k.ringing = false
-	k.next = 0 // the timer has gone off
+	k.wound = false // the timer has gone off
 	k.wind()
 	return t, false
 }

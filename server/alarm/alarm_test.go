@@ -88,6 +88,40 @@ func TestClock(t *testing.T) {
 	})
 }
 
+// A time that has long been over is one like others, even the clock's first.
+func TestTheFirstMoment(t *testing.T) {
+	for _, at := range []time.Duration{-time.Second, -1, 0, 1, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			k := alarm.New[*sleeper]()
+			s := newSleepers(2)
+			time.Sleep(time.Second)
+			k.Set(s[0], time.Hour)
+			k.Clear(s[0])
+			k.SetAt(s[1], at)
+			s[1].was(t, time.Second)
+			k.SetAt(s[1], at)
+			s[1].was(t, time.Second, time.Second)
+			s[0].was(t)
+		})
+	}
+}
+
+// A time that was taken back can be asked for again.
+func TestSetAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := alarm.New[*sleeper]()
+		s := newSleepers(2)
+		for _, i := range []int{0, 1, 0} {
+			k.SetAt(s[i], time.Hour)
+			k.Clear(s[i])
+		}
+		k.SetAt(s[1], time.Hour)
+		time.Sleep(2 * time.Hour)
+		s[0].was(t)
+		s[1].was(t, time.Hour)
+	})
+}
+
 // Who is rung for may set alarms, its own and those of others.
 func TestSetWhileRinging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

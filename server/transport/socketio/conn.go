@@ -314,7 +314,7 @@ func reasonOf(why engine.Reason) (text string, mayReturn bool) {
 		return "ping timeout", true
 	case engine.Drain, engine.Shutdown:
 		return "server shutting down", true
-	case engine.Forced, engine.Behind:
+	case engine.Forced, engine.Behind, engine.Displaced:
 		return "forced server close", true
 	case engine.Late:
 		return "forced close", true

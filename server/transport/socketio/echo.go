@@ -11,7 +11,10 @@ import (
 // NewEcho returns sessions of Engine.IO that say what is said to them, for the
 // test suite of that protocol.
 func NewEcho(o engine.Options) *engine.Server {
-	o.Open = func(s *engine.Session, _ *http.Request) engine.App { return &echo{session: s} }
+	o.Open = func(s *engine.Session, _ *http.Request) engine.App {
+		s.Settled()
+		return &echo{session: s}
+	}
 	return engine.New(o)
 }
 

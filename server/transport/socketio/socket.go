@@ -218,6 +218,7 @@ func (s *Socket) settleLocked(a arrival, said auth, err error) (fail bool) {
 	s.state, s.session, s.credentials, s.client = connected, a.session, a.socket, a.client
 	s.fresh = !a.recovered
 	c.joined = true
+	c.session.Settled()
 	c.server.counts.sockets.Add(1)
 	c.server.counts.connected.Add(1)
 	if a.recovered {

@@ -147,35 +147,61 @@ func TestCloseWhileSending(t *testing.T) {
 	})
 }
 
-// A panic of an app's is the end of its own session only.
+// A panic of an app's is the end of its own session only, and that is why it has
+// ended; if it is told of the end, that goes on for the reason it had.
 func TestPanics(t *testing.T) {
-	for _, event := range []string{"received x", "next", "sent", "ready", "due"} {
-		synctest.Test(t, func(t *testing.T) {
-			p := newPlace(t, engine.Options{Logger: slog.New(slog.DiscardHandler)})
-			p.shape = func(a *app) {
-				a.on = func(e string) {
-					if e == event {
-						panic("on purpose")
+	for _, test := range []struct{ event, polling, socket string }{
+		{"received x", "panic", "panic"}, {"next", "panic", "panic"}, {"sent", "panic", "panic"},
+		{"ready", "panic", "panic"}, {"due", "panic", "panic"},
+		{"closed: forced close", "forced close", "forced close"},
+	} {
+		for _, webSocket := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t, engine.Options{Logger: slog.New(slog.DiscardHandler)})
+				armed := false
+				p.shape = func(a *app) {
+					a.session.DueIn(time.Second)
+					a.on = func(e string) {
+						if armed && e == test.event {
+							panic("on purpose")
+						}
 					}
 				}
-			}
-			query := p.begin("")
-			a := p.last()
-			if event == "due" {
-				a.session.DueIn(time.Second)
-			}
-			p.post(query, "4x")
-			p.get(query)
-			time.Sleep(time.Second + 1)
-			p.is(p.get(query), unknown)
-			synctest.Wait()
-			if got := a.events[len(a.events)-1]; !strings.HasPrefix(got, "closed: ") {
-				t.Errorf("%s: the app saw %q", event, a.events)
-			}
-			p.shape = nil
-			query = p.begin("")
-			p.post(query, "4still there")
-			p.is(p.get(query), "200 4still there")
-		})
+				what, want := test.event+" by polling", test.polling
+				var query string
+				if webSocket {
+					what, want = test.event+" by WebSocket", test.socket
+					c := p.socket("")
+					armed = true
+					c.send(text("4x"))
+				} else {
+					query = p.begin("")
+					armed = true
+					p.post(query, "4x")
+					p.get(query)
+				}
+				a := p.last()
+				time.Sleep(time.Second + 1)
+				a.session.Close(engine.Forced)
+				synctest.Wait()
+				if got := a.events[len(a.events)-1]; got != "closed: "+want {
+					t.Errorf("%s: the app saw %q", what, a.events)
+				}
+				if !webSocket {
+					p.get(query) // which is told so, or not
+					p.is(p.get(query), unknown)
+				}
+				s := p.server.Stats()
+				for _, why := range engine.Reasons() {
+					if n := s.Closed(why); n > 0 != (why.String() == want) || n > 1 {
+						t.Errorf("%s: %d sessions have ended because of %v", what, n, why)
+					}
+				}
+				p.shape = nil
+				query = p.begin("")
+				p.post(query, "4still there")
+				p.is(p.get(query), "200 4still there")
+			})
+		}
 	}
 }

@@ -191,3 +191,29 @@ func TestScripts(t *testing.T) {
 		p.is(p.get(query), `200 ___eio[0]("1:6");`)
 	})
 }
+
+// Whether scripts are answered is settled when a session begins.
+func TestScriptsAtAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, engine.Options{JSONP: true})
+		answer := p.get("EIO=4&transport=polling&j=0")
+		_, rest, ok := strings.Cut(answer, `sid\":\"`)
+		if !ok {
+			t.Fatalf("the handshake is answered %s", answer)
+		}
+		with := "EIO=4&transport=polling&sid=" + rest[:20]
+		o := p.opts
+		o.JSONP = false
+		p.server.Configure(o)
+		p.is(p.post(with+"&j=1", "d=4x"), "200 ok")
+		p.is(p.get(with+"&j=1"), `200 ___eio[1]("4x");`)
+		p.is(p.get("EIO=4&transport=polling&j=0"), bad)
+		without := p.begin("")
+		o.JSONP = true
+		p.server.Configure(o)
+		p.is(p.get(without+"&j=0"), bad)
+		p.is(p.post(without+"&j=0", "d=4x"), bad)
+		p.post(without, "4y")
+		p.is(p.get(without), "200 4y")
+	})
+}

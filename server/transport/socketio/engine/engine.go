@@ -9,12 +9,11 @@
 //
 // Locks: the lock of a connection in the lot is taken before that of its session,
 // and that before those of the table and the clock. Nothing is called with the
-// session's lock held that takes a connection's.
+// session's lock held that takes a connection's, or another session's.
 package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -71,7 +70,7 @@ type Options struct {
 
 	MaxPayload    int // bytes of one request's body and of one WebSocket message; default 1,000,000
 	MaxPackets    int // a second from one client, and at once; default 1000
-	MaxSessions   int // default 100,000
+	MaxSessions   int // default 100,000; see [Session.Settled]
 	MaxHandshakes int // a second from one address that is not this machine's; default 500
 
 	AllowEIO3 bool // take clients of protocol 3, too
@@ -133,8 +132,9 @@ type Server struct {
 	guests guests
 	counts counts
 
-	mu       sync.RWMutex // guards sessions and closed
+	mu       sync.RWMutex // guards all below, and the standing and slot of every session
 	sessions map[sid]*Session
+	standing [gone][]*Session // the same ones by how they stand, in no order
 	closed   bool
 }
 
@@ -161,34 +161,4 @@ func (sv *Server) Close() {
 	for _, s := range all {
 		s.Close(Shutdown)
 	}
-}
-
-// find returns the session with this name, nil if there is none.
-func (sv *Server) find(name string) *Session {
-	id, ok := parseSID(name)
-	if !ok {
-		return nil
-	}
-	sv.mu.RLock()
-	defer sv.mu.RUnlock()
-	return sv.sessions[id]
-}
-
-// add makes s one of the sessions, and gives it a name; it reports false if there
-// are too many.
-func (sv *Server) add(s *Session) (ok bool) {
-	rand.Read(s.id[:]) // never fails
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	if sv.closed || len(sv.sessions) >= s.config.MaxSessions {
-		return false
-	}
-	sv.sessions[s.id] = s
-	return true
-}
-
-func (sv *Server) remove(s *Session) {
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	delete(sv.sessions, s.id)
 }

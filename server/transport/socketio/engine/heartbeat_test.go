@@ -92,6 +92,21 @@ func TestOtherTraffic(t *testing.T) {
 	})
 }
 
+// Who never asks for a ping, and answers all the same, is given up.
+func TestBlindPongs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, short)
+		query := p.begin("")
+		for range 5 {
+			time.Sleep(99 * time.Millisecond)
+			p.is(p.post(query, "3"), "200 ok")
+		}
+		time.Sleep(5 * time.Millisecond)
+		p.is(p.post(query, "3"), unknown)
+		p.last().saw("closed: ping timeout")
+	})
+}
+
 // A ping of the client's goes in the wrong direction.
 func TestClientPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

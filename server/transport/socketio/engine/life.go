@@ -84,7 +84,6 @@ func (s *Session) ring() {
 	fine := false
 	s.mu.Lock()
 	defer s.unlock(&fine)
-	s.setTo = 0
 	switch now := s.now(); s.state {
 	case open:
 		s.tick(now)
@@ -117,8 +116,8 @@ func (s *Session) tick(now time.Duration) {
 	}
 }
 
-// rescue makes a panic of the app's the end of its session only: nobody stands
-// above the clock.
+// rescue makes a panic of the app's the end of its session only, where whoever
+// stands above has nothing to do with it, as above the clock.
 func (s *Session) rescue() {
 	if v := recover(); v != nil {
 		s.config.Logger.Error("an app panicked", "panic", v, "stack", string(debug.Stack()))
@@ -204,12 +203,25 @@ func (s *Session) finish(why Reason) {
 	s.wind()
 	if s.state == over {
 		s.leave()
+	} else {
+		s.server.raise(s, ended)
 	}
 	if s.put && s.carrier == nil {
 		s.put, s.stash = false, nil
 	}
 	if !s.put {
 		s.part()
+	}
+}
+
+// displace ends the session, or what is left of it, for another one.
+func (s *Session) displace() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == excused || s.state == telling {
+		s.leave()
+	} else {
+		s.finish(Displaced)
 	}
 }
 
@@ -224,8 +236,10 @@ func (s *Session) leave() {
 	}
 }
 
-// part tells the app of the end.
+// part tells the app of the end. Whoever ends a session, which may be for another
+// one, must not be harmed by what its app does then.
 func (s *Session) part() {
+	defer s.rescue()
 	if app := s.app; app != nil {
 		s.app = nil
 		app.Closed(s.why)

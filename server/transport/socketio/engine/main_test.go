@@ -113,8 +113,8 @@ func (a *app) Due() {
 func (a *app) Closed(why engine.Reason) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer func() { a.ended = true }()
 	a.note("closed: %v", why)
-	a.ended = true
 }
 
 // say has the app say these, as soon as it can.
@@ -201,6 +201,9 @@ func newPlace(t testing.TB, o engine.Options) *place {
 		<-served
 		if s := p.server.Stats(); s.Polling != 0 || s.WebSocket != 0 {
 			t.Errorf("at the end there are sessions: %+v", s)
+		}
+		if n := p.server.Sleepers(); n != 0 {
+			t.Errorf("at the end %d sessions are to be rung for", n)
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -318,6 +321,9 @@ const unknown = `400 {"code":1,"message":"Session ID unknown"}`
 
 // bad is how requests are answered that make no sense.
 const bad = `400 {"code":3,"message":"Bad request"}`
+
+// full is how a handshake is answered when there is no room.
+const full = `503 {"code":4,"message":"Too many sessions"}`
 
 // short are the times of the protocols' own test suites.
 var short = engine.Options{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}

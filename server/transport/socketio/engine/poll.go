@@ -128,8 +128,16 @@ func (s *Session) letGo(p *poll) {
 // Next is part of [park.Tenant].
 func (p *poll) Next(dst []byte, why park.Event) (out []byte, end bool) {
 	s := p.session
+	fine := false
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock(&fine)
+	out, end = p.next(dst, why)
+	fine = true
+	return out, end
+}
+
+func (p *poll) next(dst []byte, why park.Event) (out []byte, end bool) {
+	s := p.session
 	if why&park.Drain != 0 && s.poll == p {
 		s.finish(Drain)
 	}
@@ -178,9 +186,11 @@ func (p *poll) wire() wire {
 
 // Sent is part of [park.Tenant].
 func (p *poll) Sent() {
+	fine := false
 	p.session.mu.Lock()
-	defer p.session.mu.Unlock()
+	defer p.session.unlock(&fine)
 	p.session.sent(&p.Conn)
+	fine = true
 }
 
 // Closed is part of [park.Tenant]. A client that drops its poll has gone.

@@ -232,6 +232,37 @@ func TestServerCloses(t *testing.T) {
 	})
 }
 
+// When the time is over in which a client may hear of the end, it is, even if the
+// clock is late.
+func TestLateClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, engine.Options{})
+		gate := make(chan struct{})
+		p.begin("")
+		slow := p.last()
+		slow.on = func(event string) {
+			if event == "due" {
+				<-gate
+			}
+		}
+		slow.session.DueIn(time.Second)
+		excused := p.begin("")
+		p.post(excused, "1")
+		var told [2]string
+		for i := range told {
+			told[i] = p.begin("")
+			p.last().session.Close(engine.Forced)
+		}
+		time.Sleep(2 * time.Second)
+		p.is(p.get(excused), unknown)
+		time.Sleep(28*time.Second - 1)
+		p.is(p.get(told[0]), "200 6\x1e1")
+		time.Sleep(time.Nanosecond)
+		p.is(p.get(told[1]), unknown)
+		close(gate)
+	})
+}
+
 // A client that sends as fast as it can is not let go on for long.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -289,7 +320,7 @@ func TestClose(t *testing.T) {
 		p.answered(poll, "200 1")
 		c.hears("close 1012")
 		p.is(p.get(late), unknown)
-		p.is(p.get("EIO=4&transport=polling"), `503 {"code":4,"message":"Too many sessions"}`)
+		p.is(p.get("EIO=4&transport=polling"), full)
 	})
 }
 
@@ -323,7 +354,10 @@ func TestKept(t *testing.T) {
 				t.Errorf("a WebSocket is answered %v, %v", answer, err)
 			}
 		}
-		p.last().saw("ready", "closed: transport close")
+		p.last().saw("ready", "closed: not begun")
+		if n := p.server.Stats().Closed(engine.NotBegun); n != 1 {
+			t.Errorf("%d have not begun", n)
+		}
 		p.post(query, "4x")
 		p.is(p.get(query), "200 4x")
 	})

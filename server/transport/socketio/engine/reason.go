@@ -21,8 +21,9 @@ const (
 	Overlap                        // it has asked for the same twice at a time
 	Drain                          // its connection had to go
 	Shutdown                       // the server's sessions have been closed
-	NotBegun                       // there was no room for it, or its connection could not be taken over
+	NotBegun                       // its connection could not be taken over
 	Panicked                       // the app has panicked
+	Displaced                      // it had not settled when there was no room for another one
 
 	Forced  // the app wants it to end
 	Invalid // the app makes no sense of what the client says
@@ -60,6 +61,7 @@ var endings = [reasonCount]ending{
 	Shutdown:     {"shutdown", wsframe.CodeRestart, false, forget},
 	NotBegun:     {"not begun", wsframe.CodeInternal, false, forget},
 	Panicked:     {"panic", wsframe.CodeInternal, false, forget},
+	Displaced:    {"displaced", wsframe.CodePolicy, false, forget},
 	Forced:       {"forced close", wsframe.CodeNormal, false, tell},
 	Invalid:      {"invalid", wsframe.CodePolicy, false, tell},
 	Late:         {"late", wsframe.CodePolicy, false, tell},
@@ -68,10 +70,16 @@ var endings = [reasonCount]ending{
 
 func (why Reason) String() string { return endings[why].name }
 
+// errNotBegun is why a WebSocket has ended that could not begin.
+var errNotBegun = errors.New("the connection cannot be taken over")
+
 // reasonOf says why a session ends whose connection has ended with err.
 func reasonOf(err error) Reason {
-	if errors.Is(err, park.ErrCut) {
+	switch {
+	case errors.Is(err, park.ErrCut):
 		return Drain
+	case err == errNotBegun:
+		return NotBegun
 	}
 	return Gone
 }

@@ -38,16 +38,23 @@ func (c *call) serve() *fault {
 		return &unknownTransport
 	}
 	webSocket := transport == "websocket"
-	if !validOrigin(c.r.Header.Get("Origin")) || !c.readFormat() {
+	switch {
+	case !validOrigin(c.r.Header.Get("Origin")):
 		return &badRequest
-	}
-	if !c.query.Has("sid") {
+	case c.r.Method != http.MethodPost && c.r.ContentLength != 0:
+		// Nobody would read the body, which then looked like the next request.
+		return &badRequest
+	case !c.readFormat():
+		return &badRequest
+	case !c.query.Has("sid"):
 		return c.handshake(webSocket)
 	}
 	s := c.find(c.query.Get("sid"))
 	switch {
 	case s == nil:
 		return &unknownSession
+	case c.form.script && !s.config.JSONP:
+		return &badRequest
 	case webSocket && c.raise:
 		return c.upgrade(s)
 	case webSocket || c.raise:
@@ -78,15 +85,15 @@ func validOrigin(s string) bool {
 	return true
 }
 
-// readFormat reads in what polls are to be answered, and reports whether that is
-// done here.
+// readFormat reads in what polls are to be answered, and reports whether that
+// makes sense.
 func (c *call) readFormat() (ok bool) {
 	if !c.query.Has("j") {
 		return true
 	}
 	number, err := strconv.ParseUint(c.query.Get("j"), 10, 64)
 	c.form = format{script: true, number: number}
-	return err == nil && c.config.Load().JSONP
+	return err == nil
 }
 
 // handshake begins a session.
@@ -94,6 +101,8 @@ func (c *call) handshake(webSocket bool) *fault {
 	now := c.config.Load()
 	version := c.query.Get("EIO")
 	switch {
+	case c.form.script && !now.JSONP:
+		return &badRequest
 	case c.r.Method != http.MethodGet:
 		return &badMethod
 	case webSocket != c.raise:
@@ -126,20 +135,28 @@ func (c *call) tooMany(f *fault) *fault {
 	return f
 }
 
-// begin lets the session in, with its app.
+// begin lets the session in, with its app. If another one has to go for it, that
+// ends when its lock is not held any more: none is taken under another.
 func (c *call) begin(s *Session) *fault {
+	var victim *Session
+	defer func() {
+		if victim != nil {
+			victim.displace()
+		}
+	}()
 	fine := false
 	s.mu.Lock()
 	defer s.unlock(&fine)
-	f := c.open(s)
+	victim, ok := c.add(s)
+	f := &tooManySessions
+	if ok {
+		f = c.open(s)
+	}
 	fine = true
 	return f
 }
 
 func (c *call) open(s *Session) *fault {
-	if !c.add(s) {
-		return c.tooMany(&tooManySessions)
-	}
 	if s.webSocket {
 		c.counts.sockets.Add(1)
 	}
@@ -196,7 +213,7 @@ func (c *call) hold(k *socket, shake *wsframe.Handshake) *fault {
 	for name := range accepted {
 		c.w.Header().Del(name)
 	}
-	k.Closed(err)
+	k.Closed(errNotBegun)
 	return &badRequest
 }
 

@@ -60,13 +60,20 @@ type Session struct {
 
 	// Times of the server's clock.
 
-	setTo  time.Duration // what the alarm is set to; 0: nothing
+	setTo  time.Duration // what the alarm was set to last; 0: it never was
 	pingAt time.Duration // when the next ping is, or was, due; with protocol 3, the client's
 	dueAt  time.Duration // when the app is due; 0: never
 	until  time.Duration // how long it can be found after its end
 	quota  time.Duration // when the packets that have come would be due
 
-	id        sid
+	// Guarded by the server's lock of its table.
+
+	slot     int32 // its place among those that stand as it does
+	standing standing
+
+	// Guarded by the session's again.
+
+	id        sid // set before anybody else sees it
 	state     state
 	three     bool   // protocol 3
 	base64    bool   // the client takes no binary

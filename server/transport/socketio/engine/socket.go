@@ -47,9 +47,16 @@ func (c *socket) shut(code uint16) {
 
 // Next is part of [park.Tenant].
 func (c *socket) Next(dst []byte, why park.Event) (out []byte, end bool) {
+	fine := false
+	c.session.mu.Lock()
+	defer c.session.unlock(&fine)
+	out, end = c.next(dst, why)
+	fine = true
+	return out, end
+}
+
+func (c *socket) next(dst []byte, why park.Event) (out []byte, end bool) {
 	s := c.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if why&park.Drain != 0 {
 		c.drain()
 	}
@@ -118,12 +125,14 @@ func (c *socket) wire() wire {
 
 // Sent is part of [park.Tenant].
 func (c *socket) Sent() {
+	fine := false
 	c.session.mu.Lock()
-	defer c.session.mu.Unlock()
+	defer c.session.unlock(&fine)
 	if !c.toProbe {
 		c.answered()
 	}
 	c.session.sent(&c.Conn)
+	fine = true
 }
 
 // answered lets go of who waits for the answer to the probe.
@@ -152,8 +161,9 @@ func (c *socket) Closed(err error) {
 // Received is part of [park.Peer].
 func (c *socket) Received(p []byte) {
 	s := c.session
+	fine := false
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock(&fine)
 	if c.closing {
 		if c.noise += int32(len(p)); c.noise > maxNoise {
 			c.Wake()
@@ -168,6 +178,7 @@ func (c *socket) Received(p []byte) {
 			c.take(f)
 		}
 	}
+	fine = true
 }
 
 // broken ends what goes by the socket for what the client has done wrong.

@@ -1,7 +1,10 @@
 package engine_test
 
 import (
+	"bufio"
 	"context"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -257,5 +260,66 @@ func TestUnderWayAtAnUpgrade(t *testing.T) {
 			c.hears("4second")
 			a.saw("sent", "ready", "next", "sent", "ready")
 		})
+	}
+}
+
+// Once the client has gone over, a poll that is lost with nothing in it is no
+// loss.
+func TestDropAfterAnUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, engine.Options{})
+		query := p.begin("")
+		slow := p.pipes.dial() // which takes nothing
+		go slow.Write([]byte("GET /?" + query + " HTTP/1.1\r\nHost: x\r\n\r\n"))
+		synctest.Wait()
+		c := p.goOver(query)
+		slow.Close()
+		c.send(text("4still there"))
+		c.hears("4still there")
+	})
+}
+
+// A client that goes over without waiting, and polls at once, has to have heard
+// that its WebSocket works before it hears that it must not poll. It is not waited
+// for longer than a moment.
+func TestRefusalAfterProbe(t *testing.T) {
+	for _, method := range []string{"GET", "POST", "held"} {
+		for _, reads := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t, engine.Options{})
+				query := p.begin("")
+				conn := p.pipes.dial()
+				go io.WriteString(conn, shake(strings.Replace(query, "polling", "websocket", 1)))
+				in := bufio.NewReader(conn)
+				if _, err := http.ReadResponse(in, nil); err != nil {
+					t.Fatal(err)
+				}
+				var refusal <-chan string
+				if method == "held" { // since before
+					refusal = p.held(query)
+				}
+				go io.WriteString(conn, text("2probe")+text("5"))
+				synctest.Wait()
+				if method != "held" {
+					answer := make(chan string, 1)
+					go func() { answer <- p.do(method, query, strings.Repeat("4x", len(method)/4)) }()
+					refusal = answer
+				}
+				time.Sleep(100*time.Millisecond - 1)
+				select {
+				case got := <-refusal:
+					t.Errorf("%s is answered %s before the client could hear of its WebSocket", method, got)
+				default:
+				}
+				if reads {
+					if f, err := readFrame(in); err != nil || string(f.Payload) != "3probe" {
+						t.Errorf("the socket heard %+v, %v", f, err)
+					}
+				} else {
+					time.Sleep(time.Nanosecond)
+				}
+				p.answered(refusal, bad)
+			})
+		}
 	}
 }
