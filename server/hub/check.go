@@ -146,12 +146,12 @@ func isSocket(id string) error {
 // leave the backend's clients alone.
 func (h fold) roomForClient(socket bool) error {
 	limit := h.limits().Clients
-	name, n := "clients", h.nClients.Load()-h.nSockets.Load()
+	n := h.nClients.Load() - h.nSockets.Load()
 	if socket {
-		name, n = "sockets, as for clients,", h.nSockets.Load()
+		n = h.nSockets.Load()
 	}
 	if n >= int64(limit) {
-		return limitReached(name, limit)
+		return limitReached("clients", limit)
 	}
 	return nil
 }

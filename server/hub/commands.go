@@ -38,10 +38,6 @@ func (h *Hub) Subscribe(ctx context.Context, pairs []Pair) (Position, error) {
 			return Position{}, err
 		}
 	}
-	return h.subscribe(ctx, pairs)
-}
-
-func (h *Hub) subscribe(ctx context.Context, pairs []Pair) (Position, error) {
 	r, err := h.append(ctx, Command{Op: OpSubscribe, Pairs: pairs})
 	return r.Position, err
 }

@@ -286,10 +286,8 @@ func (r *reader) withhold(batch []*Message, skips *[]Signal) []*Message {
 	for _, m := range batch {
 		if !m.late(now) && !r.excluded(m) && !r.excepted(m) {
 			kept = append(kept, m)
-		} else if skips != nil {
-			if !m.Volatile {
-				*skips = append(*skips, Signal{Type: SignalSkip, Channel: m.name, ID: m.ID})
-			}
+		} else if skips != nil && !m.Volatile {
+			*skips = append(*skips, Signal{Type: SignalSkip, Channel: m.name, ID: m.ID})
 		}
 	}
 	return kept

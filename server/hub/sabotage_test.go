@@ -48,7 +48,7 @@ var sabotages = []sabotage{
 	{name: "let_go_survives_unsubscribe", edits: [][3]string{{"check.go", "away.unsubscribe(c, p)", ""}}},
 	{name: "exclude_ignored", edits: [][3]string{{"reader.go", "!m.late(now) && !r.excluded(m)", "!m.late(now)"}}},
 	{name: "late_delivered", edits: [][3]string{{"reader.go", "!m.late(now) && !r.excluded(m)", "!r.excluded(m)"}, {"reader.go", "now := r.hub.now()\n\tkept", "kept"}}},
-	{name: "skip_untold", edits: [][3]string{{"reader.go", "} else if skips != nil {", "} else if false {"}}},
+	{name: "skip_untold", edits: [][3]string{{"reader.go", "} else if skips != nil && !m.Volatile {", "} else if false {"}}},
 	{name: "old_key_reads_on", edits: [][3]string{{"apply.go", "c.revoked[r] = true", "_ = r"}}},
 	{name: "disconnect_ignored", edits: [][3]string{{"apply.go", "r.dismissed.Store(true)", ""}}},
 	{name: "delete_untold", edits: [][3]string{{"session.go", "changed = changed || at > s.cursor\n", ""}}},

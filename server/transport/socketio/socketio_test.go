@@ -649,6 +649,30 @@ func TestTooMuchWaiting(t *testing.T) {
 	p.expect("closed")
 }
 
+// Nor does whoever joins and leaves again and again while nobody listens.
+func TestTooManyJoins(t *testing.T) {
+	hold := make(chan struct{})
+	w := newWorld(t, socketio.Options{MaxWaiting: 10_000,
+		Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: stubborn(hold)}}}, hub.Limits{})
+	defer close(hold)
+	p := w.dial("")
+	for range 500 {
+		p.send("40/open,")
+		if p.read() == "closed" {
+			return
+		}
+		p.send("41/open,")
+	}
+	t.Error("it may go on for ever")
+}
+
+// stubborn is a handler that takes its time.
+type stubborn chan struct{}
+
+func (s stubborn) Connected(*socketio.Socket, json.RawMessage) { <-s }
+func (s stubborn) Event(*socketio.Socket, *socketio.Event)     {}
+func (s stubborn) Disconnected(*socketio.Socket, string)       {}
+
 // What waits for its attachments is bounded for all together.
 func TestTooMuchPending(t *testing.T) {
 	r := newRecorder()

@@ -1,12 +1,51 @@
 package socketio
 
+// What the test suites of the protocols want to talk to.
+
 import (
 	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/shaveet/shaveet/server/transport/socketio/engine"
 	"github.com/shaveet/shaveet/server/transport/socketio/engineio"
 )
+
+// conformance is the handler that the test suites of the protocol want.
+type conformance struct{}
+
+// breath is how long the suites get to hear that they are connected: they begin to
+// listen for the next packet only then, and miss one that has come along.
+const breath = 30 * time.Millisecond
+
+func (conformance) Connected(s *Socket, auth json.RawMessage) {
+	time.Sleep(breath)
+	if auth == nil {
+		auth = json.RawMessage("{}")
+	}
+	s.report(s.Emit(context.Background(), "auth", json.RawMessage("["+string(auth)+"]")))
+}
+
+func (conformance) Event(s *Socket, e *Event) {
+	switch {
+	case s.Namespace() != "/":
+	case e.Name == "message":
+		s.report(s.Emit(context.Background(), "message-back", e.Args))
+	case e.Name == "message-with-ack" && e.Ack != nil:
+		s.report(e.Ack(e.Args))
+	}
+}
+
+func (conformance) Disconnected(*Socket, string) {}
+
+func (s *Socket) report(err error) {
+	if err != nil && !errors.Is(err, ErrLeft) {
+		s.conn.settings.Logger.Debug("nothing could be said", "namespace", s.namespace.Name, "error", err)
+	}
+}
 
 // NewEcho returns sessions of Engine.IO that say what is said to them, for the
 // test suite of that protocol.
