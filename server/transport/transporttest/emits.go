@@ -92,7 +92,8 @@ func eventOnce(w *world) {
 	w.emit(hub.Emission{Rooms: []string{"red"}, Event: "last", Args: json.RawMessage(`[]`)})
 	var got []string
 	var news News
-	for len(got) == 0 || !strings.HasPrefix(got[len(got)-1], "last ") {
+	isLast := func(heard string) bool { return strings.HasPrefix(heard, "last ") }
+	for !slices.ContainsFunc(got, isLast) { // it need not come last: see below
 		n := w.read(r)
 		for _, e := range w.events(n) {
 			got = append(got, e.name+" "+e.channel)
