@@ -23,30 +23,45 @@ const (
 // to the object, not to the name: whoever is created later under the same name
 // is somebody else.
 type client struct {
-	id     string
-	socket bool                   // it is one connection's, see Hub.CreateSocket
-	owner  *client                // of a socket: whose key was shown, nil if nobody's
-	key    atomic.Pointer[string] // changed under mu
+	// The order is that in which it takes the least room.
 
-	attached atomic.Int32 // sessions now
+	id    string
+	owner *client                // of a socket: whose key was shown, nil if nobody's
+	key   atomic.Pointer[string] // changed under mu
+
 	lastSeen atomic.Int64 // when a session last came or went; ns since the hub began
 	created  atomic.Int64 // when it was created or last revived; the same clock
+	attached atomic.Int32 // sessions now
+	socket   bool         // it is one connection's, see Hub.CreateSocket
+	wheeled  bool         // stands in the wheel; guarded by the wheel's lock
 
-	mu       sync.Mutex // guards all below; taken before a channel's lock
-	state    clientState
+	state    clientState // guarded, like all below, by mu
+	mu       sync.Mutex  // taken before a channel's lock
 	subs     []*member
-	pasts    *pasts // nil: no membership has ended
-	changed  uint64 // seq of the last change of subs that somebody asked for
 	sessions []*reader
-	revoked  map[*reader]bool // those of them that came with a key that is void
-	given    uint64           // what the original's pages, which keep no cursor, have taken
-	lease    *Poll            // whose answer to such a page is under way
-	wanted   bool             // another poll waits for the lease
+	changed  uint64           // seq of the last change of subs that somebody asked for
+	pasts    *pasts           // nil: no membership has ended
+	revoked  map[*reader]bool // those of sessions that came with a key that is void
+	taken    *taken           // by the pages of 2010; nil: there was none
 
-	nextDue, prevDue *client       // in a bucket of the wheel; guarded, like the next two, by the wheel's lock
+	nextDue, prevDue *client       // in a bucket of the wheel; guarded, like the next, by the wheel's lock
 	dueIn            int64         // the bucket's second
 	waiting          *list.Element // in the hub's letGoList; guarded by that list's lock
-	wheeled          bool          // stands in the wheel
+}
+
+// taken is what the original's pages, which keep no cursor, have of a client.
+type taken struct {
+	upTo   uint64 // everything that far has been handed over
+	lease  *Poll  // whose answer is under way
+	wanted bool   // another poll waits for the lease
+}
+
+// takenUpTo returns how far such pages have everything. c.mu is held.
+func (c *client) takenUpTo() uint64 {
+	if c.taken == nil {
+		return 0
+	}
+	return c.taken.upTo
 }
 
 // opens reports whether key is c's, in a time that does not depend on how

@@ -133,7 +133,7 @@ func (p *Poll) readMemberships() (open bool) {
 		open = open && c.openTo(p.reader)
 		for _, m := range c.subs {
 			if !m.channel.gone() {
-				p.source(m, max(c.given, m.since))
+				p.source(m, max(c.takenUpTo(), m.since))
 			}
 		}
 		c.mu.Unlock()
@@ -145,7 +145,7 @@ func (p *Poll) readMemberships() (open bool) {
 func (p *Poll) taken() {
 	for _, c := range p.clients {
 		c.mu.Lock()
-		c.given = max(c.given, p.end)
+		c.taken.upTo = max(c.taken.upTo, p.end)
 		c.mu.Unlock()
 	}
 }
@@ -154,11 +154,14 @@ func (p *Poll) taken() {
 func (p *Poll) lease() bool {
 	for i, c := range p.clients {
 		c.mu.Lock()
-		free := c.lease == nil
+		if c.taken == nil {
+			c.taken = new(taken)
+		}
+		free := c.taken.lease == nil
 		if free {
-			c.lease = p
+			c.taken.lease = p
 		} else {
-			c.wanted = true
+			c.taken.wanted = true
 		}
 		c.mu.Unlock()
 		if !free {
@@ -174,9 +177,9 @@ func (p *Poll) lease() bool {
 func (p *Poll) release(clients []*client, news bool) {
 	for _, c := range clients {
 		c.mu.Lock()
-		c.lease = nil
-		others := news || c.wanted
-		c.wanted = false
+		c.taken.lease = nil
+		others := news || c.taken.wanted
+		c.taken.wanted = false
 		c.mu.Unlock()
 		if !others {
 			continue

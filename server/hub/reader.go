@@ -15,25 +15,27 @@ type Credentials struct{ ID, Key string }
 // A reader is what sessions and polls have in common: the clients they read
 // for, and the mark that says that something waits for them.
 type reader struct {
-	hub        *Hub
-	clients    []*client
-	number     uint64        // of two readers, the one that came later has the higher one
-	*scratch                 // lent while the reader looks; nil while it waits
-	news       chan struct{} // holds a token when notify was called
-	notify     func()        // told once when something becomes pending
-	pending    atomic.Bool   // notify has been called since the last look
-	session    string        // the session id, "" if it has none
-	namespace  string        // whose channels alone are read; "": all
-	behind     uint64        // of a session: what has been handed over, as its look began
-	writable   uint64        // the top when the reader could last take something anew
-	batchBytes int32         // a limit of its own for a batch; 0: it has none
-	poll       bool          // it is a page's of 2010
-	usurped    atomic.Bool   // a newer session of the same id has taken over
-	closed     bool
+	// The order is that in which it takes the least room.
 
-	dismissed atomic.Bool           // the backend has asked for its end
+	hub       *Hub
+	clients   []*client
+	number    uint64                // of two readers, the one that came later has the higher one
+	*scratch                        // lent while the reader looks; nil while it waits
+	news      chan struct{}         // holds a token when notify was called
+	notify    func()                // told once when something becomes pending
+	session   string                // the session id, "" if it has none
+	namespace unique.Handle[string] // whose channels alone are read; "": all
 	transport unique.Handle[string] // how it is connected; there are few ways
 	began     int64                 // monotonic
+
+	pending    atomic.Bool // notify has been called since the last look
+	usurped    atomic.Bool // a newer session of the same id has taken over
+	dismissed  atomic.Bool // the backend has asked for its end
+	batchBytes int32       // a limit of its own for a batch; 0: it has none
+	behind     uint64      // of a session: what has been handed over, as its look began
+	writable   uint64      // the top when the reader could last take something anew
+	poll       bool        // it is a page's of 2010
+	closed     bool
 }
 
 // A scratch is what a reader needs only while it looks what there is.
@@ -124,7 +126,7 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 		return nil, h.refuse(ErrBadCredentials)
 	}
 	r := &reader{hub: h, number: h.totals.readers.Add(1), clients: clients, session: start.Session,
-		namespace: start.Namespace, writable: h.visible.Load(), notify: start.Ready, batchBytes: int32(min(start.BatchBytes, math.MaxInt32)), transport: unique.Make(start.Transport), began: h.now()}
+		namespace: unique.Make(start.Namespace), writable: h.visible.Load(), notify: start.Ready, batchBytes: int32(min(start.BatchBytes, math.MaxInt32)), transport: unique.Make(start.Transport), began: h.now()}
 	if r.notify == nil {
 		r.news = make(chan struct{}, 1)
 		r.notify = r.signal
@@ -313,5 +315,5 @@ func (r *reader) owes(c *client, m *Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	member := c.subLocked(m.channel)
-	return member != nil && m.Seq > member.since && !(r.poll && m.Seq <= c.given)
+	return member != nil && m.Seq > member.since && !(r.poll && m.Seq <= c.takenUpTo())
 }

@@ -38,7 +38,7 @@ var sabotages = []sabotage{
 	{name: "cap_posS", edits: [][3]string{{"session.go", "top = b.Messages[len(b.Messages)-1].Seq", "_ = cut"}}},
 	{name: "hb_top", edits: [][3]string{{"session.go", "b.Position = h.position(s.offered)", "b.Position = h.Position()"}}},
 	{name: "fold_last", reader: "fold_last"},
-	{name: "no_channels_signal", edits: [][3]string{{"session.go", "if changed {", "if false {"}}},
+	{name: "no_channels_signal", edits: [][3]string{{"session.go", "if changed && !s.unlisted {", "if false {"}}},
 	{name: "notice_in_ring", edits: [][3]string{{"apply.go", "Notice: kind}\n\tch.keep(&ch.notices, m, seq)", "Notice: kind}\n\tch.keep(&ch.messages, m, seq)"}}},
 	{name: "epoch_kept", edits: [][3]string{{"session.go", "at.Epoch != h.epoch.Load() || at.Seq > top", "at.Seq > top"}}},
 	{name: "beyond_top_waits", edits: [][3]string{{"session.go", "at.Epoch != h.epoch.Load() || at.Seq > top", "at.Epoch != h.epoch.Load()"},

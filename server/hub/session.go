@@ -17,6 +17,8 @@ type Start struct {
 	Session string
 	// Namespace is whose channels alone are read, see [SplitRoom]; "": all.
 	Namespace string
+	// Unlisted says that the reader has no use for [SignalChannels].
+	Unlisted bool
 	// BatchBytes is how many bytes a batch may have, if that is less than the
 	// hub's limit; 0: it is not.
 	BatchBytes int
@@ -39,6 +41,7 @@ type Session struct {
 	resets    int32  // resets in it
 	fresh     bool   // nothing has been handed over: it cannot miss what it never had
 	introduce bool   // nor has it been told where its channels begin
+	unlisted  bool   // it is never told
 	reset     bool   // the position it came with is worth nothing
 	told      bool   // the last batch said that the session ends
 	ended     bool   // and has been handed over
@@ -64,7 +67,7 @@ func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Se
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{reader: r, introduce: true}
+	s := &Session{reader: r, introduce: true, unlisted: start.Unlisted}
 	top := h.visible.Load()
 	switch at := start.At; {
 	case start.Now:
@@ -204,7 +207,7 @@ func (s *Session) Writable() { s.writable = s.hub.visible.Load() }
 func (s *Session) readMemberships(b *Batch) {
 	s.sources = s.sources[:0]
 	s.announced = s.announced[:0]
-	changed := s.introduce
+	changed, namespace := s.introduce, s.namespace.Value()
 	for _, c := range s.clients {
 		c.mu.Lock()
 		if !c.openTo(s.reader) {
@@ -216,7 +219,7 @@ func (s *Session) readMemberships(b *Batch) {
 				changed = changed || at > s.cursor
 				continue
 			}
-			if s.namespace != "" && !belongs(m.channel.name, s.namespace) {
+			if namespace != "" && !belongs(m.channel.name, namespace) {
 				continue
 			}
 			s.source(m, max(s.cursor, m.since))
@@ -230,7 +233,7 @@ func (s *Session) readMemberships(b *Batch) {
 		s.resets++
 		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: s.hub.position(0)})
 	}
-	if changed {
+	if changed && !s.unlisted {
 		// Of the same look: what is not named here has no messages below.
 		b.Signals = append(b.Signals, Signal{Type: SignalChannels, Channels: s.memberships()})
 	}

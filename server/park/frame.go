@@ -44,8 +44,12 @@ func serialized(h http.Header) []byte {
 	return b.Bytes()
 }
 
-// appendHead appends the head of an answer without its length.
-func appendHead(b []byte, status int, lines []byte) []byte {
+// headFrame is more than what stands in a head beside its headers.
+const headFrame = 128
+
+// headOf returns the head of an answer without its length.
+func headOf(status int, lines []byte) []byte {
+	b := make([]byte, 0, len(lines)+headFrame)
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, ' ')

@@ -141,7 +141,7 @@ func (c *Conn) hold(rw net.Conn, back *returns, k kind) {
 // opens has what is written first begin with this head.
 func (c *Conn) opens(status uint16, head http.Header) {
 	c.status = status
-	c.pending = appendHead(nil, int(status), serialized(head))
+	c.pending = headOf(int(status), serialized(head))
 }
 
 // stay lets the handler go: the connection is held from here on. early is what

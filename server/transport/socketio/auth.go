@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport"
@@ -37,19 +38,31 @@ func parseAuth(raw []byte) (a auth) {
 		return a
 	}
 	a.raw = bytes.Clone(raw)
-	var members map[string]json.RawMessage
+	var members map[string]shown
 	if json.Unmarshal(raw, &members) != nil {
 		return a
 	}
-	text := func(name string) (s string) {
-		if json.Unmarshal(members[name], &s) != nil || len(s) > maxShown {
-			return ""
-		}
-		return s
-	}
+	text := func(name string) string { return string(members[name]) }
 	a.pid, a.offset, a.cursor = text("pid"), text("offset"), text("cursor")
 	a.credentials(text("client_id"), text("key"), text("token"))
 	return a
+}
+
+// shown is a text of a payload's, "" if it is something else.
+type shown string
+
+func (s *shown) UnmarshalJSON(raw []byte) error {
+	if raw[0] != '"' {
+		return nil
+	}
+	text := string(raw[1 : len(raw)-1])
+	if strings.Contains(text, `\`) || !utf8.ValidString(text) { // hardly any does
+		json.Unmarshal(raw, &text)
+	}
+	if len(text) <= maxShown {
+		*s = shown(text)
+	}
+	return nil
 }
 
 // queryAuth reads what a query string shows.
@@ -81,7 +94,7 @@ func (a *auth) credentials(client, key, token string) {
 	if token != "" {
 		// What is none of ours is for somebody else.
 		cr, _ := transport.ParseToken(token)
-		client, key = cr.ID, cr.Key
+		client, key = strings.Clone(cr.ID), cr.Key // the id will be kept, the key not
 	}
 	a.client, a.key = client, key
 }

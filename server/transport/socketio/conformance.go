@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/shaveet/shaveet/server/transport/socketio/engine"
@@ -50,7 +51,7 @@ func (s *Socket) report(err error) {
 // NewEcho returns sessions of Engine.IO that say what is said to them, for the
 // test suite of that protocol.
 func NewEcho(o engine.Options) *engine.Server {
-	o.Open = func(s *engine.Session, _ *http.Request) engine.App {
+	o.Open = func(s *engine.Session, _ *http.Request, _ url.Values) engine.App {
 		s.Settled()
 		return &echo{session: s}
 	}

@@ -18,20 +18,20 @@ type conn struct {
 	server   *Server
 	settings *settings // those it began with
 	session  *engine.Session
-	old      bool  // it speaks protocol 4, which says less
 	query    *auth // what its first request has shown; nil: nothing
 
-	mu      sync.Mutex // guards all below, and the sockets
-	asm     *packet.Assembler
-	sockets []*Socket         // of the namespaces it has joined, or is about to
-	out     []message         // what is said to it alone
-	said    int               // how many of out are under way
-	saying  int               // bytes of out
-	heard   int               // bytes of what handlers have not been told yet
-	pending int               // bytes of a packet that is not whole
-	parted  []hub.Credentials // of an old client, whose sockets have the same ids again: those that have left
-	joined  bool              // it has been in a namespace
-	full    bool              // something found no room in out, without which the client would wait for ever
+	mu      sync.Mutex                 // guards all below but old, and the sockets
+	asm     *packet.Assembler          // waits for attachments; nil: none are missing
+	sockets []*Socket                  // of the namespaces it has joined, or is about to
+	out     []message                  // what is said to it alone
+	saying  int                        // bytes of out
+	heard   int                        // bytes of what handlers have not been told yet
+	parted  map[string]hub.Credentials // of an old client, whose sockets have the same ids again: those that have left
+	pending int32                      // bytes of a packet that is not whole
+	said    int32                      // how many of out are under way
+	old     bool                       // it speaks protocol 4, which says less
+	joined  bool                       // it has been in a namespace
+	full    bool                       // something found no room in out, without which the client would wait for ever
 	closed  bool
 }
 
@@ -53,6 +53,10 @@ func (c *conn) unlock() {
 func (c *conn) Received(m engineio.Packet) {
 	c.mu.Lock()
 	defer c.unlock()
+	if c.asm == nil {
+		c.asm = assemblers.Get().(*packet.Assembler)
+		c.asm.Begin(&c.settings.limits)
+	}
 	read := c.asm.Text
 	if m.Binary {
 		read = c.asm.Binary
@@ -65,11 +69,16 @@ func (c *conn) Received(m engineio.Packet) {
 		c.session.Fail(engine.ParseError)
 	case whole:
 		c.pend(0)
+		assemblers.Put(c.asm)
+		c.asm = nil
 		c.take(&p)
 	default:
 		c.await()
 	}
 }
+
+// assemblers are those of nobody: hardly any client has attachments under way.
+var assemblers = sync.Pool{New: func() any { return new(packet.Assembler) }}
 
 // await has a packet wait for its attachments, if it is of a namespace that
 // has been joined, and if not too many do.
@@ -86,8 +95,8 @@ func (c *conn) await() {
 
 // pend notes how many bytes wait for their attachments.
 func (c *conn) pend(bytes int) {
-	c.server.pending.Add(int64(bytes - c.pending))
-	c.pending = bytes
+	c.server.pending.Add(int64(bytes) - int64(c.pending))
+	c.pending = int32(bytes)
 }
 
 // take takes a packet.
@@ -171,13 +180,10 @@ func (c *conn) refuse(namespace, why string, data []byte) {
 }
 
 // left returns the credentials of the socket of an old client that has left.
-func (c *conn) left(id string) (cr hub.Credentials) {
+func (c *conn) left(id string) hub.Credentials {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if i := slices.IndexFunc(c.parted, func(cr hub.Credentials) bool { return cr.ID == id }); i >= 0 {
-		cr = c.parted[i]
-	}
-	return cr
+	return c.parted[id]
 }
 
 // socket returns the one in a namespace, or nil.
@@ -227,7 +233,7 @@ func (c *conn) Next(out *engine.Writer) {
 	for i := range c.out {
 		put(out, c.out[i])
 	}
-	c.said = len(c.out)
+	c.said = int32(len(c.out))
 	for i := 0; i < len(c.sockets); {
 		s := c.sockets[i]
 		if s.state == connected {
@@ -238,10 +244,10 @@ func (c *conn) Next(out *engine.Writer) {
 		}
 	}
 	// What was said in between, because of what was read.
-	for i := range c.out[c.said:] {
-		put(out, c.out[c.said+i])
+	for _, m := range c.out[c.said:] {
+		put(out, m)
 	}
-	c.said = len(c.out)
+	c.said = int32(len(c.out))
 }
 
 func put(out *engine.Writer, m message) {
@@ -259,7 +265,7 @@ func (c *conn) Sent() {
 	for i := range c.said {
 		c.saying -= len(c.out[i].data) + messageCost
 	}
-	c.out = slices.Delete(c.out, 0, c.said)
+	c.out = slices.Delete(c.out, 0, int(c.said))
 	if len(c.out) == 0 {
 		c.out = nil
 	}
@@ -354,7 +360,10 @@ func (c *conn) leave(s *Socket, why string, mayReturn bool) {
 		c.server.leavers.add(s.credentials, wait)
 	}
 	if c.old {
-		c.parted = append(slices.DeleteFunc(c.parted, func(cr hub.Credentials) bool { return cr.ID == s.ID() }), s.credentials)
+		if c.parted == nil {
+			c.parted = make(map[string]hub.Credentials)
+		}
+		c.parted[s.ID()] = s.credentials
 	}
 	s.failAll()
 	s.push(call{kind: hasLeft, name: why})

@@ -66,10 +66,7 @@ const (
 
 // An inbox has what a socket's handler is to be told. It is guarded by the
 // connection's lock.
-type inbox struct {
-	calls   []call
-	running bool
-}
+type inbox struct{ calls []call }
 
 // callCost is what a call counts beside its bytes.
 const callCost = 128
@@ -97,11 +94,11 @@ func (s *Socket) push(one call) {
 		return
 	}
 	s.conn.heard += one.cost()
-	s.inbox.calls = append(s.inbox.calls, one)
-	if !s.inbox.running {
-		s.inbox.running = true
+	if s.inbox == nil {
+		s.inbox = new(inbox)
 		go s.work()
 	}
+	s.inbox.calls = append(s.inbox.calls, one)
 }
 
 // work tells the handler until there is nothing more.
@@ -110,7 +107,7 @@ func (s *Socket) work() {
 	for {
 		c.mu.Lock()
 		if len(s.inbox.calls) == 0 {
-			s.inbox = inbox{}
+			s.inbox = nil
 			c.mu.Unlock()
 			return
 		}
@@ -193,6 +190,12 @@ type question struct {
 	answer chan json.RawMessage // holds one
 }
 
+// questions are those that wait. They are guarded by the connection's lock.
+type questions struct {
+	next    uint64 // one's id
+	waiting map[uint64]*question
+}
+
 // Ask says an event to the socket and waits for its answer, a JSON array, until
 // ctx ends: the error is ErrNoAnswer then. It is not part of the log: who loses
 // its connection does not hear it again, and the error is ErrLeft. args is a
@@ -202,20 +205,20 @@ func (s *Socket) Ask(ctx context.Context, event string, args json.RawMessage) (a
 	c := s.conn
 	q := &question{answer: make(chan json.RawMessage, 1)}
 	c.mu.Lock()
-	id := s.lastAsked
+	if s.asked == nil {
+		s.asked = &questions{waiting: make(map[uint64]*question)}
+	}
+	id := s.asked.next
 	all, err := s.packets(packet.Event, array, id)
 	switch {
 	case err != nil:
 	case s.state != connected:
 		err = ErrLeft
-	case len(s.asked) >= c.settings.MaxAcks || !c.say(all...):
+	case len(s.asked.waiting) >= c.settings.MaxAcks || !c.say(all...):
 		err = ErrBusy
 	default:
-		s.lastAsked++
-		if s.asked == nil {
-			s.asked = make(map[uint64]*question)
-		}
-		s.asked[id] = q
+		s.asked.next++
+		s.asked.waiting[id] = q
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -230,26 +233,32 @@ func (s *Socket) Ask(ctx context.Context, event string, args json.RawMessage) (a
 	case <-ctx.Done():
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(s.asked, id)
+		delete(s.asked.waiting, id)
 		return nil, ErrNoAnswer
 	}
 }
 
 // answered takes an answer. One that nobody waits for any more is passed over.
 func (s *Socket) answered(p *packet.Packet) {
-	q, ok := s.asked[p.ID]
-	if !ok || !p.HasID {
+	if s.asked == nil || !p.HasID {
 		return
 	}
-	delete(s.asked, p.ID)
+	q, ok := s.asked.waiting[p.ID]
+	if !ok {
+		return
+	}
+	delete(s.asked.waiting, p.ID)
 	s.conn.server.counts.answered.Add(1)
 	q.answer <- p.AppendArgs(nil)
 }
 
 // failAll has nobody wait for the socket any more.
 func (s *Socket) failAll() {
-	for _, q := range s.asked {
+	if s.asked == nil {
+		return
+	}
+	for _, q := range s.asked.waiting {
 		close(q.answer)
 	}
-	s.asked = nil
+	clear(s.asked.waiting)
 }

@@ -41,9 +41,8 @@ type Socket struct {
 	superseded bool // it has come back by another connection
 	session    *hub.Session
 	giveUp     context.CancelFunc // while it is connecting
-	inbox      inbox
-	asked      map[uint64]*question
-	lastAsked  uint64
+	inbox      *inbox             // nil: its handler has been told everything
+	asked      *questions         // nil: it has never been asked anything
 }
 
 // ID returns the socket's name, which is a room with nobody else in it.
@@ -94,7 +93,7 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 		return a, err
 	}
 	start.Namespace, start.Transport, start.BatchBytes = s.namespace.Name, "socketio", streamBatch
-	start.Ready = s.conn.session.Wake
+	start.Unlisted, start.Ready = true, s.conn.session.Wake
 	if s.conn.settings.recovers(s.conn.old) {
 		if s.comeBack(ctx, said, creds, &start, &a) {
 			return a, nil

@@ -17,6 +17,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -135,10 +136,10 @@ func (sv *Server) Run(ctx context.Context) error {
 }
 
 // open begins a connection.
-func (sv *Server) open(s *engine.Session, r *http.Request) engine.App {
+func (sv *Server) open(s *engine.Session, _ *http.Request, query url.Values) engine.App {
 	set := sv.settings.Load()
-	c := &conn{server: sv, settings: set, session: s, old: s.Protocol() == 3, asm: packet.NewAssembler(&set.limits)}
-	said := queryAuth(r.URL.Query())
+	c := &conn{server: sv, settings: set, session: s, old: s.Protocol() == 3}
+	said := queryAuth(query)
 	if said.keyed() {
 		c.query = &said
 	}

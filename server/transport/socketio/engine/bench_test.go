@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ type hall struct {
 func newHall() *hall {
 	h := &hall{lot: park.New(park.Options{}), stub: &stub{closed: make(chan struct{})}}
 	raw := wsframe.AppendText(nil, []byte(`42["message",{"channel":"a","id":1,"pos":"x.1","sender":"bob","data":"hello, all of you"}]`))
-	h.server = engine.New(engine.Options{Lot: h.lot, MaxSessions: 1 << 20, Open: func(s *engine.Session, _ *http.Request) engine.App {
+	h.server = engine.New(engine.Options{Lot: h.lot, MaxSessions: 1 << 20, Open: func(s *engine.Session, _ *http.Request, _ url.Values) engine.App {
 		h.last = &crier{session: s, raw: raw, sent: make(chan struct{}, 1)}
 		return h.last
 	}})

@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ type Options struct {
 	// Open begins a session for the request r, which is valid only during the
 	// call, and returns what stands on top of it; nil refuses. Nobody else
 	// sees the session before it returns. It must not be nil.
-	Open func(s *Session, r *http.Request) App
+	Open func(s *Session, r *http.Request, query url.Values) App
 
 	PingInterval   time.Duration // between two pings; default 25 s
 	PingTimeout    time.Duration // how long a client may take to answer one; default 20 s

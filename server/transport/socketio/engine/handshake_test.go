@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -189,7 +190,7 @@ func TestRefusedByTheApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace(t, engine.Options{})
 		o := p.opts
-		o.Open = func(*engine.Session, *http.Request) engine.App { return nil }
+		o.Open = func(*engine.Session, *http.Request, url.Values) engine.App { return nil }
 		p.server.Configure(o)
 		p.is(p.get("EIO=4&transport=polling"), `403 {"code":4,"message":"Forbidden"}`)
 		if s := p.server.Stats(); s.Polling != 0 || s.Refused != 1 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -49,7 +50,7 @@ func serve(t *testing.T) (address string) {
 	}
 	ctx, drain := context.WithCancel(context.Background())
 	lot := park.New(park.Options{Drain: ctx})
-	sv := engine.New(engine.Options{Lot: lot, Drain: ctx, MaxPackets: 10_000, Open: func(s *engine.Session, _ *http.Request) engine.App {
+	sv := engine.New(engine.Options{Lot: lot, Drain: ctx, MaxPackets: 10_000, Open: func(s *engine.Session, _ *http.Request, _ url.Values) engine.App {
 		return &app{t: t, session: s, echo: true}
 	}})
 	srv := &http.Server{Handler: sv}

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -226,7 +227,7 @@ func (k keeper) WriteHeader(status int)      { k.w.WriteHeader(status) }
 func (k keeper) Write(p []byte) (int, error) { return k.w.Write(p) }
 func (k keeper) FlushError() error           { return http.NewResponseController(k.w).Flush() }
 
-func (p *place) open(s *engine.Session, _ *http.Request) engine.App {
+func (p *place) open(s *engine.Session, _ *http.Request, _ url.Values) engine.App {
 	a := &app{t: p.t, session: s, echo: true}
 	if p.shape != nil {
 		p.shape(a)

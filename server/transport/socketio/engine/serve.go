@@ -160,7 +160,7 @@ func (c *call) open(s *Session) *fault {
 	if s.webSocket {
 		c.counts.sockets.Add(1)
 	}
-	if s.app = s.config.Open(s, c.r); s.app == nil {
+	if s.app = s.config.Open(s, c.r, c.query); s.app == nil {
 		s.leave()
 		return c.tooMany(&forbidden)
 	}

@@ -24,17 +24,30 @@ type socket struct {
 
 	// Guarded by the session's lock.
 
-	ping       []byte        // what the last ping has said
-	probed     chan struct{} // closed when the answer to the probe has been sent; nil: it has, or there is none
-	noise      int32         // bytes that have come since it is closing
-	code       uint16        // what it is closed with
-	base64     bool          // the client takes no binary
-	toPong     bool          // a ping has come, which is to be answered
-	toProbe    bool          // so has one of the client that wants to go over
-	closing    bool          // a close frame is to be sent, or has been; nothing else is
-	closed     bool          // it has been sent
-	peerClosed bool          // the client has sent one
-	deaf       bool          // what comes cannot be read any more
+	owed       *owed  // nil: nothing is
+	noise      int32  // bytes that have come since it is closing
+	code       uint16 // what it is closed with
+	base64     bool   // the client takes no binary
+	toPong     bool   // a ping has come, which is to be answered
+	toProbe    bool   // so has one of the client that wants to go over
+	closing    bool   // a close frame is to be sent, or has been; nothing else is
+	closed     bool   // it has been sent
+	peerClosed bool   // the client has sent one
+	deaf       bool   // what comes cannot be read any more
+}
+
+// owed is what few sockets have to answer.
+type owed struct {
+	ping   []byte        // what the last one has said
+	probed chan struct{} // closed when the answer to the probe has been sent; nil: it has, or there is none
+}
+
+// owes returns it, to be changed.
+func (c *socket) owes() *owed {
+	if c.owed == nil {
+		c.owed = new(owed)
+	}
+	return c.owed
 }
 
 // shut has the socket be closed. The session's lock is held.
@@ -61,8 +74,8 @@ func (c *socket) next(dst []byte, why park.Event) (out []byte, end bool) {
 		c.drain()
 	}
 	if c.toPong && !c.closing {
-		dst = wsframe.AppendPong(dst, c.ping)
-		c.toPong, c.ping = false, nil
+		dst = wsframe.AppendPong(dst, c.owed.ping)
+		c.toPong, c.owed.ping = false, nil
 	}
 	if s.socket == c || c.toProbe {
 		w := newWriter(c.wire(), dst)
@@ -137,9 +150,15 @@ func (c *socket) Sent() {
 
 // answered lets go of who waits for the answer to the probe.
 func (c *socket) answered() {
-	if c.probed != nil {
-		close(c.probed)
-		c.probed = nil
+	if c.owed == nil {
+		return
+	}
+	if c.owed.probed != nil {
+		close(c.owed.probed)
+	}
+	c.owed.probed = nil
+	if !c.toPong {
+		c.owed = nil
 	}
 }
 
@@ -211,7 +230,9 @@ func (c *socket) take(f wsframe.Frame) {
 		c.Wake() // also if it is the answer to ours
 	case c.closing || !s.quotaLeft():
 	case f.Op == wsframe.Ping:
-		c.ping, c.toPong = append(c.ping[:0], f.Data...), true
+		c.toPong = true
+		o := c.owes()
+		o.ping = append(o.ping[:0], f.Data...)
 		c.Wake()
 	case f.Op == wsframe.Text || f.Op == wsframe.Binary:
 		p, err := c.decode(f)

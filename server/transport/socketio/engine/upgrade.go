@@ -86,8 +86,8 @@ func (c *socket) goOver(p engineio.Packet) {
 	case u == nil || u.socket != c:
 	case p.Type == engineio.Ping && bytes.Equal(p.Data, probe):
 		u.probed, c.toProbe = true, true
-		if c.probed == nil {
-			c.probed = make(chan struct{})
+		if o := c.owes(); o.probed == nil {
+			o.probed = make(chan struct{})
 		}
 		if s.poll != nil && u.tick == 0 {
 			u.tickIn(s)
@@ -105,8 +105,8 @@ func (c *socket) goOver(p engineio.Packet) {
 func (s *Session) afterProbe(ctx context.Context) {
 	s.mu.Lock()
 	var probed <-chan struct{}
-	if s.socket != nil {
-		probed = s.socket.probed
+	if s.socket != nil && s.socket.owed != nil {
+		probed = s.socket.owed.probed
 	}
 	s.mu.Unlock()
 	if probed == nil {

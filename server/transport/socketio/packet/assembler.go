@@ -12,6 +12,9 @@ type Assembler struct {
 	room      int // how many bytes the attachments of pending may still have
 }
 
+// Begin has the assembler be of another connection. Nothing may be missing.
+func (a *Assembler) Begin(limits *Limits) { a.limits = limits }
+
 // NewAssembler returns one that keeps to limits, of which it reads at each
 // packet.
 func NewAssembler(limits *Limits) *Assembler { return &Assembler{limits: limits} }
