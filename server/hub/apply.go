@@ -40,19 +40,26 @@ func (h fold) Apply(e Entry) (id uint64) {
 	case OpSocket:
 		h.createClient(e.Client, e.Key, seq, true).owner = h.clients.get(e.Owner)
 		h.eachPair(e, seq, h.join)
+	case OpData:
+		h.clients.get(e.Client).setData(e.Data)
+	case OpDeclare:
+		h.declare(e.Namespace)
 	case OpSubscribe:
 		h.eachPair(e, seq, h.join)
 	case OpUnsubscribe:
 		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeLeft) })
 	case OpKill:
 		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeKilled) })
+		h.live(e, Killed, e.Client)
 		h.bury(e.Client)
 	case OpLetGo:
 		h.eachPair(e, seq, h.away)
+		h.live(e, LetGo, e.Clients...)
 		h.setAside(e.Clients)
 	case OpRevive:
 		h.wakeUp(e.Client)
 		h.eachPair(e, seq, h.back)
+		h.live(e, Back, e.Client)
 	case OpForget:
 		for _, id := range e.Clients {
 			h.bury(id)

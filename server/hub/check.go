@@ -44,6 +44,10 @@ func (h fold) Check(cmd *Command) (Result, error) {
 		return top, h.checkSocket(cmd)
 	case OpForgetSocket:
 		h.checkForgetSocket(cmd)
+	case OpData:
+		return top, h.checkData(cmd)
+	case OpDeclare:
+		return top, h.checkDeclare(cmd)
 	case OpLetGo:
 		h.checkLetGo(cmd)
 	case OpForget:

@@ -42,11 +42,25 @@ type client struct {
 	changed  uint64           // seq of the last change of subs that somebody asked for
 	pasts    *pasts           // nil: no membership has ended
 	revoked  map[*reader]bool // those of sessions that came with a key that is void
-	taken    *taken           // by the pages of 2010; nil: there was none
+	rest     *rest            // nil: nothing of that
 
 	nextDue, prevDue *client       // in a bucket of the wheel; guarded, like the next, by the wheel's lock
 	dueIn            int64         // the bucket's second
 	waiting          *list.Element // in the hub's letGoList; guarded by that list's lock
+}
+
+// rest is what few clients have. It is guarded by the client's lock.
+type rest struct {
+	taken taken
+	data  []byte // of a socket: what the backend keeps with it, JSON
+}
+
+// rare returns it, to be changed. c.mu is held.
+func (c *client) rare() *rest {
+	if c.rest == nil {
+		c.rest = new(rest)
+	}
+	return c.rest
 }
 
 // taken is what the original's pages, which keep no cursor, have of a client.
@@ -58,10 +72,10 @@ type taken struct {
 
 // takenUpTo returns how far such pages have everything. c.mu is held.
 func (c *client) takenUpTo() uint64 {
-	if c.taken == nil {
+	if c.rest == nil {
 		return 0
 	}
-	return c.taken.upTo
+	return c.rest.taken.upTo
 }
 
 // opens reports whether key is c's, in a time that does not depend on how

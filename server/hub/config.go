@@ -16,6 +16,11 @@ type Config struct {
 
 	// Limits bound what the hub holds. A zero field means its default.
 	Limits Limits
+
+	// Lives, if not nil, is told when a client, which is not a socket, is let go,
+	// killed or back: in the log's order, with its lock held. It must not block,
+	// and not call the hub.
+	Lives func(Life)
 }
 
 // Limits bound the memory and the work of one hub. Every limit is safe by
@@ -43,6 +48,8 @@ type Limits struct {
 	PublishIDAge           time.Duration `help:"how long a publish id is remembered, and a retry under it is harmless"`
 	LetGoClients           int           `help:"clients let go that wait to be revived"`
 	LetGoAge               time.Duration `help:"how long a client let go waits to be revived"`
+	SocketDataBytes        int           `help:"bytes that the backend may keep with one socket of Socket.IO"`
+	Namespaces             int           `help:"namespaces of Socket.IO that are declared at once"`
 
 	BatchMessages int `help:"messages in one batch"`
 	BatchBytes    int `help:"bytes in one batch, each message charged its length + 256; one message may be larger"`
@@ -72,6 +79,8 @@ func DefaultLimits() Limits {
 		PublishIDAge:           5 * time.Minute,
 		LetGoClients:           100_000,
 		LetGoAge:               time.Hour,
+		SocketDataBytes:        16 << 10,
+		Namespaces:             1000,
 
 		BatchMessages: 1000,
 		BatchBytes:    512 << 10,
@@ -100,6 +109,8 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.PublishIDAge, d.PublishIDAge)
 	orDefault(&l.LetGoClients, d.LetGoClients)
 	orDefault(&l.LetGoAge, d.LetGoAge)
+	orDefault(&l.SocketDataBytes, d.SocketDataBytes)
+	orDefault(&l.Namespaces, d.Namespaces)
 	orDefault(&l.BatchMessages, d.BatchMessages)
 	orDefault(&l.BatchBytes, d.BatchBytes)
 	return l
@@ -125,7 +136,7 @@ func (l Limits) Validate() error {
 		"channels_per_call": int64(l.ChannelsPerCall), "exclude_per_message": int64(l.ExcludePerMessage),
 		"rooms_per_emit": int64(l.RoomsPerEmit),
 		"publish_ids":    int64(l.PublishIDs), "let_go_clients": int64(l.LetGoClients), "batch_messages": int64(l.BatchMessages),
-		"batch_bytes": int64(l.BatchBytes),
+		"batch_bytes": int64(l.BatchBytes), "socket_data_bytes": int64(l.SocketDataBytes), "namespaces": int64(l.Namespaces),
 	} {
 		if n <= 0 {
 			faults = append(faults, fmt.Errorf("%s: must be more than 0", name))

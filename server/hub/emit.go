@@ -160,27 +160,41 @@ func (h *Hub) direct(room string) (id string, ok bool) {
 
 func (h *Hub) checkEmission(e *Emission) error {
 	l := h.limits()
-	if err := checkName("a namespace", e.Namespace, l.NameBytes); err != nil {
+	if err := CheckEvent(e.Event, l.NameBytes); err != nil {
 		return err
 	}
-	if err := CheckNamespace(e.Namespace); err != nil {
+	return h.checkAudience(&Audience{e.Namespace, e.Rooms, e.Except})
+}
+
+// CheckEvent says what is wrong with the name of an event. The error is an
+// [*Error] of kind Invalid.
+func CheckEvent(name string, nameBytes int) error {
+	if err := checkName("an event's name", name, nameBytes); err != nil {
 		return err
 	}
-	if err := checkName("an event's name", e.Event, l.NameBytes); err != nil {
+	if slices.Contains(reservedEvents, name) {
+		return &Error{Kind: Invalid, Name: name, Text: fmt.Sprintf("the event %q has a meaning of its own and cannot be emitted", name)}
+	}
+	return nil
+}
+
+func (h *Hub) checkAudience(a *Audience) error {
+	l := h.limits()
+	if err := checkName("a namespace", a.Namespace, l.NameBytes); err != nil {
 		return err
 	}
-	if slices.Contains(reservedEvents, e.Event) {
-		return &Error{Kind: Invalid, Name: e.Event, Text: fmt.Sprintf("the event %q has a meaning of its own and cannot be emitted", e.Event)}
+	if err := CheckNamespace(a.Namespace); err != nil {
+		return err
 	}
-	if len(e.Rooms)+len(e.Except) > l.RoomsPerEmit {
+	if len(a.Rooms)+len(a.Except) > l.RoomsPerEmit {
 		return h.refuse(limitReached("rooms_per_emit", l.RoomsPerEmit))
 	}
-	for _, room := range slices.Concat(e.Rooms, e.Except) {
+	for _, room := range slices.Concat(a.Rooms, a.Except) {
 		what, name := "a room's name", room
 		if id, direct := h.direct(room); direct {
 			name = id // what its channel is called is our business
-		} else if room != "" && e.Namespace != Root {
-			what, name = "a channel name", RoomChannel(e.Namespace, room)
+		} else if room != "" && a.Namespace != Root {
+			what, name = "a channel name", RoomChannel(a.Namespace, room)
 		}
 		if err := checkName(what, name, l.NameBytes); err != nil {
 			return err

@@ -18,6 +18,15 @@ const (
 	Conflict                       // a publish id has been used for something else
 )
 
+// String returns the kind in snake_case, as callers are told it.
+func (k Kind) String() string {
+	names := map[Kind]string{
+		Invalid: "invalid", UnknownClient: "unknown_client", UnknownChannel: "unknown_channel", BadCredentials: "bad_credentials",
+		LimitReached: "limit_reached", TooLarge: "too_large", Unavailable: "unavailable", Conflict: "conflict",
+	}
+	return names[k]
+}
+
 // Error is a failure the caller can do something about. Compare with
 // errors.Is(err, hub.ErrUnknownClient); two Errors match when their kinds do.
 type Error struct {

@@ -35,6 +35,9 @@ type Hub struct {
 	queue    dispatcher
 	retries  publishIDs
 
+	declared atomic.Pointer[map[string]*Namespace] // by their patterns; nil: none
+	lives    func(Life)                            // nil: nobody is told
+
 	taps   atomic.Pointer[[]*Tap]
 	tapsMu sync.Mutex // held by who changes taps
 
@@ -70,6 +73,7 @@ func New(cfg Config, b Broker) *Hub {
 	h := &Hub{
 		newKey:   cfg.NewKey,
 		broker:   b,
+		lives:    cfg.Lives,
 		begun:    time.Now(),
 		ready:    make(chan struct{}),
 		clients:  newRegistry[client](),

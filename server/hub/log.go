@@ -27,6 +27,8 @@ const (
 	OpEmit                       // Emit is said to who is meant
 	OpForgetSocket               // Client, a socket that nobody reads for, leaves and its Key is void
 	OpSocket                     // Client exists from now on, with Key: it is a socket, on the channels of Pairs
+	OpData                       // Client, a socket, has Data
+	OpDeclare                    // Namespace is as it says
 )
 
 // A Pair names a client on a channel.
@@ -36,7 +38,7 @@ type Pair struct{ Client, Channel string }
 // [Broker], checked and resolved before it becomes an [Entry].
 type Command struct {
 	Op       Op
-	Client   string      // create, kill, revive, rotate, disconnect, socket
+	Client   string      // create, kill, revive, rotate, disconnect, socket, data
 	Key      string      // forget socket: the one it must have; create, socket: the key to use if the client is new; revive: the key shown; rotate: the new one
 	Clients  []string    // let go, forget
 	Pairs    []Pair      // subscribe, unsubscribe, socket; emit, resolved: who joins a channel for it
@@ -48,7 +50,10 @@ type Command struct {
 	Idle     Idle        // let go: who counts as idle
 	Lenient  bool        // unsubscribe: unknown clients are passed over
 	Session  string      // disconnect
+	Data     []byte      // data: any JSON value
 	Retry    *PublishKey // publish, broadcast: what makes a retry harmless; nil: nothing does
+
+	Namespace *Namespace // declare
 
 	// What checking adds. A resolved command says by itself which numbers it
 	// takes, so that every node which applies it does exactly the same.
@@ -67,7 +72,7 @@ func (c *Command) Numbers() uint64 {
 		n += len(c.Messages)
 	case OpSubscribe, OpUnsubscribe:
 		// Without an effective pair there is nothing to say.
-	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpSocket, OpForgetSocket:
+	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpSocket, OpForgetSocket, OpData, OpDeclare:
 		n = max(n, 1)
 	case OpLetGo, OpForget:
 		n = max(n, min(len(c.Clients), 1))

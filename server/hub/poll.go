@@ -145,7 +145,8 @@ func (p *Poll) readMemberships() (open bool) {
 func (p *Poll) taken() {
 	for _, c := range p.clients {
 		c.mu.Lock()
-		c.taken.upTo = max(c.taken.upTo, p.end)
+		t := &c.rare().taken
+		t.upTo = max(t.upTo, p.end)
 		c.mu.Unlock()
 	}
 }
@@ -154,14 +155,12 @@ func (p *Poll) taken() {
 func (p *Poll) lease() bool {
 	for i, c := range p.clients {
 		c.mu.Lock()
-		if c.taken == nil {
-			c.taken = new(taken)
-		}
-		free := c.taken.lease == nil
+		t := &c.rare().taken
+		free := t.lease == nil
 		if free {
-			c.taken.lease = p
+			t.lease = p
 		} else {
-			c.taken.wanted = true
+			t.wanted = true
 		}
 		c.mu.Unlock()
 		if !free {
@@ -177,9 +176,10 @@ func (p *Poll) lease() bool {
 func (p *Poll) release(clients []*client, news bool) {
 	for _, c := range clients {
 		c.mu.Lock()
-		c.taken.lease = nil
-		others := news || c.taken.wanted
-		c.taken.wanted = false
+		t := &c.rare().taken
+		t.lease = nil
+		others := news || t.wanted
+		t.wanted = false
 		c.mu.Unlock()
 		if !others {
 			continue

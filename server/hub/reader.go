@@ -23,6 +23,7 @@ type reader struct {
 	*scratch                        // lent while the reader looks; nil while it waits
 	news      chan struct{}         // holds a token when notify was called
 	notify    func()                // told once when something becomes pending
+	holder    any                   // who reads, as it has said; nil if it has not
 	session   string                // the session id, "" if it has none
 	namespace unique.Handle[string] // whose channels alone are read; "": all
 	transport unique.Handle[string] // how it is connected; there are few ways
@@ -126,7 +127,7 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 		return nil, h.refuse(ErrBadCredentials)
 	}
 	r := &reader{hub: h, number: h.totals.readers.Add(1), clients: clients, session: start.Session,
-		namespace: unique.Make(start.Namespace), writable: h.visible.Load(), notify: start.Ready, batchBytes: int32(min(start.BatchBytes, math.MaxInt32)), transport: unique.Make(start.Transport), began: h.now()}
+		holder: start.Holder, namespace: unique.Make(start.Namespace), writable: h.visible.Load(), notify: start.Ready, batchBytes: int32(min(start.BatchBytes, math.MaxInt32)), transport: unique.Make(start.Transport), began: h.now()}
 	if r.notify == nil {
 		r.news = make(chan struct{}, 1)
 		r.notify = r.signal

@@ -90,7 +90,7 @@ type settings struct {
 func newConf(l Limits, rules []ChannelRule) *conf {
 	rules = slices.Clone(rules)
 	slices.SortFunc(rules, func(a, b ChannelRule) int {
-		return cmp.Or(plain(b.Pattern)-plain(a.Pattern), strings.Compare(a.Pattern, b.Pattern))
+		return ComparePatterns(a.Pattern, b.Pattern)
 	})
 	c := &conf{limits: l, rules: rules}
 	for _, r := range append(rules[:len(rules):len(rules)], ChannelRule{ChannelSettings: DefaultChannelSettings()}) {
@@ -179,6 +179,12 @@ func Match(pattern, name string) bool {
 		p, n = star+1, given
 	}
 	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// ComparePatterns orders patterns: of those that match a name the first counts,
+// which has the most plain characters.
+func ComparePatterns(a, b string) int {
+	return cmp.Or(plain(b)-plain(a), strings.Compare(a, b))
 }
 
 // plain returns how many characters of pattern stand for themselves.

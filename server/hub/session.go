@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // A Start says where a session begins to read.
@@ -17,6 +18,8 @@ type Start struct {
 	Session string
 	// Namespace is whose channels alone are read, see [SplitRoom]; "": all.
 	Namespace string
+	// Holder is by whom [Hub.Readers] finds the reader. nil: it does not.
+	Holder any
 	// Unlisted says that the reader has no use for [SignalChannels].
 	Unlisted bool
 	// BatchBytes is how many bytes a batch may have, if that is less than the
@@ -46,6 +49,9 @@ type Session struct {
 	told      bool   // the last batch said that the session ends
 	ended     bool   // and has been handed over
 }
+
+// Began returns when the session began.
+func (s *Session) Began() time.Time { return s.hub.begun.Add(time.Duration(s.began)) }
 
 // A Batch is what a reader gets in one piece.
 type Batch struct {

@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 )
 
 // CreateSocket makes a client for one connection to a namespace: a socket. It
@@ -63,6 +65,45 @@ func (c *client) claimUnread() bool {
 	}
 	c.state = leaving
 	return true
+}
+
+// SetSocketData keeps data, any JSON value, with a socket, for as long as it can
+// come back. The error is ErrUnknownClient if there is none of this id.
+func (h *Hub) SetSocketData(ctx context.Context, id string, data []byte) error {
+	if limit := h.limits().SocketDataBytes; len(data) > limit {
+		return h.refuse(&Error{Kind: TooLarge, Name: id, Text: fmt.Sprintf("the data of a socket must not be longer than %d bytes (socket_data_bytes)", limit)})
+	}
+	_, err := h.append(ctx, Command{Op: OpData, Client: id, Data: bytes.Clone(data)})
+	return err
+}
+
+// SocketData returns what is kept with a socket; nil: nothing. It must not be
+// changed.
+func (h *Hub) SocketData(id string) []byte {
+	c := h.clients.get(id)
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rest == nil {
+		return nil
+	}
+	return c.rest.data
+}
+
+func (h fold) checkData(cmd *Command) error {
+	c := h.clients.get(cmd.Client)
+	if c == nil || !c.socket || c.stateNow() == dead {
+		return &Error{Kind: UnknownClient, Name: cmd.Client, Text: fmt.Sprintf("unknown socket %q", cmd.Client)}
+	}
+	return nil
+}
+
+func (c *client) setData(data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rare().data = data
 }
 
 // SocketIDLength is how many characters the id of a socket has.

@@ -83,6 +83,18 @@ const (
 // any time.
 func (c *Conn) Wake() { c.kick(woken) }
 
+// RemoteAddr returns the peer's address, as far as it is known: where net/http
+// keeps the connection, or it has ended, it is "". It waits for calls of the
+// tenant that are under way.
+func (c *Conn) RemoteAddr() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tenant == nil || c.held.rw == nil {
+		return ""
+	}
+	return c.held.rw.RemoteAddr().String()
+}
+
 // DueIn has Next be called for [Due] in d, and again each time that d has
 // passed since. It is called by methods of the tenant.
 func (c *Conn) DueIn(d time.Duration) {

@@ -65,6 +65,19 @@ func (s *shown) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// public returns what a client has shown without what lets it in, or back.
+func public(raw json.RawMessage) json.RawMessage {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return nil
+	}
+	for _, secret := range []string{"key", "token", "pid"} {
+		delete(members, secret)
+	}
+	rest, _ := json.Marshal(members) // it was unmarshalled
+	return rest
+}
+
 // queryAuth reads what a query string shows.
 func queryAuth(query url.Values) (a auth) {
 	text := func(name string) string {

@@ -22,25 +22,27 @@ type conformance struct{}
 // listen for the next packet only then, and miss one that has come along.
 const breath = 30 * time.Millisecond
 
-func (conformance) Connected(s *Socket, auth json.RawMessage) {
+func (conformance) Connect(context.Context, *Socket, *Handshake) error { return nil }
+
+func (conformance) Joined(ctx context.Context, s *Socket, auth json.RawMessage) {
 	time.Sleep(breath)
 	if auth == nil {
 		auth = json.RawMessage("{}")
 	}
-	s.report(s.Emit(context.Background(), "auth", json.RawMessage("["+string(auth)+"]")))
+	s.report(s.Emit(ctx, "auth", json.RawMessage("["+string(auth)+"]")))
 }
 
-func (conformance) Event(s *Socket, e *Event) {
+func (conformance) Event(ctx context.Context, s *Socket, e *Event) {
 	switch {
 	case s.Namespace() != "/":
 	case e.Name == "message":
-		s.report(s.Emit(context.Background(), "message-back", e.Args))
+		s.report(s.Emit(ctx, "message-back", e.Args))
 	case e.Name == "message-with-ack" && e.Ack != nil:
 		s.report(e.Ack(e.Args))
 	}
 }
 
-func (conformance) Disconnected(*Socket, string) {}
+func (conformance) Disconnect(context.Context, *Socket, string) {}
 
 func (s *Socket) report(err error) {
 	if err != nil && !errors.Is(err, ErrLeft) {

@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ type conn struct {
 	server   *Server
 	settings *settings // those it began with
 	session  *engine.Session
-	query    *auth // what its first request has shown; nil: nothing
+	first    *first // what is kept of its first request; nil: nothing
 
 	mu      sync.Mutex                 // guards all below but old, and the sockets
 	asm     *packet.Assembler          // waits for attachments; nil: none are missing
@@ -33,6 +34,14 @@ type conn struct {
 	joined  bool                       // it has been in a namespace
 	full    bool                       // something found no room in out, without which the client would wait for ever
 	closed  bool
+	away    bool // it is to end when its sockets have left
+}
+
+// first is what a connection's first request has told.
+type first struct {
+	auth
+	address string
+	header  http.Header
 }
 
 // A message is one of Engine.IO's.
@@ -138,8 +147,8 @@ func (c *conn) connect(p *packet.Packet) {
 	} else {
 		said = parseAuth(p.JSON)
 	}
-	if !said.keyed() && c.query != nil {
-		said.client, said.key = c.query.client, c.query.key
+	if !said.keyed() && c.first != nil {
+		said.client, said.key = c.first.client, c.first.key
 	}
 	switch {
 	case c.socket(name) != nil:
@@ -155,7 +164,7 @@ func (c *conn) connect(p *packet.Packet) {
 // join has a socket be connected to a namespace, if there is one and there is
 // room. The session's lock is held, or nobody knows it yet.
 func (c *conn) join(name string, said auth) {
-	ns := c.settings.namespaces[name]
+	ns := c.server.namespace(c.settings, name)
 	switch {
 	case ns == nil:
 		c.refuse(name, "Invalid namespace", nil)
@@ -239,6 +248,9 @@ func (c *conn) Next(out *engine.Writer) {
 		if s.state == connected {
 			s.read(out)
 		}
+		if s.leaving && s.state == connected && !s.more {
+			c.dismiss(s) // it has heard everything
+		}
 		if i < len(c.sockets) && c.sockets[i] == s { // it has not left
 			i++
 		}
@@ -248,6 +260,9 @@ func (c *conn) Next(out *engine.Writer) {
 		put(out, m)
 	}
 	c.said = int32(len(c.out))
+	if c.away && len(c.sockets) == 0 {
+		c.session.Fail(engine.Forced)
+	}
 }
 
 func put(out *engine.Writer, m message) {
@@ -312,66 +327,4 @@ func (c *conn) Closed(why engine.Reason) {
 	for len(c.sockets) > 0 {
 		c.leave(c.sockets[len(c.sockets)-1], text, mayReturn)
 	}
-}
-
-// reasonOf returns what handlers are told, in the words of Socket.IO, and
-// whether whoever is lost for that may come back to where it was.
-func reasonOf(why engine.Reason) (text string, mayReturn bool) {
-	switch why {
-	case engine.ClientClosed, engine.Gone:
-		return "transport close", true
-	case engine.PingTimeout:
-		return "ping timeout", true
-	case engine.Drain, engine.Shutdown:
-		return "server shutting down", true
-	case engine.Forced, engine.Behind, engine.Displaced:
-		return "forced server close", true
-	case engine.Late:
-		return "forced close", true
-	case engine.ParseError, engine.Invalid:
-		return "parse error", false
-	}
-	return "transport error", true
-}
-
-// leave takes s off the connection. If it may not return, or nobody may, it is
-// forgotten.
-func (c *conn) leave(s *Socket, why string, mayReturn bool) {
-	c.sockets = slices.DeleteFunc(c.sockets, func(o *Socket) bool { return o == s })
-	if len(c.sockets) == 0 {
-		c.sockets = nil
-	}
-	was := s.state
-	s.state = left
-	if was == connecting {
-		if s.giveUp != nil {
-			s.giveUp()
-		}
-		return
-	}
-	c.server.counts.sockets.Add(-1)
-	s.session.Close()
-	s.batch = false
-	var wait = c.settings.RecoveryTime
-	if !mayReturn || c.old {
-		wait = 0
-	}
-	if !s.superseded {
-		c.server.leavers.add(s.credentials, wait)
-	}
-	if c.old {
-		if c.parted == nil {
-			c.parted = make(map[string]hub.Credentials)
-		}
-		c.parted[s.ID()] = s.credentials
-	}
-	s.failAll()
-	s.push(call{kind: hasLeft, name: why})
-}
-
-// dismiss has s leave, and its client be told, which then does not come back by
-// itself.
-func (c *conn) dismiss(s *Socket) {
-	c.must(packet.Append(nil, &packet.Packet{Type: packet.Disconnect, Namespace: s.namespace.Name}))
-	c.leave(s, "server namespace disconnect", false)
 }

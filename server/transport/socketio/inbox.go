@@ -3,49 +3,12 @@ package socketio
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"runtime/debug"
 
 	"github.com/shaveet/shaveet/server/transport/socketio/engine"
 	"github.com/shaveet/shaveet/server/transport/socketio/packet"
 )
-
-// A Handler answers what the sockets of a namespace say. For one socket its
-// methods are called one after the other, in the order in which things happened,
-// on a goroutine that is the socket's own for as long as there is something to
-// do; for several sockets they are called at once.
-type Handler interface {
-	// Connected: the socket has joined. auth is what its client has shown, a
-	// JSON object, or nil.
-	Connected(s *Socket, auth json.RawMessage)
-	// Event: the client has said something.
-	Event(s *Socket, e *Event)
-	// Disconnected: the socket has left; it comes last. why is in the words of
-	// Socket.IO.
-	Disconnected(s *Socket, why string)
-}
-
-// An Event is what a client has said.
-type Event struct {
-	Name string
-	// Args is a JSON array, in which what was binary is an object
-	// {"$binary":"<base64>"}.
-	Args json.RawMessage
-	// Ack answers the client, if it wants an answer; otherwise it is nil. args is
-	// a JSON array of the same form. Only the first call counts. If there is no
-	// room for the answer, that is the end of the connection.
-	Ack func(args json.RawMessage) error
-}
-
-// ErrLeft is the error of what a socket was to be told that has left.
-var ErrLeft = errors.New("socketio: the socket has left")
-
-// ErrNoAnswer is the error of a question that was not answered in time.
-var ErrNoAnswer = errors.New("socketio: the socket has not answered in time")
-
-// ErrBusy is the error of what finds no room because too much is waiting.
-var ErrBusy = errors.New("socketio: too much is waiting for the socket")
 
 // A call is one of the calls of a handler.
 type call struct {
@@ -59,10 +22,16 @@ type call struct {
 type callKind uint8
 
 const (
-	hasConnected callKind = iota
-	hasSaid
+	hasSaid callKind = iota
 	hasLeft
+	hasJoined // for greeters alone
 )
+
+// A greeter is a Handler that wants to be told also when the client has been told
+// that it has joined.
+type greeter interface {
+	Joined(ctx context.Context, s *Socket, auth json.RawMessage)
+}
 
 // An inbox has what a socket's handler is to be told. It is guarded by the
 // connection's lock.
@@ -77,26 +46,42 @@ func (c *call) cost() int { return len(c.name) + len(c.args) + callCost }
 func (s *Socket) event(p *packet.Packet) {
 	c := s.conn
 	c.server.counts.events.Add(1)
-	if s.namespace.Handler == nil {
+	if s.leaving {
+		return // it has been sent away, and will see that
+	}
+	one := call{kind: hasSaid, name: string(p.Name), id: p.ID, asked: p.HasID}
+	if kind, why := s.namespace.refuses(one.name); kind != "" {
 		c.server.counts.dropped.Add(1)
+		if one.asked {
+			c.refuseEvent(s, &one, kind, why)
+		}
 		return
 	}
 	if c.heard > c.settings.MaxWaiting { // the last one may have been large
 		c.session.Fail(engine.TooMuch)
 		return
 	}
-	s.push(call{kind: hasSaid, name: string(p.Name), args: p.AppendArgs(nil), id: p.ID, asked: p.HasID})
+	one.args = p.AppendArgs(nil)
+	s.push(one)
+}
+
+// refuseEvent answers an event that nobody is told of.
+func (c *conn) refuseEvent(s *Socket, one *call, kind, why string) {
+	all, err := s.packets(packet.Ack, faultArgs(kind, why), one.id)
+	if err == nil && !c.say(all...) {
+		c.full = true // the client would wait for ever
+	}
 }
 
 // push has the handler be told.
 func (s *Socket) push(one call) {
-	if s.namespace.Handler == nil {
+	if !s.namespace.answers() {
 		return
 	}
 	s.conn.heard += one.cost()
 	if s.inbox == nil {
 		s.inbox = new(inbox)
-		go s.work()
+		s.conn.server.working.Go(s.work)
 	}
 	s.inbox.calls = append(s.inbox.calls, one)
 }
@@ -122,53 +107,36 @@ func (s *Socket) work() {
 	}
 }
 
-// tell tells the handler. A panic of its is the end of the connection.
+// tell tells the handler.
 func (s *Socket) tell(one *call) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.conn.settings.Logger.Error("a handler panicked", "namespace", s.namespace.Name, "panic", v,
-				slog.String("stack", string(debug.Stack())))
-			s.conn.session.Close(engine.Forced)
-		}
-	}()
-	h := s.namespace.Handler
+	defer s.rescue()
+	ctx, ns := s.conn.server.base, s.namespace
 	switch one.kind {
-	case hasConnected:
-		h.Connected(s, one.args)
 	case hasLeft:
-		h.Disconnected(s, one.name)
-	default:
-		e := &Event{Name: one.name, Args: one.args}
-		if one.asked {
-			e.Ack = s.acker(one.id)
-		}
-		h.Event(s, e)
+		ns.Handler.Disconnect(ctx, s, one.name)
+		return
+	case hasJoined:
+		ns.Handler.(greeter).Joined(ctx, s, one.args)
+		return
+	}
+	e := &Event{Name: one.name, Args: one.args}
+	if one.asked {
+		e.Ack = s.acker(one.id)
+	}
+	switch room, ok := ns.Relay[e.Name]; {
+	case ok:
+		s.relay(ctx, e, room)
+	case ns.Handler != nil:
+		ns.Handler.Event(ctx, s, e)
 	}
 }
 
-// acker returns what answers an event.
-func (s *Socket) acker(id uint64) func(json.RawMessage) error {
-	answered := false // guarded by the connection's lock
-	return func(args json.RawMessage) error {
-		all, err := s.packets(packet.Ack, args, id)
-		if err != nil {
-			return err
-		}
-		c := s.conn
-		c.mu.Lock()
-		full := false
-		defer func() { c.release(full) }()
-		switch {
-		case answered:
-			return nil
-		case s.state != connected:
-			return ErrLeft
-		}
-		answered = true
-		if full = !c.say(all...); full { // the client would wait for ever
-			return ErrBusy
-		}
-		return nil
+// rescue makes a panic of a handler's the end of the connection.
+func (s *Socket) rescue() {
+	if v := recover(); v != nil {
+		s.conn.settings.Logger.Error("a handler panicked", "namespace", s.namespace.Name, "panic", v,
+			slog.String("stack", string(debug.Stack())))
+		s.conn.session.Close(engine.Forced)
 	}
 }
 
@@ -183,82 +151,4 @@ func (s *Socket) packets(t packet.Type, array json.RawMessage, id uint64) ([]mes
 		p.Type = map[packet.Type]packet.Type{packet.Ack: packet.BinaryAck, packet.Event: packet.BinaryEvent}[t]
 	}
 	return packetOf(&p, attached), nil
-}
-
-// A question is an event whose answer somebody waits for.
-type question struct {
-	answer chan json.RawMessage // holds one
-}
-
-// questions are those that wait. They are guarded by the connection's lock.
-type questions struct {
-	next    uint64 // one's id
-	waiting map[uint64]*question
-}
-
-// Ask says an event to the socket and waits for its answer, a JSON array, until
-// ctx ends: the error is ErrNoAnswer then. It is not part of the log: who loses
-// its connection does not hear it again, and the error is ErrLeft. args is a
-// JSON array.
-func (s *Socket) Ask(ctx context.Context, event string, args json.RawMessage) (answer json.RawMessage, err error) {
-	array := packet.AppendJoined(packet.AppendArray(nil, event), args)
-	c := s.conn
-	q := &question{answer: make(chan json.RawMessage, 1)}
-	c.mu.Lock()
-	if s.asked == nil {
-		s.asked = &questions{waiting: make(map[uint64]*question)}
-	}
-	id := s.asked.next
-	all, err := s.packets(packet.Event, array, id)
-	switch {
-	case err != nil:
-	case s.state != connected:
-		err = ErrLeft
-	case len(s.asked.waiting) >= c.settings.MaxAcks || !c.say(all...):
-		err = ErrBusy
-	default:
-		s.asked.next++
-		s.asked.waiting[id] = q
-	}
-	c.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case answer, ok := <-q.answer:
-		if !ok {
-			return nil, ErrLeft
-		}
-		return answer, nil
-	case <-ctx.Done():
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(s.asked.waiting, id)
-		return nil, ErrNoAnswer
-	}
-}
-
-// answered takes an answer. One that nobody waits for any more is passed over.
-func (s *Socket) answered(p *packet.Packet) {
-	if s.asked == nil || !p.HasID {
-		return
-	}
-	q, ok := s.asked.waiting[p.ID]
-	if !ok {
-		return
-	}
-	delete(s.asked.waiting, p.ID)
-	s.conn.server.counts.answered.Add(1)
-	q.answer <- p.AppendArgs(nil)
-}
-
-// failAll has nobody wait for the socket any more.
-func (s *Socket) failAll() {
-	if s.asked == nil {
-		return
-	}
-	for _, q := range s.asked.waiting {
-		close(q.answer)
-	}
-	clear(s.asked.waiting)
 }

@@ -15,9 +15,13 @@ package socketio
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,12 +42,16 @@ type Options struct {
 
 	MaxNamespaces int // that one connection may have joined; default 16
 	MaxAcks       int // answers that are waited for, of one socket; default 100
+	MaxAsked      int // sockets that are asked at once; default 10,000
 	MaxPending    int // bytes of packets whose attachments have not come, of all connections together; default 64 MiB
 	MaxWaiting    int // bytes that may wait for one connection, in either direction, for another packet to be taken; default 256 KiB
 
 	// Namespaces are those that can be joined. The root can be joined in any
 	// case, by clients with a key if nothing else is said here.
 	Namespaces []Namespace
+
+	// Handlers are those that declared namespaces can have, by their names.
+	Handlers map[string]Handler
 
 	// Conformance has the root and all open namespaces behave as the test
 	// suites of the protocol want it.
@@ -52,15 +60,19 @@ type Options struct {
 
 // A Namespace is one that can be joined.
 type Namespace struct {
-	Name    string
-	Open    bool    // to everybody; otherwise to clients that show their key
-	Handler Handler // answers what its sockets say; nil: nobody does
+	Name    string            // or a pattern, see [hub.Match]; a socket's own has its name
+	Open    bool              // to everybody; otherwise to clients that show their key
+	Handler Handler           // answers what its sockets say; nil: nobody does
+	Events  []string          // that its sockets may say; none: all
+	Relay   map[string]string // events that are handed on instead, and the room each goes to; "*": the first argument names it
 }
 
 // settings are Options made ready.
 type settings struct {
 	Options
-	namespaces map[string]*Namespace
+	namespaces map[string]*Namespace // that have names
+	patterns   []*Namespace          // the others, the first that matches counts
+	remember   bool                  // what connections tell first is of use to handlers
 	limits     packet.Limits
 }
 
@@ -69,6 +81,7 @@ func newSettings(o Options) *settings {
 	orDefault(&o.MaxSessions, 100_000)
 	orDefault(&o.MaxNamespaces, 16)
 	orDefault(&o.MaxAcks, 100)
+	orDefault(&o.MaxAsked, 10_000)
 	orDefault(&o.MaxWaiting, 256<<10)
 	orDefault(&o.MaxPending, 64<<20)
 	orDefault(&o.MaxPayload, 1_000_000)
@@ -80,13 +93,65 @@ func newSettings(o Options) *settings {
 		if o.Conformance && n.Open {
 			n.Handler = conformance{}
 		}
-		s.namespaces[n.Name] = &n
+		s.remember = s.remember || n.Handler != nil
+		if strings.Contains(n.Name, "*") {
+			s.patterns = append(s.patterns, &n)
+		} else {
+			s.namespaces[n.Name] = &n
+		}
 	}
+	s.remember = s.remember || len(o.Handlers) > 0
+	slices.SortFunc(s.patterns, func(a, b *Namespace) int { return hub.ComparePatterns(a.Name, b.Name) })
 	if o.AllowEIO3 {
 		s.limits.Namespace = 4 << 10 // there is a query behind the name
 	}
 	return s
 }
+
+// configured reports whether a name or pattern is one of the configuration's.
+func (s *settings) configured(pattern string) bool {
+	return s.namespaces[pattern] != nil || slices.ContainsFunc(s.patterns, func(n *Namespace) bool { return n.Name == pattern })
+}
+
+// namespace returns what a name stands for; nil: nothing. What is configured
+// comes before what was declared, and a name before a pattern.
+func (sv *Server) namespace(set *settings, name string) *Namespace {
+	declared, isDeclared := sv.hub.Declared(name)
+	ns := set.namespaces[name]
+	if ns == nil && !(isDeclared && declared.Pattern == name) {
+		if i := slices.IndexFunc(set.patterns, func(n *Namespace) bool { return hub.Match(n.Name, name) }); i >= 0 {
+			ns = set.patterns[i]
+		}
+	}
+	switch {
+	case ns != nil && ns.Name == name:
+		return ns
+	case ns != nil:
+		one := *ns
+		one.Name = strings.Clone(name)
+		return &one
+	case !isDeclared:
+		return nil
+	}
+	one := &Namespace{Name: strings.Clone(name), Open: declared.Open, Events: declared.Events, Relay: declared.Relay}
+	if declared.Handler != "" {
+		if one.Handler = set.Handlers[declared.Handler]; one.Handler == nil {
+			one.Handler = nobody{} // the configuration has changed since
+		}
+	}
+	return one
+}
+
+var errNobody = errors.New("the configuration has no such handler any more")
+
+// nobody is the handler that there is no more.
+type nobody struct{}
+
+func (nobody) Connect(context.Context, *Socket, *Handshake) error { return errNobody }
+func (nobody) Event(_ context.Context, _ *Socket, e *Event) {
+	e.Fail("handler_unavailable", "nobody can be asked")
+}
+func (nobody) Disconnect(context.Context, *Socket, string) {}
 
 func orDefault[T comparable](field *T, value T) {
 	var zero T
@@ -104,11 +169,16 @@ type Server struct {
 	counts   counts
 	pending  atomic.Int64 // bytes of packets that are not whole
 	leavers  *leavers
+
+	working sync.WaitGroup  // goroutines of handlers, and those that join
+	base    context.Context // ends when handlers are not waited for any longer
+	abandon context.CancelFunc
 }
 
 // New returns a server of h's.
 func New(h *hub.Hub, o Options) *Server {
 	sv := &Server{hub: h, leavers: newLeavers()}
+	sv.base, sv.abandon = context.WithCancel(context.Background())
 	sv.settings.Store(newSettings(o))
 	sv.leavers.most.Store(int64(sv.settings.Load().MaxSessions))
 	o.Open = sv.open
@@ -128,20 +198,45 @@ func (sv *Server) Configure(o Options) {
 func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { sv.engine.ServeHTTP(w, r) }
 
 // Run forgets the sockets that are not to come back, until ctx ends; then it ends
-// all sessions. It is called once.
+// all sessions, and does not wait for handlers any longer, whose contexts end. It
+// is called once, and returns when all of them have.
 func (sv *Server) Run(ctx context.Context) error {
-	defer sv.engine.Close()
 	sv.leavers.run(ctx, sv.hub, sv.settings.Load().Logger)
+	sv.engine.Close()
+	sv.abandon()
+	sv.working.Wait()
 	return nil
 }
 
+// Drain ends all sessions and waits until handlers have been told everything, or
+// ctx ends. Afterwards nobody connects any more.
+func (sv *Server) Drain(ctx context.Context) error {
+	sv.engine.Close()
+	done := make(chan struct{})
+	go func() {
+		sv.working.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		sv.abandon()
+		<-done
+		return ctx.Err()
+	}
+}
+
 // open begins a connection.
-func (sv *Server) open(s *engine.Session, _ *http.Request, query url.Values) engine.App {
+func (sv *Server) open(s *engine.Session, r *http.Request, query url.Values) engine.App {
 	set := sv.settings.Load()
 	c := &conn{server: sv, settings: set, session: s, old: s.Protocol() == 3}
 	said := queryAuth(query)
-	if said.keyed() {
-		c.query = &said
+	if said.keyed() || set.remember {
+		c.first = &first{auth: said}
+	}
+	if set.remember {
+		c.first.address, c.first.header = r.RemoteAddr, r.Header.Clone()
 	}
 	if c.old {
 		c.join(hub.Root, said)

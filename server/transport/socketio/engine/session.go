@@ -120,6 +120,26 @@ func (s *Session) Transport() string {
 	return "polling"
 }
 
+// Peer returns by what the client is connected now, as Transport does, and its
+// address as far as that is known: between two polls it is not. It waits for the
+// methods of the app: the caller must hold no lock that they take.
+func (s *Session) Peer() (transport, address string) {
+	s.mu.Lock()
+	transport = s.Transport()
+	var c *park.Conn
+	switch {
+	case s.socket != nil:
+		c = &s.socket.Conn
+	case s.poll != nil:
+		c = &s.poll.Conn
+	}
+	s.mu.Unlock()
+	if c != nil {
+		address = c.RemoteAddr()
+	}
+	return transport, address
+}
+
 // Wake has the app's Next be called as soon as the transport can take something.
 // It never blocks and takes no lock of the session's.
 func (s *Session) Wake() {

@@ -1,0 +1,178 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport"
+)
+
+// begin has the socket be connected, which may have to wait for the log.
+func (s *Socket) begin(said auth) {
+	ctx, cancel := context.WithCancel(s.conn.server.base)
+	s.giveUp = cancel
+	s.conn.server.working.Go(func() {
+		defer cancel()
+		a, err := s.arrive(ctx, &said)
+		if err == nil && s.namespace.Handler != nil {
+			err = s.introduce(ctx, &a, said.raw)
+		}
+		s.settle(a, said.raw, err)
+	})
+}
+
+// introduce asks the handler whether the socket may join. If not, it has never
+// been here.
+func (s *Socket) introduce(ctx context.Context, a *arrival, shown json.RawMessage) error {
+	c := s.conn
+	c.mu.Lock()
+	s.credentials, s.client = a.socket, a.client
+	h := &Handshake{Auth: public(shown), Recovered: a.recovered, Protocol: c.session.Protocol()}
+	if c.first != nil {
+		h.Address, h.Header = c.first.address, c.first.header
+	}
+	c.mu.Unlock()
+	err := errPanicked
+	func() {
+		defer s.rescue()
+		err = s.namespace.Handler.Connect(ctx, s, h)
+	}()
+	if err == nil {
+		return nil
+	}
+	a.session.Close()
+	c.server.leavers.add(a.socket, 0)
+	if r := (*Refusal)(nil); errors.As(err, &r) {
+		return err
+	}
+	return &undecided{err}
+}
+
+var errPanicked = errors.New("the handler has panicked")
+
+// undecided is the error of a handler that could not decide.
+type undecided struct{ error }
+
+func (u *undecided) Unwrap() error { return u.error }
+
+// refusal returns it as the client is told.
+func (u *undecided) refusal() *transport.Refusal {
+	r := &transport.Refusal{Status: http.StatusServiceUnavailable, Type: "handler_failed", Message: "nobody can decide about that now"}
+	if k := interface{ Kind() string }(nil); errors.As(u.error, &k) {
+		r.Type = k.Kind()
+	}
+	return r
+}
+
+// An arrival is a session that has begun.
+type arrival struct {
+	session   *hub.Session
+	socket    hub.Credentials
+	client    string
+	recovered bool
+}
+
+// errUnauthorized refuses who has shown no key, or a wrong one.
+var errUnauthorized = errors.New("unauthorized")
+
+// arrive begins the session: of the socket that comes back, or of a new one.
+func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) {
+	h := s.conn.server.hub
+	var creds []hub.Credentials
+	if said.keyed() || !s.namespace.Open {
+		cr := hub.Credentials{ID: said.client, Key: said.key}
+		if !h.Opens(cr) {
+			return a, errUnauthorized
+		}
+		creds, a.client = []hub.Credentials{cr}, cr.ID
+	}
+	start, err := said.start()
+	if err != nil {
+		return a, err
+	}
+	start.Namespace, start.Transport, start.BatchBytes = s.namespace.Name, "socketio", streamBatch
+	start.Unlisted, start.Holder, start.Ready = true, s, s.conn.session.Wake
+	if s.conn.settings.recovers(s.conn.old) {
+		if s.comeBack(ctx, said, creds, &start, &a) {
+			return a, nil
+		}
+	}
+	if a.socket, err = s.create(ctx, a.client); err != nil {
+		return a, err
+	}
+	start.Session = a.socket.ID // by which it is found when it comes back
+	if a.session, err = h.Attach(ctx, append(creds, a.socket), start); err != nil {
+		s.conn.server.leavers.add(a.socket, 0)
+	}
+	return a, err
+}
+
+// create makes the hub's socket. Of old clients the id is that of Engine.IO,
+// because they are told no other; so one who has just left may still have it.
+func (s *Socket) create(ctx context.Context, client string) (cr hub.Credentials, err error) {
+	h := s.conn.server.hub
+	if !s.conn.old {
+		cr, _, err = h.CreateSocket(ctx, hub.NewSocketID(), s.namespace.Name, client)
+		return cr, err
+	}
+	id := s.conn.session.ID()
+	if s.namespace.Name != hub.Root {
+		id = s.namespace.Name + "#" + id
+	}
+	if before := s.conn.left(id); before.ID != "" {
+		if err := h.ForgetSocket(ctx, before); err != nil {
+			return cr, err
+		}
+	}
+	cr, _, err = h.CreateSocket(ctx, id, s.namespace.Name, client)
+	return cr, err
+}
+
+// recovers reports whether sockets may come back.
+func (s *settings) recovers(old bool) bool { return s.RecoveryTime > 0 && !old }
+
+// comeBack has a socket go on that was here before, if it has shown that it is
+// that one and nothing is lost. If something is, it is over; start then says where
+// it was.
+func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentials, start *hub.Start, a *arrival) bool {
+	sv := s.conn.server
+	cr, ok := cutPID(said.pid)
+	if !ok {
+		return false
+	}
+	defer func() {
+		if !a.recovered {
+			sv.counts.notRecovered.Add(1)
+		}
+	}()
+	since, there := sv.hub.SocketSince(cr.ID, s.namespace.Name, a.client)
+	if !sv.hub.Opens(cr) || !there {
+		return false
+	}
+	switch { // if it has not heard anything yet
+	case start.Now:
+		start.Now, start.At = false, since
+	case start.At.IsZero():
+		start.At = hub.Position{Epoch: since.Epoch}
+	}
+	start.Session = cr.ID // should it be here by another connection still, that one goes
+	session, err := sv.hub.Attach(ctx, append(slices.Clone(creds), cr), *start)
+	if err != nil {
+		return false
+	}
+	for _, signal := range session.Collect().Signals {
+		switch signal.Type {
+		case hub.SignalGap, hub.SignalReset, hub.SignalGone, hub.SignalSuperseded, hub.SignalDrain:
+			session.Close()
+			sv.leavers.add(cr, 0)
+			return false
+		}
+	}
+	sv.leavers.keep(cr.ID)
+	a.session, a.socket, a.recovered = session, cr, true
+	return true
+}

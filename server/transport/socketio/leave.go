@@ -1,0 +1,85 @@
+package socketio
+
+import (
+	"slices"
+
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport/socketio/engine"
+	"github.com/shaveet/shaveet/server/transport/socketio/packet"
+)
+
+// reasonOf returns what handlers are told, in the words of Socket.IO, and
+// whether whoever is lost for that may come back to where it was.
+func reasonOf(why engine.Reason) (text string, mayReturn bool) {
+	switch why {
+	case engine.ClientClosed, engine.Gone:
+		return "transport close", true
+	case engine.PingTimeout:
+		return "ping timeout", true
+	case engine.Drain, engine.Shutdown:
+		return "server shutting down", true
+	case engine.Forced, engine.Behind, engine.Displaced:
+		return "forced server close", true
+	case engine.Late:
+		return "forced close", true
+	case engine.ParseError, engine.Invalid:
+		return "parse error", false
+	}
+	return "transport error", true
+}
+
+// leave takes s off the connection. If it may not return, or nobody may, it is
+// forgotten.
+func (c *conn) leave(s *Socket, why string, mayReturn bool) {
+	c.sockets = slices.DeleteFunc(c.sockets, func(o *Socket) bool { return o == s })
+	if len(c.sockets) == 0 {
+		c.sockets = nil
+	}
+	was := s.state
+	s.state, s.why = left, why
+	if was == connecting {
+		if s.giveUp != nil {
+			s.giveUp()
+		}
+		return
+	}
+	c.server.counts.sockets.Add(-1)
+	s.session.Close()
+	s.batch = false
+	var wait = c.settings.RecoveryTime
+	if !mayReturn || c.old {
+		wait = 0
+	}
+	if !s.superseded {
+		c.server.leavers.add(s.credentials, wait)
+	}
+	if c.old {
+		if c.parted == nil {
+			c.parted = make(map[string]hub.Credentials)
+		}
+		c.parted[s.ID()] = s.credentials
+	}
+	s.failAll()
+	if s.namespace.Handler != nil {
+		s.push(call{kind: hasLeft, name: why})
+	}
+}
+
+// sendAway has all sockets be dismissed and the connection end, when they have
+// heard what was said to them before.
+func (c *conn) sendAway() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.away = true
+	for _, s := range c.sockets {
+		s.leaving = true
+	}
+	c.session.Wake()
+}
+
+// dismiss has s leave, and its client be told, which then does not come back by
+// itself.
+func (c *conn) dismiss(s *Socket) {
+	c.must(packet.Append(nil, &packet.Packet{Type: packet.Disconnect, Namespace: s.namespace.Name}))
+	c.leave(s, "server namespace disconnect", false)
+}

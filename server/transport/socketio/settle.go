@@ -1,0 +1,113 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/transport"
+	"github.com/shaveet/shaveet/server/transport/socketio/engine"
+	"github.com/shaveet/shaveet/server/transport/socketio/packet"
+)
+
+// settle ends the arrival: the client is told.
+func (s *Socket) settle(a arrival, shown json.RawMessage, err error) {
+	c := s.conn
+	c.mu.Lock()
+	again := s.settleLocked(a, shown, err)
+	c.release(again)
+}
+
+// release unlocks the connection where no method of the app does, and ends it
+// if that has to be.
+func (c *conn) release(end bool) {
+	end = end || c.full
+	c.mu.Unlock()
+	if end {
+		c.session.Close(engine.Forced)
+	}
+}
+
+// settleLocked reports whether the connection has to end, so that the client
+// comes again.
+func (s *Socket) settleLocked(a arrival, shown json.RawMessage, err error) (fail bool) {
+	c := s.conn
+	if s.state == left {
+		if err == nil {
+			a.session.Close()
+			wait := time.Duration(0)
+			if a.recovered { // else nobody has been told of it
+				wait = c.settings.RecoveryTime
+			}
+			c.server.leavers.add(a.socket, wait)
+			if s.namespace.Handler != nil {
+				s.push(call{kind: hasLeft, name: s.why})
+			}
+		}
+		return false
+	}
+	s.giveUp = nil
+	if err != nil {
+		c.sockets = slices.DeleteFunc(c.sockets, func(o *Socket) bool { return o == s })
+		s.state = left
+		return c.refuseFor(s.namespace, err)
+	}
+	s.state, s.session, s.credentials, s.client = connected, a.session, a.socket, a.client
+	s.fresh = !a.recovered
+	c.joined = true
+	c.session.Settled()
+	c.server.counts.sockets.Add(1)
+	c.server.counts.connected.Add(1)
+	if a.recovered {
+		c.server.counts.recovered.Add(1)
+	}
+	if _, ok := s.namespace.Handler.(greeter); ok {
+		s.push(call{kind: hasJoined, args: public(shown)})
+	}
+	c.must(s.welcome(a.socket))
+	return false
+}
+
+// welcome is the answer to CONNECT.
+func (s *Socket) welcome(cr hub.Credentials) []byte {
+	c := s.conn
+	switch {
+	case c.old:
+		return packet.Append(nil, &packet.Packet{Type: packet.Connect, Namespace: s.namespace.Name})
+	case c.settings.recovers(false):
+		return packet.AppendConnected(nil, s.namespace.Name, cr.ID, pidOf(cr))
+	}
+	return packet.AppendConnected(nil, s.namespace.Name, cr.ID, "")
+}
+
+// refuseFor tells why a CONNECT is not granted. A client does not come again by
+// itself after that, so for what passes it loses its connection instead.
+func (c *conn) refuseFor(ns *Namespace, err error) (fail bool) {
+	var refused *Refusal
+	if errors.As(err, &refused) {
+		c.refuse(ns.Name, refused.Message, refused.Data)
+		return false
+	}
+	refusal := &transport.Refusal{Status: http.StatusUnauthorized, Type: "unauthorized", Message: "unauthorized"}
+	u := (*undecided)(nil)
+	isUndecided := errors.As(err, &u)
+	switch {
+	case isUndecided:
+		refusal = u.refusal()
+	case !errors.Is(err, errUnauthorized) && !errors.Is(err, hub.ErrBadCredentials):
+		refusal = transport.RefusalOf(err, 0)
+	}
+	if refusal.Status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+		c.settings.Logger.Error("a socket could not be let in", "namespace", ns.Name, "err", err)
+	}
+	if refusal.Status >= 500 && !(isUndecided && len(c.sockets) > 0) {
+		return true // but not if others live by the connection, whose handlers may be fine
+	}
+	c.refuse(ns.Name, refusal.Message, fmt.Appendf(nil, `{"code":%d,"type":%q}`, refusal.Status, refusal.Type))
+	return false
+}
