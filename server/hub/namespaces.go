@@ -47,7 +47,7 @@ func (h *Hub) checkNamespace(n *Namespace) error {
 		}
 	}
 	for _, event := range n.Events {
-		if err := checkName("an event's name", event, l.NameBytes); err != nil {
+		if err := CheckEvent(event, l.NameBytes); err != nil {
 			return err
 		}
 	}
