@@ -76,6 +76,12 @@ func CheckRelay(rules map[string]string, nameBytes int) error {
 	return nil
 }
 
+// AnyDeclared reports whether there is a declared namespace.
+func (h *Hub) AnyDeclared() bool {
+	all := h.declared.Load()
+	return all != nil && len(*all) > 0
+}
+
 // Declared returns what was declared of the namespace: by its name, or else by
 // the pattern with the most plain characters of those that match.
 func (h *Hub) Declared(name string) (n *Namespace, ok bool) {

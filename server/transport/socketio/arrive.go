@@ -14,8 +14,8 @@ import (
 // begin has the socket be connected, which may have to wait for the log.
 func (s *Socket) begin(said auth) {
 	ctx, cancel := context.WithCancel(s.conn.server.base)
-	s.giveUp = cancel
-	s.conn.server.working.Go(func() {
+	s.arriving = &arriving{giveUp: cancel}
+	s.conn.server.working.run(func() {
 		defer cancel()
 		a, err := s.arrive(ctx, &said)
 		if err == nil && s.namespace.Handler != nil {

@@ -90,6 +90,12 @@ func (s *Socket) failAll() {
 	clear(s.asked.waiting)
 }
 
+// unsendable reports whether an event cannot be made into packets.
+func unsendable(array []byte) bool {
+	_, _, err := packet.AppendSplit(nil, array, limitsFor(array))
+	return err != nil
+}
+
 // An Answer is what one of several sockets has answered, or why it has not.
 type Answer struct {
 	Socket, Client string
@@ -105,6 +111,9 @@ func (sv *Server) AskAll(ctx context.Context, a hub.Audience, event string, args
 	sockets, err := sv.Sockets(a)
 	if err != nil {
 		return nil, err
+	}
+	if array := packet.AppendJoined(packet.AppendArray(nil, event), args); unsendable(array) {
+		return nil, &hub.Error{Kind: hub.Invalid, Name: event, Text: "args: cannot be sent with their binary values"}
 	}
 	if most := sv.settings.Load().MaxAsked; len(sockets) > most {
 		return nil, limitReached("socketio_max_asked", most)

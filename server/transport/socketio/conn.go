@@ -327,4 +327,5 @@ func (c *conn) Closed(why engine.Reason) {
 	for len(c.sockets) > 0 {
 		c.leave(c.sockets[len(c.sockets)-1], text, mayReturn)
 	}
+	c.server.working.end() // those of its handlers are counted by now
 }

@@ -41,9 +41,12 @@ type Handshake struct {
 	// Recovered says that the socket has been here before, and has missed
 	// nothing since it lost its connection.
 	Recovered bool
-	Address   string      // of the peer that has begun the connection
-	Header    http.Header // of the request by which it did; not to be changed
-	Protocol  int         // of Engine.IO: 4, or 3
+	// Address is that of the peer that has begun the connection, and Header that
+	// of the request by which it did, not to be changed. Both are empty if nobody
+	// answered in any namespace yet when it began.
+	Address  string
+	Header   http.Header
+	Protocol int // of Engine.IO: 4, or 3
 }
 
 // A Refusal is why a socket is not let in, as its client is told: by the event
@@ -83,6 +86,15 @@ func faultArgs(kind, message string) json.RawMessage {
 	args, _ := json.Marshal([]map[string]fault{{"error": {kind, message}}}) // strings can be marshalled
 	return args
 }
+
+// ErrUnavailable is an error for Connect to return when nobody can decide now. Its
+// kind is handler_unavailable.
+var ErrUnavailable error = unavailable{}
+
+type unavailable struct{}
+
+func (unavailable) Error() string { return "socketio: nobody can be asked now" }
+func (unavailable) Kind() string  { return "handler_unavailable" }
 
 // ErrLeft is the error of what a socket was to be told that has left.
 var ErrLeft = errors.New("socketio: the socket has left")

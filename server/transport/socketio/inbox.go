@@ -81,7 +81,7 @@ func (s *Socket) push(one call) {
 	s.conn.heard += one.cost()
 	if s.inbox == nil {
 		s.inbox = new(inbox)
-		s.conn.server.working.Go(s.work)
+		s.conn.server.working.run(s.work)
 	}
 	s.inbox.calls = append(s.inbox.calls, one)
 }

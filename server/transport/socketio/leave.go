@@ -36,11 +36,10 @@ func (c *conn) leave(s *Socket, why string, mayReturn bool) {
 		c.sockets = nil
 	}
 	was := s.state
-	s.state, s.why = left, why
+	s.state = left
 	if was == connecting {
-		if s.giveUp != nil {
-			s.giveUp()
-		}
+		s.arriving.why = why
+		s.arriving.giveUp()
 		return
 	}
 	c.server.counts.sockets.Add(-1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,9 +137,13 @@ type Info struct {
 	Data                  json.RawMessage // nil: nothing is kept with it
 }
 
-// Fetch returns what there is to know of all sockets that are meant.
-func (sv *Server) Fetch(a hub.Audience) ([]Info, error) {
+// Fetch returns what there is to know of the sockets that are meant and whose ids
+// come after one, in the order of their ids, at most so many.
+func (sv *Server) Fetch(a hub.Audience, after string, limit int) ([]Info, error) {
 	sockets, err := sv.Sockets(a)
+	sockets = slices.DeleteFunc(sockets, func(s *Socket) bool { return s.ID() <= after })
+	slices.SortFunc(sockets, func(a, b *Socket) int { return strings.Compare(a.ID(), b.ID()) })
+	sockets = sockets[:min(len(sockets), limit)]
 	all := make([]Info, 0, len(sockets))
 	for _, s := range sockets {
 		all = append(all, s.info())

@@ -46,18 +46,21 @@ func (s *Socket) settleLocked(a arrival, shown json.RawMessage, err error) (fail
 			}
 			c.server.leavers.add(a.socket, wait)
 			if s.namespace.Handler != nil {
-				s.push(call{kind: hasLeft, name: s.why})
+				s.push(call{kind: hasLeft, name: s.arriving.why})
 			}
 		}
 		return false
 	}
-	s.giveUp = nil
+	s.arriving = nil
 	if err != nil {
 		c.sockets = slices.DeleteFunc(c.sockets, func(o *Socket) bool { return o == s })
 		s.state = left
 		return c.refuseFor(s.namespace, err)
 	}
-	s.state, s.session, s.credentials, s.client = connected, a.session, a.socket, a.client
+	s.state, s.session = connected, a.session
+	if s.namespace.Handler == nil { // else it has introduced itself
+		s.credentials, s.client = a.socket, a.client
+	}
 	s.fresh = !a.recovered
 	c.joined = true
 	c.session.Settled()

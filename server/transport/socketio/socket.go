@@ -16,6 +16,12 @@ const (
 	left
 )
 
+// arriving is a socket that is connecting.
+type arriving struct {
+	giveUp context.CancelFunc
+	why    string // it has left meanwhile
+}
+
 // A Socket is one client in one namespace. Its methods may be called by many
 // goroutines at once.
 type Socket struct {
@@ -27,16 +33,15 @@ type Socket struct {
 
 	// Guarded by conn.mu.
 	state      state
-	fresh      bool   // it has been told that it is not where it was, and has heard nothing yet
-	batch      bool   // something of session is under way
-	more       bool   // which is not all there was
-	superseded bool   // it has come back by another connection
-	leaving    bool   // it is to be dismissed when it has heard everything
-	why        string // it has left
+	fresh      bool // it has been told that it is not where it was, and has heard nothing yet
+	batch      bool // something of session is under way
+	more       bool // which is not all there was
+	superseded bool // it has come back by another connection
+	leaving    bool // it is to be dismissed when it has heard everything
 	session    *hub.Session
-	giveUp     context.CancelFunc // while it is connecting
-	inbox      *inbox             // nil: its handler has been told everything
-	asked      *questions         // nil: it has never been asked anything
+	arriving   *arriving  // nil: it has arrived
+	inbox      *inbox     // nil: its handler has been told everything
+	asked      *questions // nil: it has never been asked anything
 }
 
 // ID returns the socket's name, which is a room with nobody else in it.

@@ -15,13 +15,11 @@ package socketio
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -100,7 +98,6 @@ func newSettings(o Options) *settings {
 			s.namespaces[n.Name] = &n
 		}
 	}
-	s.remember = s.remember || len(o.Handlers) > 0
 	slices.SortFunc(s.patterns, func(a, b *Namespace) int { return hub.ComparePatterns(a.Name, b.Name) })
 	if o.AllowEIO3 {
 		s.limits.Namespace = 4 << 10 // there is a query behind the name
@@ -142,12 +139,10 @@ func (sv *Server) namespace(set *settings, name string) *Namespace {
 	return one
 }
 
-var errNobody = errors.New("the configuration has no such handler any more")
-
 // nobody is the handler that there is no more.
 type nobody struct{}
 
-func (nobody) Connect(context.Context, *Socket, *Handshake) error { return errNobody }
+func (nobody) Connect(context.Context, *Socket, *Handshake) error { return ErrUnavailable }
 func (nobody) Event(_ context.Context, _ *Socket, e *Event) {
 	e.Fail("handler_unavailable", "nobody can be asked")
 }
@@ -170,7 +165,7 @@ type Server struct {
 	pending  atomic.Int64 // bytes of packets that are not whole
 	leavers  *leavers
 
-	working sync.WaitGroup  // goroutines of handlers, and those that join
+	working tasks           // connections, goroutines of handlers, sockets that join
 	base    context.Context // ends when handlers are not waited for any longer
 	abandon context.CancelFunc
 }
@@ -204,38 +199,29 @@ func (sv *Server) Run(ctx context.Context) error {
 	sv.leavers.run(ctx, sv.hub, sv.settings.Load().Logger)
 	sv.engine.Close()
 	sv.abandon()
-	sv.working.Wait()
-	return nil
+	return sv.working.wait(context.Background())
 }
 
 // Drain ends all sessions and waits until handlers have been told everything, or
 // ctx ends. Afterwards nobody connects any more.
 func (sv *Server) Drain(ctx context.Context) error {
 	sv.engine.Close()
-	done := make(chan struct{})
-	go func() {
-		sv.working.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		sv.abandon()
-		<-done
-		return ctx.Err()
-	}
+	err := sv.working.wait(ctx)
+	sv.abandon()
+	return err
 }
 
 // open begins a connection.
 func (sv *Server) open(s *engine.Session, r *http.Request, query url.Values) engine.App {
 	set := sv.settings.Load()
 	c := &conn{server: sv, settings: set, session: s, old: s.Protocol() == 3}
+	sv.working.begin() // until it is closed
 	said := queryAuth(query)
-	if said.keyed() || set.remember {
+	remember := set.remember || sv.hub.AnyDeclared()
+	if said.keyed() || remember {
 		c.first = &first{auth: said}
 	}
-	if set.remember {
+	if remember {
 		c.first.address, c.first.header = r.RemoteAddr, r.Header.Clone()
 	}
 	if c.old {
