@@ -28,6 +28,11 @@ type Options struct {
 	// {"channel", "id", "pos", "sender", "data", "time", "system"?}.
 	EncodeMessage func(b []byte, m *hub.Message) []byte
 
+	// WriteTimeout is how long an answer may take to be written that comes late
+	// because its call waits for others; 0: 10 s. Any other has the time that the
+	// HTTP server gives it.
+	WriteTimeout time.Duration
+
 	// Logger hears of panics and of errors that callers are not shown.
 	// Parameters and results, and so keys, are never logged. nil: slog.Default().
 	Logger *slog.Logger
@@ -43,6 +48,10 @@ type Options struct {
 	// that need a restart. Its error is shown to the caller. nil: there is no
 	// such method.
 	Reload func(ctx context.Context) (changed, restart []string, err error)
+
+	// Sockets does what the methods about sockets of Socket.IO ask for. nil: they
+	// answer that it is switched off.
+	Sockets Sockets
 
 	// Services are further methods beside the built-in ones, which are
 	// registered in the same way. See [Service].
@@ -85,6 +94,7 @@ func New(h *hub.Hub, opts Options) *API {
 	a.openRPC = sync.OnceValue(a.writeOpenRPC)
 
 	a.register(Service{Name: "Admin", Receiver: &admin{a.hub, a.opts}, Methods: adminMethods})
+	a.register(Service{Name: "Sockets", Receiver: &sockets{a.hub, a.opts}, Methods: socketMethods})
 	a.register(Service{Name: "Server", Receiver: &serverInfo{a}, Methods: serverMethods})
 	a.register(Service{Name: "System", Receiver: &system{a}, Methods: systemMethods})
 	if opts.Reload != nil {
@@ -117,6 +127,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxDepth <= 0 {
 		o.MaxDepth = 64
+	}
+	if o.WriteTimeout <= 0 {
+		o.WriteTimeout = 10 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -10,6 +10,9 @@ import (
 // are as Socket.IO can send them.
 type eventArgs []byte
 
+// MarshalJSON is part of json.Marshaler.
+func (a eventArgs) MarshalJSON() ([]byte, error) { return a, nil }
+
 func (*eventArgs) schema() *schema { return &schema{Type: "array", Items: &schema{}} }
 
 const (

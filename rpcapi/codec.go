@@ -3,6 +3,7 @@ package rpcapi
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/gorilla/rpc/v2"
 )
@@ -20,6 +21,7 @@ type carriage struct {
 	request *http.Request
 	header  http.Header
 	call    *call
+	waited  time.Duration // by the calls so far, for what others have to say
 }
 
 // carriageKey is where a request's context has its carriage.

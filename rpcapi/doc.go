@@ -31,6 +31,8 @@
 //	          decode     decode.go    one parameter by its type; ours: types.go
 //	        admin.*      publish.go, clients.go, channels.go, history.go, original.go:
 //	                                  the methods themselves, one small function each
+//	        sockets.*    socketcalls.go  those that somebody else answers, see [Sockets];
+//	                     waiting.go      one waits for pages
 //	    appendAnswer     answer.go    the envelope, in the dialect of the call
 //
 // Errors of every kind become codes in errors.go, and nowhere else.

@@ -59,8 +59,8 @@ type (
 
 // Emit is emit(event, args, to, …).
 func (a *admin) Emit(r *http.Request, p *emitParams, reply *emitReply) error {
-	if p.To != nil && len(p.To) == 0 {
-		return invalidParams("to: must not be an empty array: leave it out for everybody in the namespace")
+	if err := p.To.notEmpty(); err != nil {
+		return err
 	}
 	// A small event must not keep the whole body that it came in.
 	n := len(p.Args)
@@ -89,6 +89,15 @@ func (r *rooms) read(raw []byte, _ bounds) (fault string) {
 		return decodeStrings((*[]string)(r), raw)
 	}
 	return shape
+}
+
+// notEmpty says that an empty list was given for who is meant, if so: who has
+// none to name by mistake must not reach everybody.
+func (r rooms) notEmpty() error {
+	if r != nil && len(r) == 0 {
+		return invalidParams("to: must not be an empty array: leave it out for everybody in the namespace")
+	}
+	return nil
 }
 
 func (*rooms) schema() *schema {

@@ -27,6 +27,7 @@ const (
 	CodePublishIDConflict = -32004
 	CodeUnavailable       = -32005 // try again
 	CodeTooLarge          = -32006
+	CodeSwitchedOff       = -32007 // by the configuration
 )
 
 // types are the short names that go with the codes. Both are stable.
@@ -44,6 +45,7 @@ var types = map[int]string{
 	CodePublishIDConflict: "publish_id_conflict",
 	CodeUnavailable:       "unavailable",
 	CodeTooLarge:          "too_large",
+	CodeSwitchedOff:       "switched_off",
 }
 
 // Error is a failure as the caller sees it. Methods of a [Service] may return

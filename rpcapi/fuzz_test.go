@@ -32,6 +32,12 @@ func FuzzFront(f *testing.F) {
 		`{"jsonrpc":"2.0","method":"broadcast","params":{"channels":["a","b","a"],"data":null},"id":1}`,
 		`{"jsonrpc":"2.0","method":"emit","params":["e",[{"$binary":"AAEC"},{"_placeholder":true}],["a","client:b"],"c","/",null,true,"x",1],"id":1}`,
 		`{"jsonrpc":"2.0","method":"emit","params":{"event":"e","namespace":"/chat"},"id":1}`,
+		`{"jsonrpc":"2.0","method":"emit_with_ack","params":["e",[{"$binary":"AAEC"}],"room",["client:b"],"/",1e3],"id":1}`,
+		`{"method":"sockets_join","params":["red",null,["~rVn5Zq0cYx1kB8mT2sA"],"/chat"],"id":1}`,
+		`{"method":"sockets_leave","params":{"rooms":["a","b"]}}`, `{"method":"disconnect_sockets","params":["room",[],null,true]}`,
+		`{"method":"fetch_sockets","params":[null,null,"/",1,"~"]}`, `{"method":"set_socket_data","params":["~rVn5Zq0cYx1kB8mT2sA",[null]]}`,
+		`{"method":"declare_namespace","params":["/b-*",true,"rpc",["e"],{"e":"*","f\u00e9":"room"}],"id":1}`,
+		`{"method":"declare_namespace","params":{"name":"/b-*","remove":true}}`,
 		`{"jsonrpc":"2.0","method":"history","params":["room",null,2.0,true],"id":1}`,
 		`{"method":"history","params":{"channel":"room","since":"000000000000001f.42"}}`,
 		`{"method":"presence","params":["room","a",1]}`, `{"method":"channels","params":["*\\*",null,1]}`,
@@ -46,7 +52,7 @@ func FuzzFront(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	h := newHub(f, hub.Limits{Clients: 50, Channels: 50, TotalBytes: 1 << 20})
-	a := New(h, Options{MaxBatch: 5, MaxBody: 64 << 10, Logger: quiet})
+	a := New(h, Options{Sockets: newHall(), MaxBatch: 5, MaxBody: 64 << 10, Logger: quiet})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		given := bytes.Clone(body)
 		answer := a.Handle(context.Background(), body)

@@ -29,7 +29,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// What has come whole is done, whether or not its caller waits to hear.
-	answer := a.Handle(context.WithoutCancel(r.Context()), body)
+	late := lateness{answer: http.NewResponseController(w), writes: a.opts.WriteTimeout}
+	answer := a.Handle(context.WithValue(context.WithoutCancel(r.Context()), latenessKey{}, &late), body)
+	late.over()
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Pragma", "no-cache")

@@ -19,7 +19,7 @@ var serverMethods = []Method{
 			`"window": 300, "channel_bytes": 1048576, "channel_messages": 0, "channel_notices": 100, "notice_members": 1000, "total_bytes": 268435456, ` +
 			`"channels": 1000000, "clients": 1000000, "subscriptions_per_client": 128, "sessions_per_client": 16, "pairs_per_call": 10000, ` +
 			`"channels_per_call": 1000, "exclude_per_message": 100, "rooms_per_emit": 100, "publish_ids": 100000, "publish_id_age": 300, ` +
-			`"let_go_clients": 100000, "let_go_age": 3600, "batch_messages": 1000, "batch_bytes": 524288}}`}},
+			`"let_go_clients": 100000, "let_go_age": 3600, "socket_data_bytes": 16384, "namespaces": 1000, "batch_messages": 1000, "batch_bytes": 524288}}`}},
 	},
 	{
 		Name:        "stats",
@@ -88,6 +88,8 @@ type infoLimits struct {
 	PublishIDAge           float64 `json:"publish_id_age"`
 	LetGoClients           int     `json:"let_go_clients"`
 	LetGoAge               float64 `json:"let_go_age"`
+	SocketDataBytes        int     `json:"socket_data_bytes"`
+	Namespaces             int     `json:"namespaces"`
 	BatchMessages          int     `json:"batch_messages"`
 	BatchBytes             int     `json:"batch_bytes"`
 }
@@ -146,6 +148,8 @@ func limitsFrom(l hub.Limits, o Options) infoLimits {
 		PublishIDAge:           l.PublishIDAge.Seconds(),
 		LetGoClients:           l.LetGoClients,
 		LetGoAge:               l.LetGoAge.Seconds(),
+		SocketDataBytes:        l.SocketDataBytes,
+		Namespaces:             l.Namespaces,
 		BatchMessages:          l.BatchMessages,
 		BatchBytes:             l.BatchBytes,
 	}

@@ -13,6 +13,7 @@ type Tag string
 // The tags, in the order in which the manual has them.
 const (
 	TagPublish  Tag = "publish"
+	TagSockets  Tag = "sockets"
 	TagClients  Tag = "clients"
 	TagChannels Tag = "channels"
 	TagOriginal Tag = "original"
@@ -22,6 +23,7 @@ const (
 // tags are the tags with what they stand for.
 var tags = []tagObject{
 	{TagPublish, "Say things."},
+	{TagSockets, "Sockets of Socket.IO."},
 	{TagClients, "Who may read."},
 	{TagChannels, "What is on the channels, and who."},
 	{TagOriginal, "The ten methods of the first Shaveet, with its names and its answers."},
@@ -106,11 +108,12 @@ var meanings = map[int]string{
 	CodeInvalidParams:     "A parameter is missing, unknown, given twice, of the wrong type or out of its bounds, or a name breaks its rules.",
 	CodeInternalError:     "The method failed without having an answer for it; the server's log says more.",
 	CodeInternal:          "A failure the caller can do nothing about; the server's log says more.",
-	CodeUnknownClient:     "No client of this id lives.",
+	CodeUnknownClient:     "No client, or socket, of this id lives.",
 	CodeUnknownChannel:    "There is no channel of this name.",
 	CodeLimitReached:      "A limit would be passed; the message names it.",
 	CodePublishIDConflict: "The publish id has been used for another message.",
 	CodeUnavailable:       "The log takes no commands now; try again.",
+	CodeSwitchedOff:       "What the method is about is switched off by the configuration.",
 	CodeTooLarge:          "A value is larger than its limit; the message names it.",
 }
 

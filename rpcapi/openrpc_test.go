@@ -21,7 +21,7 @@ import (
 )
 
 // stage is what there is before each of the document's examples: two clients on
-// one channel, a message with a publish id, and a reader.
+// one channel, a message with a publish id, a reader, and the sockets of a hall.
 var stage = []string{
 	`{"jsonrpc": "2.0", "method": "create_client", "params": {"client_id": "alice"}}`,
 	`{"jsonrpc": "2.0", "method": "create_client", "params": {"client_id": "bob"}}`,
@@ -38,7 +38,7 @@ func onStage(t *testing.T) *API {
 	reload := func(context.Context) (changed, restart []string, err error) {
 		return []string{"log_level"}, []string{"listen"}, nil
 	}
-	a := New(h, Options{Version: "1.0.0", Logger: quiet, Reload: reload})
+	a := New(h, Options{Version: "1.0.0", Logger: quiet, Reload: reload, Sockets: newHall()})
 	for _, body := range stage {
 		if answer := handle(a, body); answer != "" {
 			t.Fatalf("%s: %s", body, answer)
@@ -439,7 +439,7 @@ var (
 	aPosition = regexp.MustCompile(`^[0-9a-f]{16}\.[0-9]+$`)
 	anEpoch   = regexp.MustCompile(`^[0-9a-f]{16}$`)
 	aKey      = regexp.MustCompile(`^[0-9a-f]{32}$`)
-	times     = []string{"time", "since", "created", "seen"} // in ms
+	times     = []string{"time", "since", "created", "seen", "connected"} // in ms
 	ages      = []string{"uptime", "uptime_s"}
 )
 

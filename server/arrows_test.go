@@ -43,10 +43,13 @@ var arrows = []struct {
 	{"server/transport/socketio/engine", []string{"server/transport/socketio/engineio", "server/park", "server/wsframe", "server/alarm"}},
 	{"server/transport/socketio", []string{"server/transport/socketio/*", "server/transport", "server/hub", "server/park", "server/wsframe"}},
 	{"server/transport/*", []string{"server/transport", "server/hub", "server/park", "server/wsframe"}},
+	{"server/handler", []string{"server/hub", "server/transport/socketio"}},
+	{"server/handler/webhook", []string{"server/handler"}},
+	{"server/backend", []string{"server/handler", "server/wsframe"}},
 
 	// Floor 3: the server joins them. Which log it runs on it is told.
 	{"server", []string{"server/hub", "server/park", "server/wsframe", "client-js", "gc", "rpcapi", "server/metrics", "server/zeromq",
-		"server/socketioclient", "server/transport", "server/transport/*", "server/transport/socketio/engine"}},
+		"server/socketioclient", "server/handler", "server/handler/webhook", "server/transport", "server/transport/*", "server/transport/socketio/engine"}},
 
 	// Floor 4: programs. The demo has the chat inside.
 	{"cmd/shaveet", []string{"server", "server/hub", "server/broker/*", "examples/gallery"}},

@@ -39,6 +39,8 @@ type Config struct {
 
 	SocketIO
 
+	Handlers `live:"yes"`
+
 	DrainDelay   time.Duration `help:"at SIGTERM: how long to be not ready before the doors close, so that a balancer notices" live:"yes"`
 	DrainTimeout time.Duration `help:"at SIGTERM: how long what is under way may then take to end" live:"yes"`
 
@@ -59,6 +61,8 @@ type Config struct {
 	MaxAnswerBytes  int   `help:"bytes of a batch's answer after which no further call of it is made"`
 	MaxJSONDepth    int   `help:"levels of nesting in an admin request, and in what comes by ZeroMQ"`
 	MaxPollClients  int   `help:"clients in one poll" live:"yes"`
+	MaxBackends     int   `help:"WebSockets of the backend at /rpc at once"`
+	MaxBackendWaits int   `help:"calls of one such WebSocket at once that wait for what pages answer"`
 
 	LogLevel  string `help:"debug, info, warn or error" live:"yes"`
 	LogFormat string `help:"text or json"`
@@ -76,6 +80,10 @@ type Config struct {
 	// Namespace has the namespaces of Socket.IO beside "/", and what is to be
 	// different about that: in the file, tables named namespace."/NAME".
 	Namespace []NamespaceRule `live:"yes"`
+
+	// Webhook has the handlers that are asked by HTTP: in the file, tables named
+	// webhook."NAME".
+	Webhook []WebhookRule `live:"yes"`
 }
 
 // A SocketConfig is one ZeroMQ socket's.
@@ -102,6 +110,7 @@ func DefaultConfig() Config {
 		SweepInterval: 10 * time.Second,
 
 		SocketIO: defaultSocketIO(),
+		Handlers: defaultHandlers(),
 
 		DrainDelay:   time.Second,
 		DrainTimeout: 8 * time.Second,
@@ -120,6 +129,8 @@ func DefaultConfig() Config {
 		MaxAnswerBytes:  8 << 20,
 		MaxJSONDepth:    64,
 		MaxPollClients:  16,
+		MaxBackends:     1000,
+		MaxBackendWaits: 100,
 
 		LogLevel:  "info",
 		LogFormat: "text",
@@ -154,7 +165,7 @@ func (c Config) Validate() error {
 	for name, n := range map[string]int64{
 		"max_header_bytes": int64(c.MaxHeaderBytes), "max_body_bytes": c.MaxBodyBytes,
 		"max_hello_bytes": c.MaxHelloBytes, "max_unsent_bytes": int64(c.MaxUnsentBytes), "max_reader_frames": int64(c.MaxReaderFrames), "max_batch_calls": int64(c.MaxBatchCalls), "max_json_depth": int64(c.MaxJSONDepth),
-		"max_poll_clients": int64(c.MaxPollClients), "max_answer_bytes": int64(c.MaxAnswerBytes),
+		"max_poll_clients": int64(c.MaxPollClients), "max_backends": int64(c.MaxBackends), "max_backend_waits": int64(c.MaxBackendWaits), "max_answer_bytes": int64(c.MaxAnswerBytes),
 	} {
 		check(n > 0, "%s: must be more than 0", name)
 	}

@@ -36,6 +36,8 @@ func TestValidate(t *testing.T) {
 		"max_batch_calls":            func(c *Config) { c.MaxBatchCalls = -1 },
 		"max_json_depth":             func(c *Config) { c.MaxJSONDepth = 0 },
 		"max_poll_clients":           func(c *Config) { c.MaxPollClients = 0 },
+		"max_backends":               func(c *Config) { c.MaxBackends = 0 },
+		"max_backend_waits":          func(c *Config) { c.MaxBackendWaits = 0 },
 		"log_level":                  func(c *Config) { c.LogLevel = "loud" },
 		"log_format":                 func(c *Config) { c.LogFormat = "xml" },
 		"window":                     func(c *Config) { c.Limits.Window = 0 },
@@ -62,8 +64,27 @@ func TestValidate(t *testing.T) {
 		`namespace."/a\n"`:           func(c *Config) { c.Namespace = []NamespaceRule{{Name: "/a\n"}} },
 		`namespace."/twice"`:         func(c *Config) { c.Namespace = []NamespaceRule{{Name: "/twice"}, {Name: "/twice"}} },
 		"name_bytes":                 func(c *Config) { c.Namespace = []NamespaceRule{{Name: "/" + strings.Repeat("x", 255)}} },
-		"namespace: there":           func(c *Config) { c.Namespace = manyNamespaces(maxNamespaceRules + 1) },
-		"let_go_age":                 func(c *Config) { c.Limits.LetGoAge = 0 },
+		`namespace."/e": events`: func(c *Config) {
+			c.Namespace = []NamespaceRule{{"/e", NamespaceSettings{Events: []string{"disconnect"}}}}
+		},
+		`namespace."/r": relay`: func(c *Config) {
+			c.Namespace = []NamespaceRule{{"/r", NamespaceSettings{Relay: map[string]string{"x": "/chat#"}}}}
+		},
+		`namespace."/h": handler`:      func(c *Config) { c.Namespace = []NamespaceRule{{"/h", NamespaceSettings{Handler: "h"}}} },
+		"client_handler":               func(c *Config) { c.ClientHandler = "h" },
+		"handler_timeout":              func(c *Config) { c.HandlerTimeout = 0 },
+		"handler_retry_time":           func(c *Config) { c.HandlerRetryTime = -1 },
+		"handler_max_calls":            func(c *Config) { c.HandlerMaxCalls = 0 },
+		"handler_max_waiting_bytes":    func(c *Config) { c.HandlerMaxWaitingBytes = 0 },
+		"handler_max_undelivered":      func(c *Config) { c.HandlerMaxUndelivered = 0 },
+		"handler_max_answer_bytes":     func(c *Config) { c.HandlerMaxAnswerBytes = 0 },
+		`webhook."rpc": there is`:      func(c *Config) { c.Webhook = webhooks("rpc", "http://a/", longSecret) },
+		`webhook."w": url`:             func(c *Config) { c.Webhook = webhooks("w", "unix:/a", longSecret) },
+		`webhook."w": url: must`:       func(c *Config) { c.Webhook = webhooks("w", "http://user:pw@a/", longSecret) },
+		`webhook."w": secrets: there`:  func(c *Config) { c.Webhook = webhooks("w", "http://a/") },
+		`webhook."w": secrets: secret`: func(c *Config) { c.Webhook = webhooks("w", "http://a/", longSecret, "short") },
+		"namespace: there":             func(c *Config) { c.Namespace = manyNamespaces(maxNamespaceRules + 1) },
+		"let_go_age":                   func(c *Config) { c.Limits.LetGoAge = 0 },
 	} {
 		cfg := DefaultConfig()
 		change(&cfg)
@@ -79,6 +100,12 @@ func TestValidate(t *testing.T) {
 			t.Errorf("with a bad %s and a bad keep_alive: %v, want both named", key, err)
 		}
 	}
+}
+
+const longSecret = "0123456789abcdef"
+
+func webhooks(name, url string, secrets ...string) []WebhookRule {
+	return []WebhookRule{{name, WebhookSettings{URL: url, Secrets: secrets}}}
 }
 
 func manyNamespaces(n int) (all []NamespaceRule) {
@@ -97,11 +124,16 @@ func TestValidateSocketIO(t *testing.T) {
 		"as large as may be": func(c *Config) {
 			c.SocketioPingInterval, c.SocketioPingTimeout, c.SocketioMaxPayload, c.SocketioMaxPackets = longestWait/2, longestWait/2, maxPayload, maxPackets
 		},
-		"no recovery":      func(c *Config) { c.SocketioRecoveryTime = 0 },
-		"many namespaces":  func(c *Config) { c.Namespace = manyNamespaces(maxNamespaceRules) },
-		"a long name":      func(c *Config) { c.Namespace = []NamespaceRule{{Name: "/" + strings.Repeat("x", 254)}} },
-		"the root":         func(c *Config) { c.Namespace = []NamespaceRule{{"/", NamespaceSettings{Open: true}}} },
-		"conformance here": func(c *Config) { c.SocketioConformance = true },
+		"no recovery":     func(c *Config) { c.SocketioRecoveryTime = 0 },
+		"many namespaces": func(c *Config) { c.Namespace = manyNamespaces(maxNamespaceRules) },
+		"a long name":     func(c *Config) { c.Namespace = []NamespaceRule{{Name: "/" + strings.Repeat("x", 254)}} },
+		"a webhook": func(c *Config) {
+			c.Webhook, c.ClientHandler = webhooks("w", "https://a.test:1/b?c", longSecret), "w"
+			c.Namespace = []NamespaceRule{{"/a-*", NamespaceSettings{Handler: "w", Events: []string{"x y"}, Relay: map[string]string{"x": "*", "y": "/a#b"}}}}
+		},
+		"the backend itself": func(c *Config) { c.ClientHandler = BackendHandler },
+		"the root":           func(c *Config) { c.Namespace = []NamespaceRule{{"/", NamespaceSettings{Open: true}}} },
+		"conformance here":   func(c *Config) { c.SocketioConformance = true },
 		"conformance, public door": func(c *Config) {
 			c.SocketioConformance, c.Listen, c.PublicListen, c.AdminListen = true, "", "127.0.0.1:3000", "unix:/x"
 		},

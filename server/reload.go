@@ -121,7 +121,13 @@ func (s *Server) reloadLocked() (Reloaded, error) {
 	if err := s.hub.Configure(next.Limits, next.Channel); err != nil {
 		return Reloaded{}, err
 	}
+	if err := s.handlers.configure(next); err != nil {
+		return Reloaded{}, err // which Validate would have found
+	}
 	s.live.Store(s.newLive(next))
+	if next.AdminToken != old.AdminToken {
+		s.handlers.backend.LetGo() // they come again, and show the new one
+	}
 	s.configureSocketIO(next)
 	s.setLevel(next)
 	return done, nil
@@ -146,20 +152,27 @@ func (s *Server) merge(old, wanted Config) (Config, Reloaded) {
 		done.Restart = append(done.Restart, "zeromq")
 	}
 	next.Channel, next.Namespace = slices.Clone(wanted.Channel), slices.Clone(wanted.Namespace)
+	next.Webhook = slices.Clone(wanted.Webhook)
 	done.Changed = append(done.Changed, changedTables(old.Channel, next.Channel, func(r hub.ChannelRule) string {
 		return fmt.Sprintf("channel.%q", r.Pattern)
 	})...)
 	done.Changed = append(done.Changed, changedTables(old.Namespace, next.Namespace, func(r NamespaceRule) string {
 		return fmt.Sprintf("namespace.%q", r.Name)
 	})...)
+	done.Changed = append(done.Changed, changedTables(old.Webhook, next.Webhook, func(r WebhookRule) string {
+		return fmt.Sprintf("webhook.%q", r.Name)
+	})...)
 	return next, done
 }
 
 // changedTables names the tables that are not the same in a and b.
-func changedTables[T comparable](a, b []T, nameOf func(T) string) (names []string) {
+func changedTables[T any](a, b []T, nameOf func(T) string) (names []string) {
+	has := func(all []T, r T) bool {
+		return slices.ContainsFunc(all, func(o T) bool { return reflect.DeepEqual(o, r) })
+	}
 	for _, r := range append(slices.Clone(a), b...) {
 		name := nameOf(r)
-		if !(slices.Contains(a, r) && slices.Contains(b, r)) && !slices.Contains(names, name) {
+		if !(has(a, r) && has(b, r)) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/shaveet/shaveet/gc"
+	"github.com/shaveet/shaveet/namespace"
 	"github.com/shaveet/shaveet/rpcapi"
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/metrics"
@@ -48,6 +49,10 @@ type Options struct {
 	// Reload reads the configuration again, for [Server.Reload] and the admin
 	// API's method reload. nil: it cannot be read again.
 	Reload func() (Config, error)
+
+	// Namespaces are answered by this program, whatever the configuration says of
+	// namespaces of their names.
+	Namespaces []*namespace.Namespace
 }
 
 // A Server is one push server. New makes it, Serve runs it, once.
@@ -60,8 +65,11 @@ type Server struct {
 	sweep   *gc.Sweeper
 	metrics *metrics.Metrics
 
-	socketio *socketio.Server // nil: none
-	echo     *engine.Server   // of Engine.IO alone, for test suites; nil: none
+	socketio   *socketio.Server       // nil: none
+	echo       *engine.Server         // of Engine.IO alone, for test suites; nil: none
+	namespaces []*namespace.Namespace // that this program answers
+	handlers   handlers
+	version    string
 
 	live      atomic.Pointer[live]
 	reloading sync.Mutex // held for a whole reload
@@ -88,15 +96,15 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		log = slog.Default()
 	}
 	log = slog.New(traceHandler{log.Handler()})
-	s := &Server{cfg: cfg, log: log, reload: opts.Reload, level: opts.LogLevel}
+	s := &Server{cfg: cfg, log: log, reload: opts.Reload, level: opts.LogLevel, namespaces: opts.Namespaces, version: cmp.Or(opts.Version, "dev")}
+	s.handlers.server = s
 	s.setLevel(cfg)
 	s.drain, s.endDrain = context.WithCancel(context.Background())
-	s.hub = hub.New(hub.Config{NewKey: newKey, Limits: cfg.Limits}, broker)
+	s.hub = hub.New(hub.Config{NewKey: newKey, Limits: cfg.Limits, Lives: s.handlers.lives}, broker)
 	if err := s.hub.Configure(cfg.Limits, cfg.Channel); err != nil {
 		return nil, err
 	}
-	version := cmp.Or(opts.Version, "dev")
-	s.metrics = metrics.New(s.hub, metrics.Options{Version: version, Ready: s.ready, Logger: log})
+	s.metrics = metrics.New(s.hub, metrics.Options{Version: s.version, Ready: s.ready, Logger: log})
 	s.lot = park.New(park.Options{
 		Drain:        s.drain,
 		WriteTimeout: cfg.WriteTimeout,
@@ -111,11 +119,17 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	})
 	s.refused.dropped = s.metrics.LogDropped
 	s.live.Store(s.newLive(cfg))
-	api := rpcapi.New(s.hub, s.adminOptions(version))
-	s.admin = api
+	var api *rpcapi.API // which needs the sockets, whose handlers need it
+	s.handlers.backend = s.newBackend(func(ctx context.Context, body []byte) []byte { return api.Handle(ctx, body) })
+	if err := s.handlers.begin(cfg); err != nil {
+		return nil, err
+	}
+	s.metrics.Handlers(s.handlers.stats)
+	s.newSocketIO(cfg)
+	api = rpcapi.New(s.hub, s.adminOptions())
+	s.admin = s.handlers.backend.Or(api)
 	s.sockets = s.newSockets(cfg, api.Handle)
 	s.metrics.Sockets(s.socketStats)
-	s.newSocketIO(cfg)
 	s.sweep = gc.New(s.hub, gc.Options{
 		Interval: cfg.SweepInterval,
 		IdleTime: cfg.IdleTime,
@@ -125,18 +139,24 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) adminOptions(version string) rpcapi.Options {
+func (s *Server) adminOptions() rpcapi.Options {
 	opts := rpcapi.Options{
 		MaxBody:   s.cfg.MaxBodyBytes,
 		MaxBatch:  s.cfg.MaxBatchCalls,
 		MaxDepth:  s.cfg.MaxJSONDepth,
 		MaxAnswer: s.cfg.MaxAnswerBytes,
-		Version:   version,
-		Logger:    s.log,
-		Called:    s.called,
+		Version:   s.version,
+
+		WriteTimeout: s.cfg.WriteTimeout,
+
+		Logger: s.log,
+		Called: s.called,
 		EncodeMessage: func(b []byte, m *hub.Message) []byte { // as readers get it, from the same bytes
 			return append(b, transport.Modern(m)...)
 		},
+	}
+	if s.socketio != nil {
+		opts.Sockets = fleet{s.socketio}
 	}
 	if s.reload != nil {
 		opts.Reload = func(ctx context.Context) (changed, restart []string, err error) {
@@ -314,7 +334,12 @@ func (s *Server) close(servers []*http.Server, inner context.Context) error {
 		})
 	}
 	shut.Wait()
-	if s.lot.Wait(ctx) != nil || late.Load() {
+	err := s.lot.Wait(ctx)
+	if s.socketio != nil {
+		err = errors.Join(err, s.socketio.Drain(ctx))
+	}
+	s.handlers.close(ctx) // its log says what was given up
+	if err := errors.Join(err, s.handlers.backend.Close(ctx)); err != nil || late.Load() {
 		return fmt.Errorf("some requests had not ended after drain_timeout = %v and were cut off", cfg.DrainTimeout)
 	}
 	return nil

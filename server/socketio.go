@@ -16,6 +16,9 @@ func (s *Server) newSocketIO(cfg Config) {
 	}
 	opts := s.socketIOOptions(cfg)
 	s.socketio = socketio.New(s.hub, opts)
+	for _, n := range s.namespaces {
+		n.Attach(s.socketio)
+	}
 	s.metrics.SocketIO(s.socketIOStats)
 	if cfg.SocketioConformance {
 		s.echo = socketio.NewEcho(opts.Options)
@@ -47,8 +50,16 @@ func (s *Server) socketIOOptions(cfg Config) socketio.Options {
 		MaxPending:    cfg.SocketioMaxPendingBytes,
 		Conformance:   cfg.SocketioConformance,
 	}
+	opts.Handlers = s.handlers.named()
 	for _, n := range cfg.Namespace {
-		opts.Namespaces = append(opts.Namespaces, socketio.Namespace{Name: n.Name, Open: n.Open})
+		ns := socketio.Namespace{Name: n.Name, Open: n.Open, Events: n.Events, Relay: n.Relay}
+		if n.Handler != "" {
+			ns.Handler = opts.Handlers[n.Handler]
+		}
+		opts.Namespaces = append(opts.Namespaces, ns)
+	}
+	for _, n := range s.namespaces {
+		opts.Namespaces = append(opts.Namespaces, n.SocketIO())
 	}
 	return opts
 }

@@ -59,7 +59,10 @@ type NamespaceRule struct {
 
 // NamespaceSettings are what a table for a namespace can say.
 type NamespaceSettings struct {
-	Open bool `help:"everybody may connect: it asks for no client and no key"`
+	Open    bool              `help:"everybody may connect: it asks for no client and no key"`
+	Handler string            `help:"who answers what its sockets say: the name of a webhook, or \"rpc\", the backend's own WebSocket; empty: nobody"`
+	Events  []string          `help:"events that its sockets may say; empty: any"`
+	Relay   map[string]string `help:"events that are not answered but said to a room, by those who are in it: { \"EVENT\" = \"ROOM\" }; \"*\": the first argument names the room"`
 }
 
 const (
@@ -101,6 +104,7 @@ func (c *Config) checkSocketIO(check func(ok bool, format string, args ...any)) 
 			"socketio_conformance: %s can be reached from other machines, and test suites need not", address)
 	}
 	c.checkNamespaces(check)
+	c.checkHandlers(check)
 }
 
 func (c *Config) checkNamespaces(check func(ok bool, format string, args ...any)) {

@@ -23,6 +23,6 @@ func (p *program) printConfig(args []string) error {
 		}
 		fmt.Fprintf(p.stdout, "# %s\n%s\n\n", s.help, line)
 	}
-	fmt.Fprint(p.stdout, printedRules(cfg.Channel), printedNamespaces(cfg.Namespace), printedSockets(cfg.ZeroMQ))
+	fmt.Fprint(p.stdout, channelTables.printed(cfg.Channel), webhookTables.printed(cfg.Webhook), namespaceTables.printed(cfg.Namespace), printedSockets(cfg.ZeroMQ))
 	return nil
 }

@@ -135,11 +135,11 @@ func (p *program) prepareDemo(cfg server.Config, page string) (d demonstration, 
 	cfg.PublicListen = cmp.Or(cfg.PublicListen, demoPublic)
 	d.asked = cfg
 	cfg.Listen, cfg.PublicListen = free(cfg.Listen), free(cfg.PublicListen)
-	socket, err := gallery.Prepare(&cfg)
+	sockets, err := gallery.Prepare(&cfg)
 	if err != nil {
 		return d, err
 	}
-	if d.srv, err = server.New(cfg, memory.New(), server.Options{Logger: log, Version: versionString()}); err != nil {
+	if d.srv, err = server.New(cfg, memory.New(), server.Options{Logger: log, Version: versionString(), Namespaces: gallery.Namespaces(log)}); err != nil {
 		return d, err
 	}
 	if d.doors, err = openDoors(cfg); err != nil {
@@ -153,7 +153,7 @@ func (p *program) prepareDemo(cfg server.Config, page string) (d demonstration, 
 		admin = d.doors.Admin
 	}
 	d.gallery, err = gallery.New(gallery.Config{
-		Admin: admin.Addr(), Public: d.doors.Public.Addr(), Socket: socket, Token: cfg.AdminToken, Logger: log,
+		Admin: admin.Addr(), Public: d.doors.Public.Addr(), Sockets: sockets, Token: cfg.AdminToken, Logger: log,
 	})
 	return d, err
 }

@@ -45,6 +45,7 @@ var chapters = []struct{ key, title, text string }{
 		"`/longpoll` but by JSONP, which has no origin. An origin is no credential, and programs can send any: it is the key that lets readers in."},
 	{"poll_timeout", "Polls and idle clients", ""},
 	{"socketio", "Socket.IO", "What Socket.IO is here, and what it takes, says [socketio.md](socketio.md). Namespaces beside `/` are [tables](#namespaces)."},
+	{"handler_timeout", "Handlers", "Who answers what pages say, see [handlers.md](handlers.md): [webhooks](#webhooks), or the backend's own WebSocket."},
 	{"drain_delay", "Shutdown", "Together, the two times should be less than what a supervisor waits before it kills: unless told otherwise, Docker\n" +
 		"waits 10 s, Kubernetes 30 s and systemd 90 s."},
 	{"header_timeout", "Slow peers", ""},
@@ -115,11 +116,15 @@ func manual() (string, error) {
 	}
 	b.WriteString(channelChapter)
 	all := hub.DefaultChannelSettings()
-	for _, s := range channelSettings(&all) {
+	for _, s := range fieldSettings(&all) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, inChannelTable(s), s.help)
 	}
 	b.WriteString(namespaceChapter)
-	for _, s := range namespaceSettings(new(server.NamespaceSettings)) {
+	for _, s := range fieldSettings(new(server.NamespaceSettings)) {
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", s.name, s, s.help)
+	}
+	b.WriteString(webhookChapter)
+	for _, s := range fieldSettings(new(server.WebhookSettings)) {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", s.name, s, s.help)
 	}
 	b.WriteString(socketChapter)
@@ -196,10 +201,37 @@ different; all others are refused unless they have one, if only an empty one.
 
 [namespace."/news"]
 open = true                            # everybody may listen
+
+[namespace."/game-*"]                  # all that have such a name
+handler = "game"                       # is asked who may join, and what pages say
+events  = ["move", "resign"]           # and nothing else
+
+[namespace."/"]
+relay = { "typing" = "*" }             # said to the room that the first argument names, by who is in it
 ` + "```" + `
 
-A name begins with ` + "`/`" + ` and has no ` + "`#`, `?`" + ` or comma. There may be 100 tables. They are live, for who connects from then on.
+A name begins with ` + "`/`" + ` and has no ` + "`#`, `?`" + ` or comma. In a pattern ` + "`*`" + ` stands for any characters; a table with the name itself
+counts before one with a pattern, and of several patterns the one with the most plain characters. The backend can declare
+more while the server runs, by ` + "[`declare_namespace`](api.md#declare_namespace)" + `. There may be 100 tables. They are live, for who connects from then on.
 Variables and flags cannot set them.
+
+| Key | Default | Meaning |
+| --- | --- | --- |
+`
+
+const webhookChapter = `
+## Webhooks
+
+In a file, a table makes a handler that is asked by HTTP, see [handlers.md](handlers.md#webhooks). Namespaces and
+` + "`client_handler`" + ` name it.
+
+` + "```" + `toml
+[webhook."game"]
+url         = "http://127.0.0.1:8000/push"
+secret_file = "/etc/shaveet.webhook"
+` + "```" + `
+
+The tables are live. Variables and flags cannot set them.
 
 | Key | Default | Meaning |
 | --- | --- | --- |

@@ -82,7 +82,7 @@ func (p *program) apply(cfg *server.Config, all []setting, path string, given ma
 			return fmt.Errorf("--%s: %w", s.flag(), err)
 		}
 	}
-	return readToken(cfg)
+	return errors.Join(readToken(cfg), readSecrets(cfg))
 }
 
 func defaultText(s setting) string {

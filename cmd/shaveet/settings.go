@@ -83,6 +83,11 @@ func (s setting) setTOML(v any) error {
 			s.value.SetBool(v)
 			return nil
 		}
+	case map[string]any:
+		if pairs, ok := textPairs(v); ok && s.value.Kind() == reflect.Map {
+			s.value.Set(reflect.ValueOf(pairs))
+			return nil
+		}
 	case []any:
 		if list, ok := texts(v); ok && s.value.Kind() == reflect.Slice {
 			s.value.Set(reflect.ValueOf(list))
@@ -103,6 +108,8 @@ func (s setting) kind() string {
 		return "a whole number"
 	case s.value.Kind() == reflect.Slice:
 		return "a list of strings"
+	case s.value.Kind() == reflect.Map:
+		return "a table of strings"
 	case s.value.Kind() == reflect.Bool:
 		return "true or false"
 	}
@@ -110,6 +117,9 @@ func (s setting) kind() string {
 }
 
 func texts(values []any) ([]string, bool) {
+	if len(values) == 0 {
+		return nil, true // an empty list is none
+	}
 	list := make([]string, 0, len(values))
 	for _, v := range values {
 		text, ok := v.(string)
@@ -119,6 +129,21 @@ func texts(values []any) ([]string, bool) {
 		list = append(list, text)
 	}
 	return list, true
+}
+
+func textPairs(values map[string]any) (map[string]string, bool) {
+	if len(values) == 0 {
+		return nil, true
+	}
+	pairs := make(map[string]string, len(values))
+	for key, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			return nil, false
+		}
+		pairs[key] = text
+	}
+	return pairs, true
 }
 
 // String returns s as it is written in a file.
@@ -134,9 +159,21 @@ func (s setting) String() string {
 	case []string:
 		quoted := make([]string, len(v))
 		for i, text := range v {
+			if s.secret {
+				text = "(secret)"
+			}
 			quoted[i] = strconv.Quote(text)
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
+	case map[string]string:
+		pairs := make([]string, 0, len(v))
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			pairs = append(pairs, strconv.Quote(key)+" = "+strconv.Quote(v[key]))
+		}
+		if len(pairs) == 0 {
+			return "{}"
+		}
+		return "{ " + strings.Join(pairs, ", ") + " }"
 	}
 	return fmt.Sprint(s.value.Interface())
 }
@@ -160,23 +197,10 @@ func applyFile(cfg *server.Config, path string) error {
 	if _, err := toml.DecodeFile(path, &values); err != nil {
 		return fmt.Errorf("configuration file: %w", err)
 	}
-	tables, hasTables := values[tablesKey]
-	delete(values, tablesKey)
-	namespaces, hasNamespaces := values[namespaceKey]
-	delete(values, namespaceKey)
+	faults := slices.Concat(channelTables.read(values, &cfg.Channel), namespaceTables.read(values, &cfg.Namespace), webhookTables.read(values, &cfg.Webhook))
 	sockets, hasSockets := values[zeromqKey]
 	delete(values, zeromqKey)
-	faults := applyTable(settings(cfg), values)
-	if hasTables {
-		rules, wrong := channelRules(tables)
-		cfg.Channel = rules
-		faults = append(faults, wrong...)
-	}
-	if hasNamespaces {
-		rules, wrong := namespaceRules(namespaces)
-		cfg.Namespace = rules
-		faults = append(faults, wrong...)
-	}
+	faults = append(applyTable(settings(cfg), values), faults...)
 	if hasSockets {
 		all, wrong := socketConfigs(sockets)
 		cfg.ZeroMQ = all
@@ -235,6 +259,27 @@ var otherEnv = []string{"SHAVEET_CONFIG", "SHAVEET_URL", "SHAVEET_RPC", "SHAVEET
 func fromKubernetes(key, text string) bool {
 	return strings.HasPrefix(key, "SHAVEET_SERVICE_") || strings.HasPrefix(key, "SHAVEET_PORT_") ||
 		key == "SHAVEET_PORT" && strings.Contains(text, "://")
+}
+
+// readSecrets fills the secrets of webhooks from their files, one on each line.
+func readSecrets(cfg *server.Config) error {
+	for i := range cfg.Webhook {
+		w := &cfg.Webhook[i]
+		if w.SecretFile == "" {
+			continue
+		}
+		if len(w.Secrets) > 0 {
+			return fmt.Errorf("webhook.%q: secrets and secret_file: only one may be given", w.Name)
+		}
+		content, err := os.ReadFile(w.SecretFile)
+		if err != nil {
+			return fmt.Errorf("webhook.%q: secret_file: %w", w.Name, err)
+		}
+		if w.Secrets = strings.Fields(string(content)); len(w.Secrets) == 0 {
+			return fmt.Errorf("webhook.%q: secret_file: %s is empty", w.Name, w.SecretFile)
+		}
+	}
+	return nil
 }
 
 // readToken fills the admin token from its file.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +154,11 @@ func TestBadSettings(t *testing.T) {
 		{"file", "[namespace.\"/x\"]\nopn = true", []string{"shaveet.toml", `namespace."/x"`, `unknown key "opn"`}},
 		{"file", "[namespace.\"/x\"]\nopen = \"yes\"", []string{`namespace."/x"`, "open", "true or false"}},
 		{"file", "[namespace.x]", []string{`namespace."x"`, "begin with /"}},
+		{"file", "[namespace.\"/x\"]\nrelay = [\"x\"]", []string{`namespace."/x"`, "relay", "a table of strings"}},
+		{"file", "[namespace.\"/x\"]\nrelay = { x = 1 }", []string{`namespace."/x"`, "relay", "a table of strings"}},
+		{"file", "[namespace.\"/x\"]\nhandler = \"y\"", []string{`namespace."/x"`, "handler", `"y"`, "[rpc]"}},
+		{"file", "[webhook.x]\nurl = \"http://a/\"\nsecret_file = \"/does/not/exist\"", []string{`webhook."x"`, "secret_file"}},
+		{"file", "[webhook.x]\nurl = \"http://a/\"", []string{`webhook."x"`, "secrets", "secret_file"}},
 		{"file", "[namespace.\"/x#y\"]", []string{`namespace."/x#y"`, "#"}},
 		{"file", "[namespace.\"/x\".more]\nopen = true", []string{`namespace."/x"`, "more"}},
 		{"--socketio-ping-interval", "0s", []string{"socketio_ping_interval", "25s"}},
@@ -262,6 +269,40 @@ open = false
 	want := []server.NamespaceRule{{Name: "/"}, {Name: "/chat/hall"}, {Name: "/news", NamespaceSettings: open}}
 	if err != nil || !reflect.DeepEqual(cfg.Namespace, want) || cfg.SocketioRecoveryTime != 0 {
 		t.Errorf("%+v, %v; %v; want %+v", cfg.Namespace, cfg.SocketioRecoveryTime, err, want)
+	}
+}
+
+// A table makes a webhook; who prints the configuration does not see its secrets.
+func TestTablesForWebhooks(t *testing.T) {
+	const first, second = "0123456789abcdef", "fedcba9876543210"
+	secrets := file(t, "secrets", first+"\n"+second+"\n")
+	for name, lines := range map[string]string{
+		"in the file":      `secrets = ["` + first + `", "` + second + `"]`,
+		"in one of theirs": fmt.Sprintf("secret_file = %q", secrets),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := file(t, "shaveet.toml", "client_handler = \"chat\"\n[webhook.chat]\nurl = \"http://127.0.0.1:8000/push\"\n"+lines+`
+[namespace."/chat"]
+handler = "chat"
+events = ["join", "say"]
+relay = { typing = "*", "a b" = "room" }
+`)
+			cfg, err := configured(nil, "--config", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w := cfg.Webhook; len(w) != 1 || w[0].Name != "chat" || !slices.Equal(w[0].Secrets, []string{first, second}) {
+				t.Errorf("%+v", w)
+			}
+			want := server.NamespaceSettings{Handler: "chat", Events: []string{"join", "say"}, Relay: map[string]string{"typing": "*", "a b": "room"}}
+			if n := cfg.Namespace; len(n) != 1 || !reflect.DeepEqual(n[0].NamespaceSettings, want) {
+				t.Errorf("%+v, want %+v", n, want)
+			}
+			printed := run(t, nil, "config", "--config", path)
+			if strings.Contains(printed.stdout, first) || !strings.Contains(printed.stdout, `relay = { "a b" = "room", "typing" = "*" }`) {
+				t.Errorf("%s", printed.stdout)
+			}
+		})
 	}
 }
 
@@ -377,7 +418,7 @@ func TestNamesOfSettings(t *testing.T) {
 			t.Errorf("%s is called %s, want %s", field, got, want)
 		}
 	}
-	seen := map[string]bool{"config": true, "p": true, "port": true, "d": true, "daemon": true, "open": true, "page_listen": true, tablesKey: true, namespaceKey: true, zeromqKey: true}
+	seen := map[string]bool{"config": true, "p": true, "port": true, "d": true, "daemon": true, "open": true, "page_listen": true, channelTables.key: true, namespaceTables.key: true, webhookTables.key: true, zeromqKey: true}
 	for _, s := range settings(new(server.Config)) {
 		if seen[s.name] {
 			t.Errorf("%s is the name of two things", s.name)

@@ -41,7 +41,10 @@ type Metrics struct {
 	calls    *prometheus.CounterVec
 	faults   *prometheus.CounterVec
 	callTime prometheus.Histogram
-	names    names
+
+	handlerCalls *prometheus.CounterVec
+	handlerTime  *prometheus.HistogramVec
+	names        names
 
 	sweeps    prometheus.Counter
 	sweepTime prometheus.Counter
@@ -75,7 +78,7 @@ func New(h Hub, opts Options) *Metrics {
 			Help: "1 while new callers are welcome, as /readyz says, else 0.",
 		}, func() float64 { return number(opts.Ready()) }),
 		m.routes.requests, &m.routes, &m.doors,
-		m.calls, m.faults, m.callTime,
+		m.calls, m.faults, m.callTime, m.handlerCalls, m.handlerTime,
 		m.sweeps, m.sweepTime, m.lastSweep,
 		m.behind, m.tooSlow,
 		m.dropped, m.reloadOK, m.reloadTime,
@@ -101,6 +104,15 @@ func (m *Metrics) makeOwn() {
 		Help:    "Time a call of the admin API took, its parameters already read.",
 		Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},
 	})
+	m.handlerCalls = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "shaveet_handler_calls_total",
+		Help: "Calls of handlers that have ended, by handler, method and result; of notices every try.",
+	}, []string{"handler", "method", "result"})
+	m.handlerTime = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "shaveet_handler_call_seconds",
+		Help:    "Time a call of a handler took, with that for which it waited for its turn.",
+		Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10},
+	}, []string{"handler", "method"})
 	m.sweeps = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "shaveet_sweeps_total",
 		Help: "Looks for what nobody needs any more; there is one about every second.",
