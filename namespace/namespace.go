@@ -248,9 +248,8 @@ func (n handler) Connect(ctx context.Context, raw *socketio.Socket, h *socketio.
 		return socketio.ErrUnavailable
 	}
 	refusal, bad := e.refusal()
-	if bad != nil {
+	if bad != nil { // it has no data then
 		n.failed(ctx, "why a socket is refused cannot be told", bad)
-		refusal = &socketio.Refusal{Message: e.Message}
 	}
 	return refusal
 }

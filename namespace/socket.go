@@ -113,7 +113,7 @@ func (s *Socket) Disconnect() { s.raw.Disconnect() }
 // Broadcast is everybody in the namespace but itself.
 func (s *Socket) Broadcast() Audience {
 	sender := s.Client()
-	if sender == "" {
+	if sender == "" && s.handshake.Protocol > 3 { // the ids of older ones are secrets
 		sender = s.ID()
 	}
 	return Audience{namespace: s.namespace, sender: sender, whom: hub.Audience{Namespace: s.Namespace(), Except: []string{s.ID()}}}

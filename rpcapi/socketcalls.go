@@ -150,7 +150,7 @@ func sortAnswers(all []SocketAnswer, maxBytes int) (answers []answerEntry, missi
 	size := 0
 	for _, one := range all {
 		if one.Missing == "" && size+len(one.Args) > maxBytes {
-			one.Missing = missingRoom
+			one.Missing = MissingRoom
 		}
 		if one.Missing != "" {
 			missing = append(missing, missingEntry{one.SID, ownerID(one.Client), one.Missing})

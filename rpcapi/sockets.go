@@ -47,12 +47,12 @@ type SocketAnswer struct {
 // Missing says why there is no answer.
 type Missing string
 
-// Why there is no answer of a socket. What has no room is said by the API alone.
+// Why there is no answer of a socket.
 const (
 	MissingTimeout Missing = "timeout"   // it took too long
 	MissingLeft    Missing = "left"      // it is gone
 	MissingBusy    Missing = "busy"      // too much is waiting for it: it has not been asked
-	missingRoom    Missing = "too_large" // it has answered, but all answers together have no room
+	MissingRoom    Missing = "too_large" // it has answered, but all answers together have no room
 )
 
 // Socket is one page's, or program's, connection to a namespace.

@@ -30,6 +30,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	return &adminAccess{next: next, live: &s.live, log: s.log, limit: &s.refused}
 }
 
+// mayCall reports whether guard would let a request through.
+func (s *Server) mayCall(r *http.Request) bool {
+	return (&adminAccess{live: &s.live}).refusal(r) == ""
+}
+
 // allowedHosts are the names that requests without a token may use.
 func allowedHosts(cfg Config) map[string]bool {
 	hosts := make(map[string]bool)

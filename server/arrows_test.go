@@ -46,15 +46,16 @@ var arrows = []struct {
 	{"server/handler", []string{"server/hub", "server/transport/socketio"}},
 	{"server/handler/webhook", []string{"server/handler"}},
 	{"server/backend", []string{"server/handler", "server/wsframe"}},
+	{"namespace", []string{"server/hub", "server/transport/socketio"}},
 
 	// Floor 3: the server joins them. Which log it runs on it is told.
 	{"server", []string{"server/hub", "server/park", "server/wsframe", "client-js", "gc", "rpcapi", "server/metrics", "server/zeromq",
-		"server/socketioclient", "server/handler", "server/handler/webhook", "server/transport", "server/transport/*", "server/transport/socketio/engine"}},
+		"server/socketioclient", "server/handler", "server/handler/webhook", "server/backend", "namespace", "server/transport", "server/transport/*", "server/transport/socketio/engine"}},
 
 	// Floor 4: programs. The demo has the chat inside.
 	{"cmd/shaveet", []string{"server", "server/hub", "server/broker/*", "examples/gallery"}},
 	{"cmd/...", []string{"server", "server/hub", "server/broker/*"}},
-	{"examples/...", []string{"examples/...", "server", "server/hub", "server/zmtp", "server/broker/*"}},
+	{"examples/...", []string{"examples/...", "server", "server/hub", "server/zmtp", "server/broker/*", "namespace", "server/handler/webhook"}},
 	{"tests/...", []string{"..."}},
 	{"tools/...", []string{"..."}},
 }

@@ -31,6 +31,8 @@ func missing(err error) rpcapi.Missing {
 		return rpcapi.MissingTimeout
 	case errors.Is(err, socketio.ErrBusy):
 		return rpcapi.MissingBusy
+	case errors.Is(err, socketio.ErrTooLarge):
+		return rpcapi.MissingRoom
 	}
 	return rpcapi.MissingLeft
 }

@@ -188,6 +188,7 @@ func (s *Server) newBackend(handle func(context.Context, []byte) []byte) *backen
 	return backend.New(backend.Options{
 		Handle:       handle,
 		Waits:        []string{"emit_with_ack"},
+		Valid:        s.mayCall,
 		MaxConns:     s.cfg.MaxBackends,
 		MaxWaiting:   s.cfg.MaxBackendWaits,
 		MaxBody:      s.cfg.MaxBodyBytes,

@@ -16,6 +16,7 @@ func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	r := start(t, func(c *Config) { c.ZeroMQ = []SocketConfig{socketAt(t, "pull")} })
 	r.srv.called(t.Context(), "publish", -32003, 0) // labels appear when they are used
+	r.srv.metrics.HandlerCalled("rpc", "event", "ok", 0)
 	_, text := get(t, "http://"+r.main+"/metrics")
 	names := make(map[string]bool)
 	for line := range strings.Lines(text) {

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,6 +122,11 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.live.Store(s.newLive(cfg))
 	var api *rpcapi.API // which needs the sockets, whose handlers need it
 	s.handlers.backend = s.newBackend(func(ctx context.Context, body []byte) []byte { return api.Handle(ctx, body) })
+	for i, n := range opts.Namespaces {
+		if slices.ContainsFunc(opts.Namespaces[:i], func(o *namespace.Namespace) bool { return o.Name() == n.Name() }) {
+			return nil, fmt.Errorf("there are two namespaces %s", n.Name())
+		}
+	}
 	if err := s.handlers.begin(cfg); err != nil {
 		return nil, err
 	}
@@ -336,10 +342,11 @@ func (s *Server) close(servers []*http.Server, inner context.Context) error {
 	shut.Wait()
 	err := s.lot.Wait(ctx)
 	if s.socketio != nil {
-		err = errors.Join(err, s.socketio.Drain(ctx))
+		most, cancel := mostOf(ctx) // who leaves meanwhile is still to be told
+		err = errors.Join(err, s.socketio.Drain(most))
+		cancel()
 	}
-	s.handlers.close(ctx) // its log says what was given up
-	if err := errors.Join(err, s.handlers.backend.Close(ctx)); err != nil || late.Load() {
+	if err = errors.Join(err, s.handlers.close(ctx)); err != nil || late.Load() {
 		return fmt.Errorf("some requests had not ended after drain_timeout = %v and were cut off", cfg.DrainTimeout)
 	}
 	return nil

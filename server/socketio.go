@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"slices"
 
+	"github.com/shaveet/shaveet/namespace"
 	"github.com/shaveet/shaveet/server/metrics"
 	"github.com/shaveet/shaveet/server/socketioclient"
 	"github.com/shaveet/shaveet/server/transport/socketio"
@@ -48,10 +50,15 @@ func (s *Server) socketIOOptions(cfg Config) socketio.Options {
 		MaxAcks:       cfg.SocketioMaxAcks,
 		MaxWaiting:    cfg.SocketioMaxWaitingBytes,
 		MaxPending:    cfg.SocketioMaxPendingBytes,
+		MaxUnheard:    cfg.SocketioMaxUnheardBytes,
+		MaxAsked:      cfg.SocketioMaxAsked,
 		Conformance:   cfg.SocketioConformance,
 	}
 	opts.Handlers = s.handlers.named()
 	for _, n := range cfg.Namespace {
+		if slices.ContainsFunc(s.namespaces, func(own *namespace.Namespace) bool { return own.Name() == n.Name }) {
+			continue
+		}
 		ns := socketio.Namespace{Name: n.Name, Open: n.Open, Events: n.Events, Relay: n.Relay}
 		if n.Handler != "" {
 			ns.Handler = opts.Handlers[n.Handler]

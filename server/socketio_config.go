@@ -22,6 +22,8 @@ type SocketIO struct {
 	SocketioMaxHandshakes   int `help:"connections that may begin in a second from one address that is not this machine's" live:"yes"`
 	SocketioMaxConnections  int `help:"connections of Socket.IO at once, those between two polls among them" live:"yes"`
 	SocketioMaxAcks         int `help:"answers of one socket that are waited for" live:"yes"`
+	SocketioMaxAsked        int `help:"sockets that are asked at once by emit_with_ack" live:"yes"`
+	SocketioMaxUnheardBytes int `help:"bytes of what handlers have not been told yet, of all connections together, those that have gone too; above, events are answered with handler_busy" live:"yes"`
 	SocketioMaxWaitingBytes int `help:"bytes that may wait for one connection, in either direction, beside what channels keep; one message may be larger" live:"yes"`
 	SocketioMaxPendingBytes int `help:"bytes of events that wait for their attachments, of all connections together" live:"yes"`
 
@@ -48,6 +50,8 @@ func defaultSocketIO() SocketIO {
 		SocketioMaxAcks:         100,
 		SocketioMaxWaitingBytes: 256 << 10,
 		SocketioMaxPendingBytes: 64 << 20,
+		SocketioMaxUnheardBytes: 64 << 20,
+		SocketioMaxAsked:        10_000,
 	}
 }
 
@@ -95,6 +99,7 @@ func (c *Config) checkSocketIO(check func(ok bool, format string, args ...any)) 
 	for name, n := range map[string]int{
 		"namespaces": c.SocketioMaxNamespaces, "handshakes": c.SocketioMaxHandshakes,
 		"connections": c.SocketioMaxConnections, "acks": c.SocketioMaxAcks, "pending_bytes": c.SocketioMaxPendingBytes,
+		"unheard_bytes": c.SocketioMaxUnheardBytes, "asked": c.SocketioMaxAsked,
 	} {
 		check(n > 0, "socketio_max_%s: must be more than 0", name)
 	}

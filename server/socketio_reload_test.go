@@ -58,6 +58,20 @@ var socketIOEffects = map[string]effect{
 		status, _ := connect(t, r.pub, "").ask("POST", strings.Repeat("3\x1e", 9)+"3")
 		return status == 400
 	}},
+	"socketio_max_unheard_bytes": {func(c *Config) { c.SocketioMaxUnheardBytes = 17 }, func(_ *testing.T, r *running) bool {
+		return r.srv.socketIOOptions(r.srv.Config()).MaxUnheard == 17 // it takes a handler that is hung
+	}},
+	"socketio_max_asked": {func(c *Config) {
+		c.SocketioMaxAsked, c.Namespace = 1, []NamespaceRule{{"/news", NamespaceSettings{Open: true}}}
+	}, func(t *testing.T, r *running) bool {
+		for range 2 {
+			c := connect(t, r.pub, "")
+			c.say("40/news,")
+			c.hear("40")
+		}
+		_, fault := r.try("emit_with_ack", "x", []any{}, nil, nil, "/news", 1)
+		return strings.Contains(fault, "socketio_max_asked")
+	}},
 	"socketio_max_namespaces": {func(c *Config) {
 		c.SocketioMaxNamespaces, c.Namespace = 1, []NamespaceRule{{Name: "/other"}}
 	}, func(t *testing.T, r *running) bool {

@@ -16,7 +16,7 @@ import (
 // its calls and bytes. With PICTURES set to a folder it leaves screenshots there.
 func TestPage(t *testing.T) {
 	live.Track(t, "browser/page.mjs", "../../client-js/test/browser/browser.mjs", "../../client-js/dist/shaveet.js")
-	for _, folder := range []string{"page", "../chat/page", "../live-graph/page", "../rooms/page", "../stream/page", "../notifications/page"} {
+	for _, folder := range []string{"page", "../chat/page", "../chatterbox/page", "../live-graph/page", "../rooms/page", "../socketio-chat/page", "../stream/page", "../notifications/page"} {
 		live.Track(t, filesOf(t, folder)...)
 	}
 	demo := exec.Command(live.Binary(t), "demo", "--listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0", "--page-listen", "127.0.0.1:0")

@@ -5,9 +5,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/shaveet/shaveet/examples/chat"
 	"github.com/shaveet/shaveet/examples/chat/go/chatapp"
+	"github.com/shaveet/shaveet/examples/chatterbox"
+	"github.com/shaveet/shaveet/examples/chatterbox/go/chatterboxapp"
 	livegraph "github.com/shaveet/shaveet/examples/live-graph"
 	"github.com/shaveet/shaveet/examples/live-graph/go/livegraphapp"
 	"github.com/shaveet/shaveet/examples/live-graph/go/producer"
@@ -15,8 +18,11 @@ import (
 	"github.com/shaveet/shaveet/examples/notifications/go/notifyapp"
 	"github.com/shaveet/shaveet/examples/rooms"
 	"github.com/shaveet/shaveet/examples/rooms/go/roomsapp"
+	socketiochat "github.com/shaveet/shaveet/examples/socketio-chat"
+	"github.com/shaveet/shaveet/examples/socketio-chat/go/talkapp"
 	"github.com/shaveet/shaveet/examples/stream"
 	"github.com/shaveet/shaveet/examples/stream/go/streamapp"
+	"github.com/shaveet/shaveet/namespace"
 )
 
 // An example is one that the gallery shows.
@@ -42,6 +48,7 @@ type reader struct {
 type places struct {
 	rpc, public string
 	endpoint    string // where a producer connects to
+	pull, pub   string // where the chatterbox's web apps do
 	token       string
 	client      *http.Client
 	log         *slog.Logger
@@ -70,6 +77,22 @@ var examples = []example{
 		Hint:     "Join in both under two names, and talk.",
 		Call:     `{"method": "new_message", "params": ["curl", "hello", "chat", false]}`,
 		source:   chat.Source(), start: startChat,
+	},
+	{
+		Name: "chatterbox", Title: "Chatterbox",
+		Sentence: "Two web apps, ZeroMQ between them, and the stock client of Socket.IO.",
+		Readers:  [2]reader{{"Web app A", ""}, {"Web app B", "b/"}},
+		Hint:     "Talk on either side. A line goes in by ZMTP, and out to both: by Socket.IO and by ZMTP.",
+		Call:     `{"method": "publish", "params": {"channel": "chatterbox", "data": {"u": "curl", "m": "hello"}}}`,
+		source:   chatterbox.Source(), start: startChatterbox,
+	},
+	{
+		Name: "socketio-chat", Title: "Socket.IO chat",
+		Sentence: "The stock client of Socket.IO, answered by functions beside Shaveet in one program.",
+		Readers:  [2]reader{{"One reader", ""}, {"Another", ""}},
+		Hint:     "Join in both under two names, and talk. What they say goes to Shaveet, and no back end is asked.",
+		Call:     `{"method": "emit", "params": {"namespace": "/chat", "event": "announcement", "args": ["curl says hello"]}}`,
+		source:   socketiochat.Source(), start: startTalk,
 	},
 	{
 		Name: "rooms", Title: "Rooms",
@@ -108,6 +131,39 @@ func startLiveGraph(p places) app {
 
 func startChat(p places) app {
 	return app{chatapp.New(chatapp.Config{RPCURL: p.rpc, PublicURL: p.public, Token: p.token, Client: p.client}), nil}
+}
+
+// startChatterbox has web app A, and B below it.
+func startChatterbox(p places) app {
+	c := chatterboxapp.Config{RPCURL: p.rpc, PublicURL: p.public, Token: p.token, Client: p.client, Pull: p.pull, Pub: p.pub, Logger: p.log}
+	site := http.NewServeMux()
+	var apps []*chatterboxapp.App
+	for name, mount := range map[string]string{"A": "", "B": "/b"} {
+		c.Name = name
+		a, err := chatterboxapp.New(c)
+		if err != nil {
+			panic(err) // the endpoints are ours
+		}
+		site.Handle(mount+"/", http.StripPrefix(mount, a))
+		apps = append(apps, a)
+	}
+	return app{site, func(ctx context.Context) error {
+		var both sync.WaitGroup
+		for _, a := range apps {
+			both.Go(func() { a.Run(ctx) })
+		}
+		both.Wait()
+		return nil
+	}}
+}
+
+// startTalk has the page alone: who answers it is one of Namespaces.
+func startTalk(p places) app { return app{talkapp.Page(p.public), nil} }
+
+// Namespaces are answered by functions inside the program that the server is in,
+// which has to be told of them. Errors go to log.
+func Namespaces(log *slog.Logger) []*namespace.Namespace {
+	return []*namespace.Namespace{talkapp.New(log)}
 }
 
 func startRooms(p places) app {

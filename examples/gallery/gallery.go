@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -23,54 +22,36 @@ import (
 	"github.com/shaveet/shaveet/examples/gallery/wire"
 	"github.com/shaveet/shaveet/server"
 	"github.com/shaveet/shaveet/server/hub"
-	"github.com/shaveet/shaveet/server/zmtp"
 )
 
 // Config says what the gallery stands beside.
 type Config struct {
 	Admin, Public net.Addr     // the server's doors
-	Socket        string       // endpoint of its sub socket, as Prepare has returned it
+	Sockets       Sockets      // of ZeroMQ, as Prepare has returned them
 	Token         string       // the admin token, if the server was given one
 	Logger        *slog.Logger // default slog.Default()
 }
 
-// freeAddress returns one where the server will listen in a moment. It is below
-// those that systems give to whoever does not care, so that nobody takes it by
-// accident.
-func freeAddress() (at string, err error) {
-	for range 20 {
-		at = fmt.Sprint("127.0.0.1:", 10_000+mathrand.N(10_000))
-		var l net.Listener
-		if l, err = net.Listen("tcp", at); err == nil {
-			return at, l.Close()
-		}
-	}
-	return "", err
-}
-
 // Prepare adds to a server's configuration what the examples want of it, and
-// returns the endpoint of the socket that it will have for the live graph.
-func Prepare(cfg *server.Config) (socket string, err error) {
-	at, err := freeAddress()
-	if err != nil {
-		return "", err
+// returns where its ZeroMQ sockets will be.
+func Prepare(cfg *server.Config) (at Sockets, err error) {
+	if at, err = prepareSockets(cfg); err != nil {
+		return at, err
 	}
-	graph := server.DefaultSocketConfig()
-	graph.Type, graph.Bind = "sub", "tcp://"+at
-	graph.Channel, graph.Sender = "graph", "sine"
-	cfg.ZeroMQ = append(slices.Clone(cfg.ZeroMQ), graph)
 	quiet := hub.DefaultChannelSettings()
 	quiet.Presence = false
 	kept := hub.DefaultChannelSettings()
 	kept.Window, kept.Messages = 24*time.Hour, 1000
+	lines := kept
+	lines.Presence = false
 	for pattern, settings := range map[string]hub.ChannelSettings{
-		"graph": quiet, "stream:*": quiet, "everyone": quiet, "user:*": quiet, "rooms:*": kept,
+		"graph": quiet, "stream:*": quiet, "everyone": quiet, "user:*": quiet, "rooms:*": kept, "chatterbox": lines,
 	} {
 		if !slices.ContainsFunc(cfg.Channel, func(r hub.ChannelRule) bool { return r.Pattern == pattern }) {
 			cfg.Channel = append(slices.Clone(cfg.Channel), hub.ChannelRule{Pattern: pattern, ChannelSettings: settings})
 		}
 	}
-	return graph.Bind, nil
+	return at, nil
 }
 
 // Names are the examples' names, as they are written in addresses.
@@ -129,16 +110,8 @@ func (g *Gallery) add(e example, c Config) error {
 		return err
 	}
 	p := places{rpc: "http://" + admin.String() + "/", public: "http://" + public.String(), token: c.Token, client: g.client, log: c.Logger}
-	if e.Name == "live-graph" {
-		at, err := zmtp.ParseEndpoint(c.Socket)
-		if err != nil {
-			return fmt.Errorf("socket: %w", err)
-		}
-		socket, err := g.look(endpoint{at}, s.backlog.watch("zeromq", "a producer connects to the server’s ZeroMQ socket", wire.NewZMTP))
-		if err != nil {
-			return err
-		}
-		p.endpoint = "tcp://" + socket.String()
+	if err := g.lookAtSockets(s, c.Sockets, &p); err != nil {
+		return err
 	}
 	a := e.start(p)
 	if a.run != nil {
@@ -152,12 +125,6 @@ func (g *Gallery) add(e example, c Config) error {
 	g.shows = append(g.shows, s)
 	return nil
 }
-
-// endpoint is where a ZeroMQ socket is, as an address.
-type endpoint struct{ at zmtp.Endpoint }
-
-func (e endpoint) Network() string { return e.at.Network }
-func (e endpoint) String() string  { return e.at.Address }
 
 // look puts a glass in front of target, and returns where it is.
 func (g *Gallery) look(target net.Addr, watch func(conn int) *watcher) (net.Addr, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/shaveet/shaveet/server"
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/tests/live"
 )
 
 // start runs a server and a gallery beside it, as the demo does.
@@ -30,16 +31,16 @@ func start(t *testing.T, token string) (site string, g *Gallery) {
 	t.Helper()
 	cfg := server.DefaultConfig()
 	cfg.DrainDelay, cfg.AdminToken = 0, token
-	socket, err := Prepare(&cfg)
+	sockets, err := Prepare(&cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.New(cfg, memory.New(), server.Options{})
+	srv, err := server.New(cfg, memory.New(), server.Options{Namespaces: Namespaces(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	doors := server.Doors{Main: listen(t), Public: listen(t)}
-	g, err = New(Config{Admin: doors.Main.Addr(), Public: doors.Public.Addr(), Socket: socket, Token: token})
+	g, err = New(Config{Admin: doors.Main.Addr(), Public: doors.Public.Addr(), Sockets: sockets, Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,29 @@ func TestExamples(t *testing.T) {
 	for _, want := range []string{"greeting: ZMTP 3.1, NULL", "SUBSCRIBE: all topics", "message: {"} {
 		events(t, site+"/events/live-graph", func(e event) bool { return e.Door == "zeromq" && strings.HasPrefix(e.Title, want) })
 	}
+	speaks(t, site)
 	events(t, site+"/events/stream", func(e event) bool { return e.Kind == wire.KindCall && e.Call.Method == "publish" && e.Call.Error == "" })
+}
+
+// speaks says a line at one web app of the chatterbox: it goes in by a socket, and
+// out by the other one to both.
+func speaks(t *testing.T, site string) {
+	t.Helper()
+	live.Until(t, "web app B takes a line", 30*time.Second, func() bool {
+		resp, err := http.Post(site+"/second/chatterbox/b/say", "application/json", strings.NewReader(`{"u": "bob", "m": "by ZMTP", "id": "one"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusNoContent
+	})
+	heard := map[int]bool{}
+	events(t, site+"/events/chatterbox", func(e event) bool {
+		if e.Door == "zeromq" && strings.HasPrefix(e.Title, "message of 2 frames: chatterbox") && strings.Contains(e.Title, "by ZMTP") {
+			heard[e.Conn] = true
+		}
+		return len(heard) == 2
+	})
 }
 
 // said makes the call that terminals are told, through the chat's glass.
@@ -410,7 +433,7 @@ func TestPrepare(t *testing.T) {
 			}
 		}
 	}
-	if wanted == 0 || len(cfg.Channel) != wanted || len(cfg.ZeroMQ) != 1 || cfg.ZeroMQ[0].Channel != "graph" {
+	if wanted == 0 || len(cfg.Channel) != wanted || len(cfg.ZeroMQ) != 3 || cfg.ZeroMQ[0].Channel != "graph" || cfg.ZeroMQ[1].Channel != "chatterbox" {
 		t.Errorf("%d rules and %d sockets; the examples have %d rules", len(cfg.Channel), len(cfg.ZeroMQ), wanted)
 	}
 	if _, err := Prepare(&cfg); err != nil || cfg.Validate() != nil || len(cfg.Channel) != wanted {

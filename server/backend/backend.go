@@ -48,6 +48,10 @@ type Options struct {
 
 	MaxAnswer func() int // bytes of the message by which the backend answers a call; default 1 MiB
 
+	// Valid says whether who has made the request may still be connected. It is
+	// asked once more when LetGo would end the connection. nil: always.
+	Valid func(r *http.Request) bool
+
 	WriteTimeout time.Duration        // how long a peer may take for one piece; default 10 s
 	Heartbeat    func() time.Duration // how long a peer may be silent before it is pinged, and then until it is given up; default 20 s
 
@@ -173,6 +177,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.out.append(func(b []byte) []byte { return appendHead(b, head) })
 	c.out.flush()
 	s.enter(c)
+	if s.opts.Valid != nil && !s.opts.Valid(r) {
+		c.drain() // it came just before its token was void
+	}
 	c.serve(early)
 }
 
@@ -248,6 +255,11 @@ func (s *Server) Close(ctx context.Context) error {
 	case <-empty:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-empty: // there are none, however late it is
+		return nil
+	default:
 	}
 	s.cutAll()
 	select {

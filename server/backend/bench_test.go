@@ -92,18 +92,14 @@ func BenchmarkPipelined(b *testing.B) {
 	c.skip(b.N)
 }
 
-// skip reads so many messages of less than 64 KiB.
+// skip reads so many answers that are not long.
 func (c *rawPeer) skip(n int) {
 	for range n {
-		head, err := c.in.Peek(4)
-		if err != nil || head[0] != 0x81 {
-			c.t.Fatalf("%x, %v", head, err)
+		head, _ := c.in.Peek(30)
+		if len(head) < 30 || head[0] != 0x81 || !bytes.Contains(head, []byte(`"result":`)) {
+			c.t.Fatalf("it says %q", head)
 		}
-		size := 2 + int(head[1])
-		if head[1] == 126 {
-			size = 4 + int(head[2])<<8 + int(head[3])
-		}
-		if _, err := c.in.Discard(size); err != nil {
+		if _, err := c.in.Discard(2 + int(head[1])); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -145,7 +141,7 @@ func BenchmarkPOST(b *testing.B) {
 	for i := range b.N {
 		conn.Write(all[i])
 		size := 0
-		for {
+		for { // the head
 			line, err := in.ReadSlice('\n')
 			if err != nil {
 				b.Fatal(err)

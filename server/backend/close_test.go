@@ -410,3 +410,40 @@ func FuzzConnection(f *testing.F) {
 		})
 	})
 }
+
+// What is done for a peer that has gone is waited for, too.
+func TestCloseWaitsForWhatNobodyWaitsFor(t *testing.T) {
+	for _, method := range []string{"ask", "publish"} {
+		inBubble(t, func(t *testing.T) {
+			p := newPlace(t, Options{Waits: []string{"ask"}})
+			release := p.hold("slow")
+			c := p.dial()
+			c.say(asks(method, "slow", 1))
+			synctest.Wait()
+			c.ws.CloseNow()
+			synctest.Wait()
+			done := p.closing(time.Minute)
+			synctest.Wait()
+			select {
+			case err := <-done:
+				t.Errorf("%s was not waited for: %v", method, err)
+			default:
+			}
+			release()
+			p.must(<-done)
+		})
+	}
+}
+
+// A peer that hears the end and does not go is closed a little later.
+func TestWhoDoesNotGo(t *testing.T) {
+	s, addr := listen(t)
+	c := connect(t, addr)
+	io.WriteString(c.conn, frame(0x82, ""))
+	c.want("close 1003 messages must be text", "lost")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}

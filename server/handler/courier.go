@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,7 +209,10 @@ func (c *courier) call(n *note) error {
 // failed has a note, and all, be tried again later. c.mu is held.
 func (c *courier) failed(l *line, n *note, round int, err error) {
 	n.tries++
-	if round == c.failures { // not for each of several that have failed together
+	switch {
+	case !unreached(err) && !errors.Is(err, context.DeadlineExceeded):
+		c.failures, c.resume = 0, time.Time{} // somebody is there: only this line waits
+	case round == c.failures: // not for each of several that have failed together
 		c.failures++
 	}
 	c.unreached = unreached(err)
@@ -298,6 +302,7 @@ func (c *courier) close(ctx context.Context) (givenUp int) {
 		select {
 		case <-ended:
 		case <-ctx.Done():
+			c.told.Store(0) // what is given up now is logged in any case
 			c.cancel()
 			<-ended
 		}

@@ -323,7 +323,8 @@ func (h fold) bury(id string) {
 	was, subs := c.state, c.subs
 	c.state, c.subs = dead, nil
 	for _, m := range subs {
-		if m.channel.gone() {
+		if at := m.channel.deleted.Load(); at != 0 {
+			c.remember(m, at)
 			continue
 		}
 		m.channel.mu.Lock()

@@ -2,14 +2,12 @@ package hub_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,10 +23,12 @@ const histories = 10_000
 
 // TestDelivery plays generated histories against a hub and a model of it:
 // publishing, joining and leaving, killing and creating, letting go and
-// reviving, ageing, restarts; and between any two steps of reading, any of
-// these again. A reader follows one client, over connections that break at any
-// point. In the end it must have everything that its client was owed, once and
-// in order, or have been told of every hole; and nothing else.
+// reviving, ageing, restarts, events for several rooms, sockets that come and
+// go; and between any two steps of reading, any of these again. A reader
+// follows one client, or a socket and the client whose key it has shown, over
+// connections that break at any point. In the end it must have everything that
+// it was owed, once and in order, or have been told of every hole; and nothing
+// else.
 //
 // That the test can fail is shown by TestSabotage.
 func TestDelivery(t *testing.T) {
@@ -63,7 +63,8 @@ func TestDelivery(t *testing.T) {
 const chunk = 250
 
 func play(t *rapid.T, variant string) {
-	w := newWorld(t, variant)
+	w := newWorld(t, rapid.SampledFrom(listeners).Draw(t, "listener"))
+	w.reader.variant = variant
 	defer w.stop()
 	for range rapid.IntRange(5, 40).Draw(t, "steps") {
 		w.act()
@@ -72,10 +73,30 @@ func play(t *rapid.T, variant string) {
 }
 
 var (
-	clientIDs    = []string{"a", "b", "c"}
-	channelNames = []string{"A", "B", "C"}
-	idle         = hub.Idle{After: 25 * time.Second, MinAge: 60 * time.Second}
+	clientIDs = []string{"a", "b", "c"}
+	socketIDs = []string{"~" + strings.Repeat("p", hub.SocketIDLength-1), "~" + strings.Repeat("q", hub.SocketIDLength-1)}
+	idle      = hub.Idle{After: 25 * time.Second, MinAge: 60 * time.Second}
 )
+
+// A listener says who the reader is.
+type listener struct {
+	clients   []string // that it reads for
+	namespace string   // whose channels alone it reads; "": all
+	unlisted  bool     // it is not told of its channels
+	emits     int      // how often there are events and sockets; of other changes there are 32
+}
+
+// listeners has a page more often than the others, since it is told the most.
+var listeners = []listener{
+	aPage, aPage, aPage,
+	{clients: []string{"a", socketIDs[0]}, namespace: "/", emits: 20},
+	{clients: []string{"a", socketIDs[0]}, namespace: "/n", emits: 20},
+	{clients: []string{"a", socketIDs[0]}, namespace: "/n", unlisted: true, emits: 20},
+	{clients: socketIDs[:1], namespace: "/", unlisted: true, emits: 20},
+}
+
+// aPage reads for a client, on all its channels.
+var aPage = listener{clients: clientIDs[:1], emits: 4}
 
 // A world is a hub, the model it is held against, and one reader.
 type world struct {
@@ -88,9 +109,30 @@ type world struct {
 	depth   int // how many steps of reading we are inside of
 	ending  bool
 	reader  *reader
+	retry   hub.Emission // what was emitted last under an id
+
+	aChannel *rapid.Generator[string]
 }
 
-func newWorld(t *rapid.T, variant string) *world {
+func newWorld(t *rapid.T, l listener) *world {
+	w := &world{t: t, limits: drawLimits(t)}
+	w.reader = &reader{world: w, listener: l}
+	w.aChannel = rapid.SampledFrom(w.channels())
+	w.start()
+	w.makeListener()
+	w.subscribe(l.clients[0], w.channels()[1])
+	return w
+}
+
+// makeListener makes whom the reader reads for.
+func (w *world) makeListener() {
+	for _, id := range w.reader.clients {
+		w.make(id)
+	}
+	w.subscribe(w.reader.clients[0], w.channels()[0])
+}
+
+func drawLimits(t *rapid.T) hub.Limits {
 	l := hub.DefaultLimits()
 	l.ChannelMessages = rapid.SampledFrom([]int{2, 3, 6}).Draw(t, "ring")
 	l.ChannelNotices = rapid.SampledFrom([]int{2, 6}).Draw(t, "side ring")
@@ -99,13 +141,7 @@ func newWorld(t *rapid.T, variant string) *world {
 	l.Window = 100 * time.Second
 	l.LetGoAge = 200 * time.Second
 	l.PublishIDs, l.PublishIDAge = 3, 50*time.Second
-	w := &world{t: t, limits: l}
-	w.reader = &reader{world: w, client: "a", variant: variant}
-	w.start()
-	w.create("a")
-	w.subscribe("a", "A")
-	w.subscribe("a", "B")
-	return w
+	return l
 }
 
 // start begins a life of the log.
@@ -125,10 +161,46 @@ func (w *world) start() {
 
 func (w *world) stop() { w.stopHub() }
 
-func (w *world) draw(n int) int { return rapid.IntRange(0, n-1).Draw(w.t, "n") }
+// What is drawn most is made once.
+var (
+	aClient = rapid.SampledFrom(clientIDs)
+	aSocket = rapid.SampledFrom(socketIDs)
+	dice    = func() (all [64]*rapid.Generator[int]) {
+		for n := range all {
+			all[n] = rapid.IntRange(0, n)
+		}
+		return all
+	}()
+)
 
-func (w *world) client() string  { return rapid.SampledFrom(clientIDs).Draw(w.t, "client") }
-func (w *world) channel() string { return rapid.SampledFrom(channelNames).Draw(w.t, "channel") }
+func (w *world) draw(n int) int  { return dice[n-1].Draw(w.t, "n") }
+func (w *world) client() string  { return aClient.Draw(w.t, "client") }
+func (w *world) socket() string  { return aSocket.Draw(w.t, "socket") }
+func (w *world) channel() string { return w.aChannel.Draw(w.t, "channel") }
+
+// channels are those that clients are subscribed to.
+func (w *world) channels() []string {
+	if w.reader.namespace == "/n" {
+		return []string{"/n#A", "/n#B", "C"}
+	}
+	return []string{"A", "B", "C"}
+}
+
+// joinable is a channel that can be joined.
+func (w *world) joinable() string {
+	if w.draw(10) == 0 {
+		return hub.AdminChannel
+	}
+	return w.channel()
+}
+
+// anybody is a client, or a socket if there are such.
+func (w *world) anybody() string {
+	if w.reader.namespace != "" && w.draw(3) == 0 {
+		return w.socket()
+	}
+	return w.client()
+}
 
 // interrupt is called between the steps of reading.
 func (w *world) interrupt() {
@@ -153,7 +225,9 @@ func (w *world) act() {
 
 // change does something that the reader does not do.
 func (w *world) change() {
-	switch n := w.draw(32); {
+	switch n := w.draw(32 + w.reader.emits); {
+	case n >= 32:
+		w.changeSockets()
 	case n < 10:
 		w.publish(w.channel())
 	case n >= 31:
@@ -161,19 +235,19 @@ func (w *world) change() {
 	case n >= 30:
 		w.rotate(w.client())
 	case n >= 29:
-		w.disconnect(w.client())
+		w.disconnect(w.anybody())
 	case n >= 28:
 		w.publishOnce(w.channel())
 	case n >= 26:
 		w.broadcast()
 	case n < 13:
-		w.subscribe(w.client(), w.channel())
+		w.subscribe(w.anybody(), w.joinable())
 	case n < 16:
-		w.unsubscribe(w.client(), w.channel())
+		w.unsubscribe(w.anybody(), w.joinable())
 	case n < 17:
 		w.create(w.client())
 	case n < 18:
-		w.kill(w.client())
+		w.kill(w.anybody())
 	case n < 20:
 		d := time.Duration(1+w.draw(50)) * time.Second
 		w.t.Logf("sleep %v", d)
@@ -193,223 +267,10 @@ func (w *world) change() {
 			w.quiet()
 		}
 	default:
-		w.replace(w.client())
+		w.replace(w.anybody())
 	}
 	if got := w.hub.Position().Seq; got != w.model.top {
 		w.t.Fatalf("the log's top is %d, the model's %d", got, w.model.top)
-	}
-}
-
-func (w *world) publish(channel string) {
-	w.t.Logf("publish %s", channel)
-	pub := hub.Publication{Channel: channel, Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`1`)}
-	switch w.draw(8) {
-	case 0:
-		pub.Exclude = []string{w.client(), w.client()}
-	case 1:
-		pub.TTL = time.Duration(1+w.draw(30)) * time.Second
-	}
-	p, err := w.hub.Publish(context.Background(), pub)
-	e := w.model.publish(channel)
-	e.exclude, e.ttl = pub.Exclude, pub.TTL
-	w.went("publish", p, err, e, false)
-}
-
-// went says that a message went where the model says.
-func (w *world) went(what string, p hub.Published, err error, e *event, repeated bool) {
-	if err != nil || p.Position.Seq != e.seq || p.ID != e.id || p.Repeated != repeated || p.Channel != e.channel {
-		w.t.Fatalf("%s: %+v (%v), the model has seq %d, id %d on %s", what, p, err, e.seq, e.id, e.channel)
-	}
-}
-
-func (w *world) broadcast() {
-	channels := []string{w.channel(), w.channel()}
-	w.t.Logf("broadcast %v", channels)
-	all, err := w.hub.Broadcast(context.Background(), channels, hub.Publication{Data: json.RawMessage(`1`)})
-	said := w.model.broadcast(slices.Compact(channels))
-	if len(all) != len(said) {
-		w.t.Fatalf("broadcast to %v: %v, %v", channels, all, err)
-	}
-	for i, e := range said {
-		w.went("broadcast", all[i], err, e, false)
-	}
-}
-
-func (w *world) publishOnce(channel string) {
-	id, data := rapid.SampledFrom([]string{"x", "y"}).Draw(w.t, "publish id"), 1+w.draw(4)/3
-	w.t.Logf("publish %s under %s", channel, id)
-	p, err := w.hub.Publish(context.Background(), hub.Publication{
-		Channel: channel, PublishID: id, Data: json.RawMessage(strconv.Itoa(data))})
-	e, repeated, refusal := w.model.publishOnce(channel, id, data)
-	if refusal != nil {
-		if !errors.Is(err, refusal) {
-			w.t.Fatalf("publish under an id: %+v, %v; the model says %v", p, err, refusal)
-		}
-		return
-	}
-	w.went("publish under an id", p, err, e, repeated)
-}
-
-func (w *world) deleteChannel(name string) {
-	w.t.Logf("delete %s", name)
-	_, err := w.hub.DeleteChannel(context.Background(), name)
-	if ok := w.model.deleteChannel(name); ok != (err == nil) || !ok && !errors.Is(err, hub.ErrUnknownChannel) {
-		w.t.Fatalf("delete %s: %v, the model says ok = %v", name, err, ok)
-	}
-	w.compareMembers(name)
-}
-
-func (w *world) rotate(id string) {
-	w.t.Logf("rotate %s", id)
-	key, _, err := w.hub.RotateKey(context.Background(), id)
-	w.must("rotate", w.model.rotate(id), err)
-	if err == nil {
-		w.keys[id] = key
-		w.reader.revoked = w.reader.revoked || w.reads(id)
-	}
-}
-
-// reads reports whether the reader is attached to the client.
-func (w *world) reads(id string) bool {
-	return w.reader.session != nil && w.reader.object == w.model.clients[id]
-}
-
-func (w *world) disconnect(id string) {
-	w.t.Logf("disconnect %s", id)
-	_, err := w.hub.Disconnect(context.Background(), id, "")
-	w.must("disconnect", w.model.disconnect(id), err)
-	if err == nil {
-		w.reader.dismissed = w.reader.dismissed || w.reads(id)
-	}
-}
-
-// must says that the call's outcome is what the model says.
-func (w *world) must(what string, ok bool, err error) {
-	if ok != (err == nil) || !ok && !errors.Is(err, hub.ErrUnknownClient) {
-		w.t.Fatalf("%s: %v, the model says ok = %v", what, err, ok)
-	}
-}
-
-func (w *world) create(id string) {
-	w.t.Logf("create %s", id)
-	key, _, err := w.hub.CreateClient(context.Background(), id)
-	w.model.create(id)
-	w.must("create", true, err)
-	w.keys[id] = key
-}
-
-func (w *world) kill(id string) {
-	w.t.Logf("kill %s", id)
-	err := w.hub.KillClient(context.Background(), id)
-	w.must("kill", w.model.kill(id), err)
-}
-
-func (w *world) subscribe(id, channel string) {
-	w.t.Logf("subscribe %s %s", id, channel)
-	_, err := w.hub.Subscribe(context.Background(), []hub.Pair{{Client: id, Channel: channel}})
-	w.must("subscribe", w.model.subscribe(id, channel), err)
-	w.compareMembers(channel)
-}
-
-func (w *world) unsubscribe(id, channel string) {
-	w.t.Logf("unsubscribe %s %s", id, channel)
-	_, err := w.hub.Unsubscribe(context.Background(), []hub.Pair{{Client: id, Channel: channel}})
-	w.must("unsubscribe", w.model.unsubscribe(id, channel), err)
-	w.compareMembers(channel)
-}
-
-func (w *world) compareMembers(channel string) {
-	var want []string
-	for id, c := range w.model.clients {
-		if !c.away && c.sub(channel) != nil {
-			want = append(want, id)
-		}
-	}
-	got := w.hub.Members(channel)
-	slices.Sort(want)
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		w.t.Fatalf("members of %s: %v, the model has %v", channel, got, want)
-	}
-}
-
-// expire sweeps, one client at a time, so that the model can follow the order.
-func (w *world) expire() {
-	w.t.Logf("expire")
-	for more := true; more; {
-		var err error
-		_, more, err = w.hub.Expire(context.Background(), idle, 1)
-		if err != nil {
-			w.t.Fatalf("expire: %v", err)
-		}
-		for id, c := range w.model.clients {
-			_, err := w.hub.ClientChannels(id)
-			if gone := err != nil; gone && !c.away {
-				if !w.model.due(c, idle) {
-					w.t.Fatalf("client %s was let go before its time", id)
-				}
-				w.t.Logf("let go %s, %d channels", id, len(c.subs))
-				w.model.letGo(c)
-			}
-		}
-	}
-	for id, c := range w.model.clients {
-		// The wheel counts in seconds: who is due by less may stay.
-		if w.model.due(c, hub.Idle{After: idle.After + 2*time.Second, MinAge: idle.MinAge + 2*time.Second}) {
-			w.t.Fatalf("client %s should have been let go", id)
-		}
-	}
-}
-
-func (w *world) evictAged() {
-	w.t.Logf("evict aged")
-	for n := 0; w.hub.EvictAged(1); n++ {
-		if n > 10_000 {
-			w.t.Fatalf("there is always more to evict")
-		}
-	}
-	w.model.evictAged()
-}
-
-func (w *world) tidy() {
-	w.t.Logf("tidy")
-	if err := w.hub.Tidy(context.Background()); err != nil {
-		w.t.Fatalf("tidy: %v", err)
-	}
-	w.model.tidy()
-	if got := w.hub.Stats().Channels; got != len(w.model.channels) {
-		w.t.Fatalf("%d channels, the model has %d", got, len(w.model.channels))
-	}
-}
-
-// replace has a client of the same name take the place of another.
-func (w *world) replace(id string) {
-	w.kill(id)
-	w.create(id)
-	w.subscribe(id, w.channel())
-	w.publish(w.channel())
-}
-
-// quiet lets time pass until nobody is there and most is forgotten, but not the
-// clients that were let go.
-func (w *world) quiet() {
-	w.reader.hangUp()
-	time.Sleep(w.limits.Window + time.Second)
-	w.expire()
-	w.evictAged()
-	w.tidy()
-}
-
-// restart kills the process. The backend may notice, and set up its clients
-// again, before the reader is back, or later.
-func (w *world) restart() {
-	w.t.Logf("restart")
-	w.reader.hangUp()
-	w.stopHub()
-	w.start()
-	if w.draw(2) == 0 {
-		w.create("a")
-		w.subscribe("a", "A")
 	}
 }
 
@@ -417,13 +278,10 @@ func (w *world) restart() {
 func (w *world) finish() {
 	w.ending = true
 	for range 2000 {
-		if w.reader.read(); w.reader.at.Seq == w.model.top {
+		// Who is told that its clients are gone is told so of all it was owed.
+		if w.reader.read(); w.reader.gone || w.reader.reached() == w.model.top {
 			w.reader.hangUp()
-			w.reader.judge()
-			return
-		}
-		if w.reader.gone {
-			w.reader.judge()
+			w.reader.judge(w.reader.reached())
 			return
 		}
 	}

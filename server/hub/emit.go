@@ -287,7 +287,7 @@ func (c *client) remember(m *member, seq uint64) {
 	}
 	p := c.pasts
 	if len(p.list) == maxPasts {
-		p.forgotten = p.list[0].until
+		p.forgotten = max(p.forgotten, p.list[0].until)
 		p.list = slices.Delete(p.list, 0, 1)
 	}
 	p.list = append(p.list, past{m.channel.name, m.since, seq})

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -11,13 +12,15 @@ import (
 // keeps everything that was ever said and who was owed it. It is told what was
 // done to the hub and says what must have come of it.
 type model struct {
-	limits   hub.Limits
-	top      uint64
-	clients  map[string]*modelClient
-	channels map[string]*modelChannel
-	events   []*event // of this life of the log, by seq
-	retries  []*modelRetry
-	lives    int // client objects so far: an id that is created again is somebody else
+	limits    hub.Limits
+	top       uint64
+	clients   map[string]*modelClient
+	channels  map[string]*modelChannel
+	events    []*event // of this life of the log, by seq
+	retries   []*modelRetry
+	lives     int      // client objects so far: an id that is created again is somebody else
+	mayGo     []string // channels that were of no use at some moment
+	uncounted []string // channels whose members have to be counted
 }
 
 type modelClient struct {
@@ -25,10 +28,13 @@ type modelClient struct {
 	life      int
 	away      bool // let go
 	subs      []*modelSub
+	endings   int // memberships that have ended
 	created   time.Time
 	seen      time.Time
 	attached  int
 	awaySince time.Time
+	socket    bool
+	owner     *modelClient // of a socket: whose key was shown
 }
 
 type modelSub struct {
@@ -40,32 +46,36 @@ type modelChannel struct {
 	lastID    uint64
 	messages  []*event // kept
 	notices   []*event // kept
+	volatile  []*event // kept
 	uncounted bool     // members came or went without a notice
+	listed    bool     // among those that may go
 }
+
+// A kind of events is kept apart from the others.
+type kind int
+
+const (
+	message kind = iota
+	notice
+	volatile
+)
 
 // An event is a message or a notice.
 type event struct {
 	seq, id uint64
 	channel string
-	notice  bool
+	kind    kind
 	at      time.Time
 	owed    map[int]bool // the clients' lives that must hear it, or hear that they do not
 	evicted bool
 	deleted bool // with its channel; until that is told, it may be told as a gap
 	exclude []string
 	ttl     time.Duration
+	union   *union // of an emission
 }
 
 // late reports whether e is not worth hearing any more.
 func (e *event) late() bool { return e.ttl > 0 && time.Since(e.at) > e.ttl }
-
-// A modelRetry is a publish id that has been used.
-type modelRetry struct {
-	channel, id string
-	data        int
-	at          time.Time
-	event       *event
-}
 
 func newModel(l hub.Limits) *model {
 	return &model{limits: l, clients: map[string]*modelClient{}, channels: map[string]*modelChannel{}}
@@ -97,15 +107,24 @@ func (c *modelClient) sub(channel string) *modelSub {
 	return nil
 }
 
-func (m *model) say(channel string, notice bool, seq uint64) *event {
+// end ends those memberships of c.
+func (c *modelClient) end(which func(*modelSub) bool) {
+	n := len(c.subs)
+	c.subs = slices.DeleteFunc(c.subs, which)
+	c.endings += n - len(c.subs)
+}
+
+func (m *model) say(channel string, k kind, seq uint64) *event {
 	ch := m.channels[channel]
 	owed, _ := m.members(channel)
-	ch.lastID++
-	e := &event{seq: seq, id: ch.lastID, channel: channel, notice: notice, at: time.Now(), owed: owed}
+	if k != volatile {
+		ch.lastID++
+	}
+	e := &event{seq: seq, id: ch.lastID, channel: channel, kind: k, at: time.Now(), owed: owed}
 	m.events = append(m.events, e)
-	ring, limit := &ch.messages, m.limits.ChannelMessages
-	if notice {
-		ring, limit = &ch.notices, m.limits.ChannelNotices
+	ring, limit := ch.ring(k), m.limits.ChannelNotices
+	if k == message {
+		limit = m.limits.ChannelMessages
 	}
 	*ring = append(*ring, e)
 	for limit > 0 && len(*ring) > limit {
@@ -115,25 +134,40 @@ func (m *model) say(channel string, notice bool, seq uint64) *event {
 	return e
 }
 
-// begin makes sure that a channel exists.
+func (ch *modelChannel) ring(k kind) *[]*event {
+	return []*[]*event{message: &ch.messages, notice: &ch.notices, volatile: &ch.volatile}[k]
+}
+
+// event returns what was said with a seq, nil if nothing was.
+func (m *model) event(seq uint64) *event {
+	i, ok := slices.BinarySearchFunc(m.events, seq, func(e *event, seq uint64) int { return cmp.Compare(e.seq, seq) })
+	if !ok {
+		return nil
+	}
+	return m.events[i]
+}
+
+// begin makes sure that a channel exists. Of quiet ones nobody is told.
 func (m *model) begin(channel string) {
 	if m.channels[channel] != nil {
 		return
 	}
 	if m.channels[hub.AdminChannel] == nil {
 		m.channels[hub.AdminChannel] = &modelChannel{}
-		m.say(hub.AdminChannel, true, m.next())
+		m.say(hub.AdminChannel, notice, m.next())
 		if channel == hub.AdminChannel {
 			return
 		}
 	}
 	m.channels[channel] = &modelChannel{}
-	m.say(hub.AdminChannel, true, m.next())
+	if seq := m.next(); !quiet(channel) {
+		m.say(hub.AdminChannel, notice, seq)
+	}
 }
 
 func (m *model) publish(channel string) *event {
 	m.begin(channel)
-	return m.say(channel, false, m.next())
+	return m.say(channel, message, m.next())
 }
 
 // broadcast says something on several channels, which are all begun first.
@@ -142,30 +176,9 @@ func (m *model) broadcast(channels []string) (said []*event) {
 		m.begin(channel)
 	}
 	for _, channel := range channels {
-		said = append(said, m.say(channel, false, m.next()))
+		said = append(said, m.say(channel, message, m.next()))
 	}
 	return said
-}
-
-// publishOnce publishes under an id. It returns nil and the reason if that is
-// refused.
-func (m *model) publishOnce(channel, id string, data int) (e *event, repeated bool, refusal error) {
-	m.retries = slices.DeleteFunc(m.retries, func(r *modelRetry) bool { return time.Since(r.at) > m.limits.PublishIDAge })
-	for _, r := range m.retries {
-		switch {
-		case r.channel != channel || r.id != id:
-		case r.data == data:
-			return r.event, true, nil
-		default:
-			return nil, false, hub.ErrConflict
-		}
-	}
-	if len(m.retries) >= m.limits.PublishIDs {
-		return nil, false, hub.ErrLimitReached
-	}
-	e = m.publish(channel)
-	m.retries = append(m.retries, &modelRetry{channel, id, data, time.Now(), e})
-	return e, false, nil
 }
 
 // deleteChannel ends a channel, and reports whether there was one.
@@ -179,7 +192,7 @@ func (m *model) deleteChannel(name string) bool {
 		e.deleted = e.deleted || e.channel == name
 	}
 	for _, c := range m.clients {
-		c.subs = slices.DeleteFunc(c.subs, func(s *modelSub) bool { return s.channel == name })
+		c.end(func(s *modelSub) bool { return s.channel == name })
 	}
 	return true
 }
@@ -206,11 +219,17 @@ func (m *model) create(id string) {
 	switch {
 	case c == nil:
 		m.next()
-		m.lives++
-		m.clients[id] = &modelClient{id: id, life: m.lives, created: time.Now(), seen: time.Now()}
+		m.newClient(id)
 	case c.away:
 		m.revive(c)
 	}
+}
+
+func (m *model) newClient(id string) *modelClient {
+	m.lives++
+	c := &modelClient{id: id, life: m.lives, created: time.Now(), seen: time.Now()}
+	m.clients[id] = c
+	return c
 }
 
 func (m *model) revive(c *modelClient) {
@@ -230,14 +249,20 @@ func (m *model) revive(c *modelClient) {
 // tell says a join or leave notice unless the channel is too large. extra is
 // how many of c's memberships are back although c does not count as live yet.
 func (m *model) tell(channel string, seq uint64, extra int, c *modelClient) {
+	if quiet(channel) {
+		return
+	}
 	_, n := m.members(channel)
 	if extra > 0 && c.away {
 		n++
 	}
 	if n <= m.limits.NoticeMembers {
-		m.say(channel, true, seq)
-	} else {
-		m.channels[channel].uncounted = true
+		m.say(channel, notice, seq)
+		return
+	}
+	if ch := m.channels[channel]; !ch.uncounted {
+		ch.uncounted = true
+		m.uncounted = append(m.uncounted, channel)
 	}
 }
 
@@ -250,10 +275,15 @@ func (m *model) subscribe(id, channel string) (ok bool) {
 		return true
 	}
 	m.begin(channel)
+	m.join(c, channel)
+	return true
+}
+
+// join begins a membership, of a channel that exists.
+func (m *model) join(c *modelClient, channel string) {
 	seq := m.next()
 	c.subs = append(c.subs, &modelSub{channel, seq - 1})
 	m.tell(channel, seq, 0, c)
-	return true
 }
 
 func (m *model) unsubscribe(id, channel string) (ok bool) {
@@ -262,11 +292,12 @@ func (m *model) unsubscribe(id, channel string) (ok bool) {
 		return false
 	}
 	if s := c.sub(channel); s != nil {
-		c.subs = slices.DeleteFunc(c.subs, func(o *modelSub) bool { return o == s })
+		c.end(func(o *modelSub) bool { return o == s })
 		seq := m.next()
 		if !c.away {
 			m.tell(channel, seq, 0, c)
 		}
+		m.look(channel)
 	}
 	return !c.away
 }
@@ -279,19 +310,25 @@ func (m *model) kill(id string) (ok bool) {
 	delete(m.clients, id)
 	if c.away || len(c.subs) == 0 {
 		m.next()
-		return !c.away
 	}
 	// It leaves its channels one after another.
 	for _, s := range c.subs {
-		m.tell(s.channel, m.next(), 0, c)
+		if !c.away {
+			m.tell(s.channel, m.next(), 0, c)
+		}
+		m.look(s.channel)
 	}
-	return true
+	return !c.away
 }
 
-// due reports whether c may be let go now.
-func (m *model) due(c *modelClient, idle hub.Idle) bool {
-	now := time.Now()
-	return !c.away && c.attached == 0 && now.Sub(c.seen) > idle.After && now.Sub(c.created) >= idle.MinAge
+// due reports whether c may be let go now, or was so for some time. A socket
+// may be idle for longer.
+func (m *model) due(c *modelClient, idle hub.Idle, since time.Duration) bool {
+	now, after := time.Now().Add(-since), idle.After
+	if c.socket {
+		after = max(after, m.limits.LetGoAge)
+	}
+	return !c.away && c.attached == 0 && now.Sub(c.seen) > after && now.Sub(c.created) >= idle.MinAge
 }
 
 func (m *model) letGo(c *modelClient) {
@@ -302,56 +339,5 @@ func (m *model) letGo(c *modelClient) {
 	for _, s := range c.subs {
 		seq := m.next()
 		m.tell(s.channel, seq, 0, c)
-	}
-}
-
-func (m *model) evictAged() {
-	cutoff := time.Now().Add(-m.limits.Window)
-	for _, ch := range m.channels {
-		for _, ring := range []*[]*event{&ch.messages, &ch.notices} {
-			for len(*ring) > 0 && (*ring)[0].at.Before(cutoff) {
-				(*ring)[0].evicted = true
-				*ring = (*ring)[1:]
-			}
-		}
-	}
-}
-
-// tidy tells counts, forgets who has been away too long and drops what matters to nobody.
-func (m *model) tidy() {
-	uncounted := 0
-	for _, ch := range m.channels {
-		if ch.uncounted {
-			ch.uncounted = false
-			uncounted++
-		}
-	}
-	if uncounted > 0 {
-		m.next()
-	}
-	forgot := 0
-	for id, c := range m.clients {
-		if c.away && time.Since(c.awaySince) > m.limits.LetGoAge {
-			delete(m.clients, id)
-			forgot++
-		}
-	}
-	if forgot > 0 {
-		m.next()
-	}
-	dropped := 0
-	for name, ch := range m.channels {
-		owed, _ := m.members(name)
-		if name == hub.AdminChannel || len(owed) > 0 || len(ch.messages) > 0 {
-			continue
-		}
-		for _, e := range ch.notices {
-			e.evicted = true
-		}
-		delete(m.channels, name)
-		dropped++
-	}
-	if dropped > 0 {
-		m.next()
 	}
 }

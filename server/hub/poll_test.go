@@ -1,10 +1,13 @@
 package hub_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
+	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -24,11 +27,11 @@ import (
 func TestPolls(t *testing.T) {
 	flag.Set("rapid.nofailfile", "true")
 	flag.Set("rapid.shrinktime", "-1s") // see TestDelivery
-	flag.Set("rapid.checks", "3000")
+	flag.Set("rapid.checks", cmp.Or(os.Getenv("SHAVEET_HISTORIES"), "3000"))
 	flag.Set("rapid.seed", strconv.FormatUint(rand.Uint64(), 10)) // the bubble's clock is always the same
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
-			w := newWorld(t, "")
+			w := newWorld(t, aPage)
 			defer w.stop()
 			w.ending = true // nothing else happens inside a step of reading
 			p := &pages{world: w, given: map[string]uint64{}}
@@ -56,15 +59,23 @@ type pages struct {
 type page struct {
 	poll   *hub.Poll
 	ids    []string
+	began  uint64
 	answer []*hub.Message
 	end    uint64
 }
 
 func (p *pages) act() {
 	w := p.world
-	switch n := w.draw(10); {
+	switch n := w.draw(14); {
 	case n < 3:
 		w.publish(rapid.SampledFrom([]string{"A", "C"}).Draw(w.t, "channel"))
+	case n >= 10:
+		e := w.emission()
+		e.Namespace, e.PublishID = "/", ""
+		for i := range e.Rooms {
+			e.Rooms[i] = rapid.SampledFrom([]string{"A", "C", "client:a", "client:b"}).Draw(w.t, "room")
+		}
+		w.emit(e)
 	case n < 5 && len(p.open) < 6:
 		p.begin()
 	case len(p.open) == 0:
@@ -86,7 +97,7 @@ func (p *pages) begin() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p.open = append(p.open, &page{poll: poll, ids: ids})
+	p.open = append(p.open, &page{poll: poll, ids: ids, began: w.model.top})
 }
 
 // look has a page ask what there is now.
@@ -122,11 +133,14 @@ func (p *pages) owed(pg *page) (owed []*event, end uint64) {
 	}
 	for {
 		owed = p.notTaken(pg)
-		owed = owed[:min(len(owed), p.world.limits.BatchMessages)]
 		if len(owed) == 0 {
 			return nil, 0
 		}
-		end = owed[len(owed)-1].seq
+		end = p.world.model.top
+		if most := p.world.limits.BatchMessages; len(owed) > most {
+			owed = owed[:most]
+			end = owed[most-1].seq
+		}
 		if owed = slices.DeleteFunc(owed, func(e *event) bool { return p.withheld(pg, e) }); len(owed) > 0 {
 			return owed, end
 		}
@@ -139,7 +153,7 @@ func (p *pages) owed(pg *page) (owed []*event, end uint64) {
 
 func (p *pages) notTaken(pg *page) (events []*event) {
 	for _, e := range p.world.model.events {
-		if !e.evicted && slices.ContainsFunc(pg.ids, func(id string) bool {
+		if !e.evicted && (e.kind != volatile || e.seq > pg.began) && slices.ContainsFunc(pg.ids, func(id string) bool {
 			return e.owed[p.world.model.clients[id].life] && e.seq > p.given[id]
 		}) {
 			events = append(events, e)
@@ -150,9 +164,31 @@ func (p *pages) notTaken(pg *page) (events []*event) {
 
 // withheld reports whether e is not for any of the page's clients.
 func (p *pages) withheld(pg *page, e *event) bool {
+	if u := e.union; u != nil && (p.excepted(pg, u) || slices.ContainsFunc(u.before(e), func(o *event) bool { return p.hears(pg, o, e) })) {
+		return true
+	}
 	return e.late() || !slices.ContainsFunc(pg.ids, func(id string) bool {
 		return e.owed[p.world.model.clients[id].life] && e.seq > p.given[id] && !slices.Contains(e.exclude, id)
 	})
+}
+
+// excepted reports whether the event is not for one of the page's clients.
+func (p *pages) excepted(pg *page, u *union) bool {
+	return slices.ContainsFunc(pg.ids, func(id string) bool {
+		return slices.Contains(u.exceptIDs, id) || u.exceptLives[p.world.model.clients[id].life]
+	})
+}
+
+// hears reports whether the page hears an earlier copy than e: in this answer,
+// or in the last one, if that ended between the two.
+func (p *pages) hears(pg *page, earlier, e *event) bool {
+	from := uint64(math.MaxUint64)
+	for _, id := range pg.ids {
+		if earlier.owed[p.world.model.clients[id].life] {
+			from = min(from, p.given[id])
+		}
+	}
+	return from < earlier.seq || e.union.first() <= from && from < e.seq
 }
 
 // close ends a page's poll; its answer was taken or not.

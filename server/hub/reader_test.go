@@ -13,28 +13,32 @@ import (
 // where it is, drops what it has seen, and takes note of every signal. A
 // variant is a reader that does one thing wrong.
 type reader struct {
+	listener
 	world   *world
-	client  string
 	variant string
 
 	session            *hub.Session
-	object             *modelClient // the client the session is attached to
-	at                 hub.Position // what it would show as its cursor
-	gone               bool         // its client does not exist
-	connecting         bool         // nothing else happens while it attaches
-	revoked, dismissed bool         // its session must hear that it is
+	objects            []*modelClient // the clients the session is, or was, attached to
+	at                 hub.Position   // what it would show as its cursor
+	gone               bool           // one of its clients does not exist
+	connecting         bool           // nothing else happens while it attaches
+	revoked, dismissed bool           // its session must hear that it is
+	writable           uint64         // the log's top when the session could last take something
+	more               bool           // the last batch was not all there was
 
-	// What it knows, of this epoch and this life of its client.
-	life     int
+	// What it knows, of this epoch; what is up to floor was judged when one of
+	// its clients was somebody else.
+	floor    uint64
 	epoch    uint64
-	got      []*hub.Message
+	heard    map[uint64]bool // all it has ever had
+	got      []*hub.Message  // since floor
 	gaps     []span
 	resyncs  []span // channels whose notices it cannot be sure of, up to where
 	cancels  []cancel
 	skips    []skip
 	ids      map[string]*numbering
 	excused  map[uint64]bool // evicted before it had ever read: the window's end, not a hole
-	attached bool            // it has had a whole batch in this life
+	attached bool            // it has had a whole batch, or came with a position
 	fresh    bool            // its session began without a position, and has had no whole batch
 }
 
@@ -55,25 +59,37 @@ type skip struct {
 	id, top uint64
 }
 
-// A numbering is how far a reader has counted a channel's messages.
-type numbering struct {
-	since uint64
-	last  uint64          // the last id it has had, or knows not to be for it
-	skips map[uint64]bool // ids that are not for it, above last
-	loose uint64          // up to this seq ids may be missing: it has been told so
-	any   bool            // the next one it accepts whatever its id
-}
-
 // hangUp ends the connection.
 func (r *reader) hangUp() {
-	r.revoked, r.dismissed = false, false
+	r.revoked, r.dismissed, r.more = false, false, false
 	if r.session == nil {
 		return
 	}
 	r.session.Close()
 	r.session = nil
-	r.object.attached--
-	r.object.seen = time.Now()
+	for _, c := range r.objects {
+		c.attached--
+		c.seen = time.Now()
+	}
+}
+
+// reached is up to where the reader has everything, of this epoch.
+func (r *reader) reached() uint64 {
+	if r.at.Epoch != r.world.hub.Position().Epoch {
+		return 0
+	}
+	return r.at.Seq
+}
+
+// find returns the clients of these names, nil if one does not exist.
+func (m *model) find(ids []string) (clients []*modelClient) {
+	for _, id := range ids {
+		if m.clients[id] == nil {
+			return nil
+		}
+		clients = append(clients, m.clients[id])
+	}
+	return clients
 }
 
 // connect attaches if need be, and reports whether that was possible.
@@ -82,12 +98,15 @@ func (r *reader) connect() bool {
 		return true
 	}
 	w := r.world
-	c := w.model.clients[r.client]
-	start := hub.Start{At: r.at}
+	objects := w.model.find(r.clients)
+	var creds []hub.Credentials
+	for _, id := range r.clients {
+		creds = append(creds, hub.Credentials{ID: id, Key: w.keys[id]})
+	}
 	r.connecting = true
 	defer func() { r.connecting = false }()
-	s, err := w.hub.Attach(context.Background(), []hub.Credentials{{ID: r.client, Key: w.keys[r.client]}}, start)
-	if c == nil {
+	s, err := w.hub.Attach(context.Background(), creds, hub.Start{At: r.at, Namespace: r.namespace, Unlisted: r.unlisted})
+	if objects == nil {
 		if !errors.Is(err, hub.ErrBadCredentials) {
 			w.t.Fatalf("attach to nobody: %v", err)
 		}
@@ -97,26 +116,35 @@ func (r *reader) connect() bool {
 	if err != nil {
 		w.t.Fatalf("attach: %v", err)
 	}
-	if c.away {
-		w.model.revive(c)
+	r.writable = w.model.top
+	r.become(objects)
+	for _, c := range objects {
+		if c.away {
+			w.model.revive(c)
+		}
+		c.attached++
+		c.seen = time.Now()
 	}
-	r.gone = false
-	if r.life != c.life || r.epoch != w.hub.Position().Epoch {
-		r.judgeWhatCame()
-		r.forget()
-		r.life, r.epoch = c.life, w.hub.Position().Epoch
-		r.attached = !r.at.IsZero()
-	}
-	c.attached++
-	c.seen = time.Now()
-	r.session, r.object, r.fresh = s, c, r.at.IsZero()
+	r.session, r.fresh, r.gone = s, r.at.IsZero(), false
 	return true
 }
 
-func (r *reader) forget() {
-	r.got, r.gaps, r.resyncs, r.cancels, r.skips = nil, nil, nil, nil, nil
-	r.ids = map[string]*numbering{}
-	r.excused = map[uint64]bool{}
+// become has the reader go on with these clients.
+func (r *reader) become(objects []*modelClient) {
+	epoch := r.world.hub.Position().Epoch
+	switch {
+	case r.epoch != epoch:
+		r.floor, r.heard, r.excused = 0, map[uint64]bool{}, map[uint64]bool{}
+		r.gaps, r.resyncs, r.cancels, r.skips = nil, nil, nil, nil
+		r.ids = map[string]*numbering{}
+	case slices.Equal(r.objects, objects):
+		return
+	default:
+		r.judge(r.reached())
+		r.floor = r.reached()
+	}
+	r.got = nil
+	r.objects, r.epoch, r.attached = objects, epoch, !r.at.IsZero()
 }
 
 // read takes one batch, or as much of it as the connection carries.
@@ -125,6 +153,9 @@ func (r *reader) read() {
 		return
 	}
 	w := r.world
+	if !r.more && w.draw(8) == 0 {
+		r.takes()
+	}
 	w.t.Logf("collect at %d", r.at.Seq)
 	revoked, dismissed := r.revoked, r.dismissed
 	b := r.session.Collect()
@@ -135,36 +166,51 @@ func (r *reader) read() {
 		w.t.Fatalf("its key is void, and it hears %+v", b)
 	}
 	for _, m := range b.Messages {
-		if m.Terms != nil && m.Terms.TTL > 0 && time.Now().UnixMilli()-m.Time > m.Terms.TTL.Milliseconds() {
-			w.t.Fatalf("seq %d came when it was not worth hearing any more", m.Seq)
-		}
+		r.mustBeHeard(m)
 	}
 	w.t.Logf("collected %d signals, %d messages, to %d", len(b.Signals), len(b.Messages), b.Position.Seq)
 	whole := r.receive(&b)
-	if w.model.clients[r.client] != r.object {
+	if !slices.Equal(w.model.find(r.clients), r.objects) {
 		// Killed meanwhile. It is told so now or when it comes back.
 		r.gone = whole && hasSignal(b, hub.SignalGone)
 		r.hangUp()
-		r.life = 0
 		return
 	}
 	if !whole {
 		r.hangUp()
 		return
 	}
+	r.commit(&b)
+}
+
+// commit takes note that all of the batch has come.
+func (r *reader) commit(b *hub.Batch) {
+	w := r.world
 	r.session.Commit()
-	r.fresh = false
-	if hasSignal(b, hub.SignalDrain) || hasSignal(b, hub.SignalGone) {
-		if !r.session.Ended() {
+	r.fresh, r.more = false, b.More
+	drain, gone := hasSignal(*b, hub.SignalDrain), hasSignal(*b, hub.SignalGone)
+	if drain || gone {
+		if !r.session.Ended() && (drain || len(r.clients) == 1) {
 			w.t.Fatalf("the session has not ended after %+v", b.Signals)
 		}
 		r.hangUp()
 		return
 	}
 	r.attached = true
+	if !b.More {
+		r.hasVolatile(b.Position.Seq)
+		w.interrupt() // it takes its time to take what it was given
+		r.takes()
+	}
 	if !w.ending && w.draw(8) == 0 {
 		r.hangUp()
 	}
+}
+
+// takes says that the reader can take something from now on.
+func (r *reader) takes() {
+	r.session.Writable()
+	r.writable = r.world.model.top
 }
 
 func hasSignal(b hub.Batch, kind hub.SignalType) bool {
@@ -233,7 +279,7 @@ func (r *reader) pieces(b *hub.Batch) (pieces []func()) {
 			late = late[1:]
 			pieces = append(pieces, func() { r.signal(s, b); moved(s.To.Seq) })
 		}
-		pieces = append(pieces, func() { r.number(m); r.got = append(r.got, m); moved(m.Seq) })
+		pieces = append(pieces, func() { r.number(m); r.got, r.heard[m.Seq] = append(r.got, m), true; moved(m.Seq) })
 	}
 	for _, s := range late {
 		pieces = append(pieces, func() { r.signal(s, b); moved(s.To.Seq) })
@@ -289,12 +335,18 @@ func (r *reader) signal(s hub.Signal, b *hub.Batch) {
 		r.numbering(s.Channel).skips[s.ID] = true
 		r.mustBeSkipped(s)
 	case hub.SignalChannels:
+		if r.unlisted {
+			r.world.t.Fatalf("it has no use for %+v", s)
+		}
 		r.cancels = append(r.cancels, cancel{s.Channels, r.seq(b), top})
 		for name, m := range s.Channels {
 			n := r.ids[name]
-			if n == nil || n.since < m.Since.Seq {
+			switch {
+			case n == nil || n.since < m.Since.Seq && m.Since.Seq >= r.seq(b):
 				n = &numbering{since: m.Since.Seq, last: m.ID, skips: map[uint64]bool{}}
 				r.ids[name] = n
+			case n.since < m.Since.Seq: // another of its clients, which was there already
+				n.since = m.Since.Seq
 			}
 			if r.fresh {
 				n.lose(b.Position.Seq) // of what was before it came nobody tells
@@ -306,118 +358,8 @@ func (r *reader) signal(s hub.Signal, b *hub.Batch) {
 // mustBeSkipped says that a skip is right.
 func (r *reader) mustBeSkipped(s hub.Signal) {
 	if !slices.ContainsFunc(r.world.model.events, func(e *event) bool {
-		return e.channel == s.Channel && e.id == s.ID && (e.late() || slices.Contains(e.exclude, r.client))
+		return e.channel == s.Channel && e.id == s.ID && e.kind == message && (r.isNot(e) || r.hearsElsewhere(e))
 	}) {
 		r.world.t.Fatalf("id %d of %s is for this reader, and it is told otherwise", s.ID, s.Channel)
 	}
-}
-
-func (r *reader) numbering(channel string) *numbering {
-	if r.ids[channel] == nil {
-		r.ids[channel] = &numbering{skips: map[uint64]bool{}, any: true}
-	}
-	return r.ids[channel]
-}
-
-// lose takes note that ids up to a seq may be missing.
-func (n *numbering) lose(to uint64) { n.loose, n.any = max(n.loose, to), true }
-
-// number says that the ids of a channel have no hole that nobody has told of.
-func (r *reader) number(m *hub.Message) {
-	n := r.numbering(m.Channel())
-	if m.ID <= n.last && m.Seq <= r.at.Seq {
-		return // it has it already
-	}
-	next := n.last + 1
-	for n.skips[next] {
-		next++
-	}
-	if m.ID != next && !n.any {
-		r.world.t.Fatalf("id %d of %s came after %d, and nobody said why", m.ID, m.Channel(), n.last)
-	}
-	n.last, n.any = m.ID, m.Seq <= n.loose
-}
-
-// judge says whether the reader has everything, or knows what it has not.
-func (r *reader) judge() {
-	r.judgeWhatCame()
-	if r.gone || r.life == 0 {
-		return // it was told that its client is gone, with all it was owed
-	}
-	seen := map[uint64]bool{}
-	for _, m := range r.got {
-		seen[m.Seq] = true
-	}
-	for _, e := range r.world.model.events {
-		if e.owed[r.life] && !seen[e.seq] && !r.knows(e) {
-			r.world.t.Fatalf("silent hole: seq %d (id %d) on %s, notice %v", e.seq, e.id, e.channel, e.notice)
-		}
-	}
-}
-
-// judgeWhatCame says whether what the reader has is right: in order, for it,
-// and no gap was told where there is none.
-func (r *reader) judgeWhatCame() {
-	t := r.world.t
-	if r.life == 0 || r.epoch != r.world.hub.Position().Epoch {
-		return // the model of that life is gone
-	}
-	events := map[uint64]*event{}
-	for _, e := range r.world.model.events {
-		events[e.seq] = e
-	}
-	seen := map[uint64]bool{}
-	var last uint64
-	for _, m := range r.got {
-		e := events[m.Seq]
-		if e == nil || e.id != m.ID || e.channel != m.Channel() {
-			t.Fatalf("seq %d (id %d) on %s was never said", m.Seq, m.ID, m.Channel())
-		}
-		if !e.owed[r.life] || slices.Contains(e.exclude, r.client) {
-			t.Fatalf("seq %d on %s was not for this client", m.Seq, m.Channel())
-		}
-		if seen[m.Seq] {
-			continue
-		}
-		if m.Seq < last {
-			t.Fatalf("seq %d came after %d", m.Seq, last)
-		}
-		seen[m.Seq], last = true, m.Seq
-	}
-	for _, g := range r.gaps {
-		if !slices.ContainsFunc(r.world.model.events, func(e *event) bool {
-			return e.channel == g.channel && (e.evicted || e.deleted) && !e.notice && g.from < e.seq && e.seq <= g.to
-		}) {
-			t.Fatalf("false gap on %s: %d to %d", g.channel, g.from, g.to)
-		}
-	}
-}
-
-// knows reports whether the reader was told that it would not get e.
-func (r *reader) knows(e *event) bool {
-	if r.excused[e.seq] {
-		return true
-	}
-	for _, g := range r.gaps {
-		if !e.notice && g.channel == e.channel && g.from < e.seq && e.seq <= g.to {
-			return true
-		}
-	}
-	for _, s := range r.resyncs {
-		if e.notice && s.channel == e.channel && e.seq <= s.to && (e.evicted || e.deleted) {
-			return true
-		}
-	}
-	for _, s := range r.skips {
-		if s.channel == e.channel && s.id == e.id && e.seq <= s.top {
-			return true
-		}
-	}
-	for _, c := range r.cancels {
-		member, still := c.channels[e.channel]
-		if e.seq <= c.top && c.at < e.seq && (!still || member.Since.Seq >= e.seq) {
-			return true
-		}
-	}
-	return false
 }

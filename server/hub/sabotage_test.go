@@ -1,10 +1,10 @@
 package hub_test
 
 import (
-	"encoding/json"
+	"cmp"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -13,6 +13,7 @@ import (
 // or a reader that misunderstands what it gets. Each was once somebody's idea.
 type sabotage struct {
 	name   string
+	test   string      // who notices; "": TestDelivery
 	reader string      // the reader's variant
 	edits  [][3]string // file, what stands there, what is put in its place
 }
@@ -56,67 +57,65 @@ var sabotages = []sabotage{
 	{name: "publish_id_for_ever", edits: [][3]string{{"publishids.go", "e != nil && e.at >= before", "e != nil"}, {"publishids.go", "p.expireLocked(before, 2)", ""}}},
 	{name: "kept_too_long", edits: [][3]string{{"ages.go", "l := a.listLocked(window)", "l := a.listLocked(2*window)"}}},
 	{name: "ids_start_again_too_early", edits: [][3]string{{"channel.go", "ch.size() == 0 && ch.absent == 0 &&", "ch.size() == 0 &&"}}},
+	{name: "union_unset", edits: [][3]string{{"apply.go", "t.Union.First = seq", "_ = t"}}},
+	{name: "union_ignored", edits: [][3]string{{"emit.go", "if r.hearsElsewhere(m, t.Union) {", "if false {"}}},
+	{name: "union_forgotten_by_the_next_batch", edits: [][3]string{{"emit.go", "if u.First <= r.behind {\n\t\treturn true\n\t}", ""}}},
+	{name: "union_by_the_last_room", edits: [][3]string{{"emit.go", "u.Channels[:m.Seq-u.First]", "u.Channels[m.Seq-u.First+1:]"}}},
+	{name: "union_by_who_came_later", edits: [][3]string{{"emit.go", "s.channel.name != name || s.member.since >= u.First", "s.channel.name != name"}}},
+	{name: "except_client_ignored", edits: [][3]string{{"emit.go", "return c.id == id })", "_ = id\nreturn false })"}}},
+	{name: "except_room_ignored", edits: [][3]string{{"emit.go", "len(t.ExceptChannels) > 0 &&", "false &&"}}},
+	{name: "except_without_pasts", edits: [][3]string{{"emit.go", "return c.pasts != nil &&", "return false &&"}}},
+	{name: "except_of_now", edits: [][3]string{{"emit.go", "since < seq && (until == 0 || seq < until)", "until == 0"}}},
+	{name: "except_other_sockets", edits: [][3]string{{"emit.go", "return c.id == id })", "o := r.hub.clients.get(id)\nreturn c.id == id || o != nil && o.owner == c })"}}},
+	{name: "volatile_kept", edits: [][3]string{{"reader.go", "max(s.from, r.writable)", "s.from"}}},
+	{name: "volatile_numbered", edits: [][3]string{{"channel.go", "if !m.Volatile {\n\t\tch.lastID++\n\t}", "ch.lastID++"}}},
+	{name: "volatile_in_ring", edits: [][3]string{{"channel.go", "case m.Volatile:", "case false:"}}},
+	{name: "volatile_skipped", edits: [][3]string{{"reader.go", "} else if skips != nil && !m.Volatile {", "} else if skips != nil {"}}},
+	{name: "writable_not_moved", edits: [][3]string{{"session.go", "s.writable = s.hub.visible.Load()", "_ = s"}}},
+	{name: "namespace_ignored", edits: [][3]string{{"session.go", "namespace != \"\" && !belongs(", "false && !belongs("}}},
+	{name: "quiet_announced", edits: [][3]string{{"apply.go", "if quiet(name) {", "if false {"}}},
+	{name: "direct_joined_twice", edits: [][3]string{{"emit.go", "if ch := h.channels.get(name); ch != nil && c.subLocked(ch) != nil {", "if false {"}}},
+	{name: "direct_joined_away", edits: [][3]string{{"emit.go", "c.stateNow() == live", "true"}}},
+	{name: "emit_not_once", edits: [][3]string{{"emit.go", "top.Earlier, err = h.checkRetry(cmd)", "err = nil"}}},
+	{name: "forgotten_stays_a_member", edits: [][3]string{{"sockets.go", "cmd.Pairs = c.pairs()", ""}}},
+	{name: "forgotten_with_any_key", edits: [][3]string{{"sockets.go", "!c.opens(cmd.Key) ||", ""}}},
+	{name: "forgotten_while_read", edits: [][3]string{{"sockets.go", "|| c.attached.Load() > 0", ""}}},
+	{name: "socket_of_anybody", edits: [][3]string{{"sockets.go", "|| c.owner != h.clients.get(owner)", ""}}},
+	{name: "poll_hears_what_another_took", test: "TestPolls", edits: [][3]string{{"emit.go", "if !r.poll || ", "if true || "}}},
+	{name: "poll_forgets_the_last_answer", test: "TestPolls", edits: [][3]string{{"emit.go", "|| s.from >= u.First && s.from < m.Seq", ""}}},
+	{name: "socket_let_go_with_the_clients", edits: [][3]string{{"check.go", "idle.After = max(idle.After, idle.Socket)", ""}}},
 }
 
-// TestSabotage proves that TestDelivery can fail: with every sabotage it must.
+// TestSabotage proves that TestDelivery, and TestPolls, can fail: with every
+// sabotage one of them must, and without one they must not.
 func TestSabotage(t *testing.T) {
 	if os.Getenv("SHAVEET_HISTORIES") != "" {
 		t.Skip("this is a sabotaged run itself")
 	}
+	binary := buildSabotaged(t)
+	run := func(t *testing.T, s sabotage, tests string, histories int) (out string, err error) {
+		cmd := exec.CommandContext(t.Context(), binary, "-test.run=^("+tests+")$", "-test.timeout=5m")
+		cmd.Env = append(os.Environ(), "SHAVEET_HISTORIES="+strconv.Itoa(histories), "SHAVEET_READER="+s.reader, "SHAVEET_SABOTAGE="+s.name)
+		b, err := cmd.CombinedOutput()
+		return string(b), err
+	}
+	t.Run("none", func(t *testing.T) {
+		t.Parallel()
+		if out, err := run(t, sabotage{}, "TestDelivery|TestPolls", 1000); err != nil {
+			t.Errorf("%v:\n%s", err, out)
+		}
+	})
 	for _, s := range sabotages {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("go", "test", "-count=1", "-timeout=5m", "-vet=off", "-run=^TestDelivery$", "-overlay="+overlay(t, s.edits), ".")
-			cmd.Env = append(os.Environ(), "SHAVEET_HISTORIES=20000", "SHAVEET_READER="+s.reader)
-			out, err := cmd.CombinedOutput()
+			test := cmp.Or(s.test, "TestDelivery")
+			out, err := run(t, s, test, 100_000)
 			if err == nil {
 				t.Fatal("nobody noticed")
 			}
-			if !strings.Contains(string(out), "--- FAIL: TestDelivery") {
+			if !strings.Contains(out, "--- FAIL: "+test) {
 				t.Fatalf("the test did not run:\n%s", out)
 			}
 		})
 	}
-}
-
-// overlay writes edited copies of the hub's files and returns the file that
-// tells the Go tool to use them.
-func overlay(t *testing.T, edits [][3]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	contents := map[string]string{}
-	for _, e := range edits {
-		file, old, new := e[0], e[1], e[2]
-		if _, ok := contents[file]; !ok {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			contents[file] = string(b)
-		}
-		if !strings.Contains(contents[file], old) {
-			t.Fatalf("%s does not contain %q any more: the sabotage must follow the code", file, old)
-		}
-		contents[file] = strings.Replace(contents[file], old, new, 1)
-	}
-	replace := map[string]string{}
-	for file, content := range contents {
-		real, err := filepath.Abs(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		replace[real] = filepath.Join(dir, file)
-		if err := os.WriteFile(replace[real], []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

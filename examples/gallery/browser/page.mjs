@@ -71,6 +71,36 @@ const stories = {
     await shows(tab, 'a poll', 'public', /HTTP GET \/message_updates/);
     await shows(tab, 'its answer', 'public', /body .*hello from/);
   },
+  chatterbox: async (tab) => {
+    for (const side of ['one', 'two']) {
+      await turn(tab, side);
+      await reader(tab, side).sees('#state', 'Connected');
+    }
+    await reader(tab, 'two').fill('#u', names.two);
+    await reader(tab, 'two').fill('#m', `two web apps for ${tab.kind}`);
+    await reader(tab, 'two').press('#m', 'Enter');
+    await turn(tab, 'one');
+    await reader(tab, 'one').sees('#log li', `two web apps for ${tab.kind}`);
+    await shows(tab, 'a line comes', 'zeromq', /→.*ZMTP message: \{.*two web apps for/);
+    await shows(tab, 'it goes to the web apps', 'zeromq', /←.*ZMTP message of 2 frames: chatterbox .*two web apps for/);
+    await shows(tab, 'it goes to the pages', 'public', /←.*WS .*two web apps for/);
+    await shows(tab, 'a call', 'admin', /callcreate_client/);
+  },
+  'socketio-chat': async (tab) => {
+    for (const side of ['one', 'two']) {
+      await turn(tab, side);
+      await reader(tab, side).sees('#state', 'connected');
+      await reader(tab, side).fill('#name', names[side]);
+      await reader(tab, side).press('#name', 'Enter');
+      await reader(tab, side).sees('#log li', `${names[side]} has connected`);
+    }
+    await reader(tab, 'two').fill('#text', `events for ${tab.kind}`);
+    await reader(tab, 'two').press('#text', 'Enter');
+    await turn(tab, 'one');
+    await reader(tab, 'one').sees('#log li', `events for ${tab.kind}`);
+    await shows(tab, 'what is said', 'public', /→.*42\/chat,\d+\["user message","events for/);
+    await shows(tab, 'what is heard', 'public', /←.*42\/chat,\["msg_to_room".*events for/);
+  },
   rooms: async (tab) => {
     for (const side of ['one', 'two']) {
       await turn(tab, side);

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport"
+	"github.com/shaveet/shaveet/server/transport/socketio/engine"
 )
 
 // begin has the socket be connected, which may have to wait for the log.
@@ -18,6 +20,9 @@ func (s *Socket) begin(said auth) {
 	s.conn.server.working.run(func() {
 		defer cancel()
 		a, err := s.arrive(ctx, &said)
+		if a.recovered {
+			defer s.conn.server.coming.release(a.socket.ID)
+		}
 		if err == nil && s.namespace.Handler != nil {
 			err = s.introduce(ctx, &a, said.raw)
 		}
@@ -26,7 +31,7 @@ func (s *Socket) begin(said auth) {
 }
 
 // introduce asks the handler whether the socket may join. If not, it has never
-// been here.
+// been here; if that cannot be decided, it may come back as it could before.
 func (s *Socket) introduce(ctx context.Context, a *arrival, shown json.RawMessage) error {
 	c := s.conn
 	c.mu.Lock()
@@ -36,17 +41,25 @@ func (s *Socket) introduce(ctx context.Context, a *arrival, shown json.RawMessag
 		h.Address, h.Header = c.first.address, c.first.header
 	}
 	c.mu.Unlock()
-	err := errPanicked
-	func() {
-		defer s.rescue()
-		err = s.namespace.Handler.Connect(ctx, s, h)
-	}()
+	err := c.server.going.wait(ctx, a.socket.ID) // it hears first that it had left
+	if err == nil {
+		err = errPanicked
+		func() {
+			defer s.rescue()
+			err = s.namespace.Handler.Connect(ctx, s, h)
+		}()
+	}
 	if err == nil {
 		return nil
 	}
 	a.session.Close()
-	c.server.leavers.add(a.socket, 0)
-	if r := (*Refusal)(nil); errors.As(err, &r) {
+	wait := time.Duration(0)
+	refused := (*Refusal)(nil)
+	if a.recovered && !errors.As(err, &refused) {
+		wait = c.settings.RecoveryTime
+	}
+	c.server.leavers.add(a.socket, wait)
+	if errors.As(err, &refused) {
 		return err
 	}
 	return &undecided{err}
@@ -124,6 +137,10 @@ func (s *Socket) create(ctx context.Context, client string) (cr hub.Credentials,
 		id = s.namespace.Name + "#" + id
 	}
 	if before := s.conn.left(id); before.ID != "" {
+		sv := s.conn.server
+		if err := errors.Join(sv.going.wait(ctx, id), sv.doomed.wait(ctx, id)); err != nil {
+			return cr, err
+		}
 		if err := h.ForgetSocket(ctx, before); err != nil {
 			return cr, err
 		}
@@ -150,15 +167,21 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 		}
 	}()
 	since, there := sv.hub.SocketSince(cr.ID, s.namespace.Name, a.client)
-	if !sv.hub.Opens(cr) || !there {
+	if !sv.hub.Opens(cr) || !there || sv.doomed.is(cr.ID) || sv.coming.take(ctx, cr.ID) != nil {
 		return false
 	}
+	defer func() {
+		if !a.recovered {
+			sv.coming.release(cr.ID)
+		}
+	}()
 	switch { // if it has not heard anything yet
 	case start.Now:
 		start.Now, start.At = false, since
 	case start.At.IsZero():
 		start.At = hub.Position{Epoch: since.Epoch}
 	}
+	former := sv.formers(cr.ID, s.namespace.Name)
 	start.Session = cr.ID // should it be here by another connection still, that one goes
 	session, err := sv.hub.Attach(ctx, append(slices.Clone(creds), cr), *start)
 	if err != nil {
@@ -172,7 +195,36 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 			return false
 		}
 	}
+	for _, one := range former {
+		one.supersede()
+	}
 	sv.leavers.keep(cr.ID)
 	a.session, a.socket, a.recovered = session, cr, true
 	return true
+}
+
+// formers returns what a socket is by other connections, which may not have
+// noticed that they are dead.
+func (sv *Server) formers(id, namespace string) (all []*Socket) {
+	holders, _ := sv.hub.Readers(hub.Audience{Namespace: namespace, Rooms: []string{id}}) // both are good names
+	for _, h := range holders {
+		if one, ok := h.(*Socket); ok {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+func (s *Socket) supersede() {
+	c := s.conn
+	c.mu.Lock()
+	was := s.state
+	if was == connected {
+		s.superseded = true
+		c.leave(s, "transport close", false)
+	}
+	c.mu.Unlock()
+	if was == connected {
+		c.session.Close(engine.Forced)
+	}
 }

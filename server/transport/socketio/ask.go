@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/socketio/packet"
@@ -100,8 +101,11 @@ func unsendable(array []byte) bool {
 type Answer struct {
 	Socket, Client string
 	Args           json.RawMessage // a JSON array; nil if there is an error
-	Err            error           // [ErrNoAnswer], [ErrLeft], [ErrBusy]
+	Err            error           // [ErrNoAnswer], [ErrLeft], [ErrBusy], [ErrTooLarge]
 }
+
+// maxAnswers is how many bytes the answers of several sockets may have together.
+const maxAnswers = 16 << 20
 
 // AskAll says an event to all sockets that are meant and waits for their answers
 // until ctx ends: of those that have not answered the error is ErrNoAnswer then.
@@ -125,10 +129,16 @@ func (sv *Server) AskAll(ctx context.Context, a hub.Audience, event string, args
 	all := make([]Answer, len(sockets))
 	got := make(chan one, len(sockets))
 	waiting := 0
+	var bytes atomic.Int64 // of the answers
 	withdraws := make([]func(), 0, len(sockets))
 	for i, s := range sockets {
 		all[i] = Answer{Socket: s.ID(), Client: s.Client(), Err: ErrNoAnswer}
-		withdraw, err := s.ask(event, args, func(answer json.RawMessage, err error) { got <- one{i, Answer{Args: answer, Err: err}} })
+		withdraw, err := s.ask(event, args, func(answer json.RawMessage, err error) {
+			if bytes.Add(int64(len(answer))) > maxAnswers {
+				answer, err = nil, ErrTooLarge
+			}
+			got <- one{i, Answer{Args: answer, Err: err}}
+		})
 		if err != nil {
 			all[i].Err = err
 			continue

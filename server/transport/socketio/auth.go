@@ -74,6 +74,10 @@ func public(raw json.RawMessage) json.RawMessage {
 	for _, secret := range []string{"key", "token", "pid"} {
 		delete(members, secret)
 	}
+	var id string
+	if json.Unmarshal(members["client_id"], &id) == nil && strings.Contains(id, hub.Delimiter) {
+		delete(members, "client_id") // it is a token
+	}
 	rest, _ := json.Marshal(members) // it was unmarshalled
 	return rest
 }

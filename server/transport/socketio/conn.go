@@ -151,6 +151,8 @@ func (c *conn) connect(p *packet.Packet) {
 		said.client, said.key = c.first.client, c.first.key
 	}
 	switch {
+	case c.away:
+		return // it will see
 	case c.socket(name) != nil:
 		c.session.Fail(engine.Invalid)
 		return

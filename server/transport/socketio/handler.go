@@ -105,6 +105,10 @@ var ErrNoAnswer = errors.New("socketio: the socket has not answered in time")
 // ErrBusy is the error of what finds no room because too much is waiting.
 var ErrBusy = errors.New("socketio: too much is waiting for the socket")
 
+// ErrTooLarge is the error of an answer for which those of other sockets have left
+// no room.
+var ErrTooLarge = errors.New("socketio: the answers of all are too large together")
+
 // acker returns what answers the event with this id.
 func (s *Socket) acker(id uint64) func(json.RawMessage) error {
 	answered := false // guarded by the connection's lock

@@ -17,6 +17,8 @@ type call struct {
 	args  json.RawMessage
 	id    uint64 // of the answer that is wanted
 	asked bool   // one is
+
+	forget bool // it has left for good
 }
 
 type callKind uint8
@@ -37,8 +39,12 @@ type greeter interface {
 // connection's lock.
 type inbox struct{ calls []call }
 
-// callCost is what a call counts beside its bytes.
-const callCost = 128
+// callCost is what a call counts beside its bytes, and workCost the goroutine that
+// makes calls.
+const (
+	callCost = 128
+	workCost = 4 << 10
+)
 
 func (c *call) cost() int { return len(c.name) + len(c.args) + callCost }
 
@@ -57,8 +63,15 @@ func (s *Socket) event(p *packet.Packet) {
 		}
 		return
 	}
-	if c.heard > c.settings.MaxWaiting { // the last one may have been large
+	switch {
+	case c.heard > c.settings.MaxWaiting: // the last one may have been large
 		c.session.Fail(engine.TooMuch)
+		return
+	case c.server.unheard.Load() > int64(c.settings.MaxUnheard): // by others who have gone, for instance
+		c.server.counts.dropped.Add(1)
+		if one.asked {
+			c.refuseEvent(s, &one, "handler_busy", "too much is waiting for those who answer")
+		}
 		return
 	}
 	one.args = p.AppendArgs(nil)
@@ -78,10 +91,13 @@ func (s *Socket) push(one call) {
 	if !s.namespace.answers() {
 		return
 	}
+	sv := s.conn.server
 	s.conn.heard += one.cost()
+	sv.unheard.Add(int64(one.cost()))
 	if s.inbox == nil {
 		s.inbox = new(inbox)
-		s.conn.server.working.run(s.work)
+		sv.unheard.Add(workCost)
+		sv.working.run(s.work)
 	}
 	s.inbox.calls = append(s.inbox.calls, one)
 }
@@ -93,6 +109,7 @@ func (s *Socket) work() {
 		c.mu.Lock()
 		if len(s.inbox.calls) == 0 {
 			s.inbox = nil
+			c.server.unheard.Add(-workCost)
 			c.mu.Unlock()
 			return
 		}
@@ -103,6 +120,7 @@ func (s *Socket) work() {
 		s.tell(&one)
 		c.mu.Lock()
 		c.heard -= one.cost()
+		c.server.unheard.Add(-int64(one.cost()))
 		c.mu.Unlock()
 	}
 }
@@ -113,7 +131,10 @@ func (s *Socket) tell(one *call) {
 	ctx, ns := s.conn.server.base, s.namespace
 	switch one.kind {
 	case hasLeft:
-		ns.Handler.Disconnect(ctx, s, one.name)
+		defer s.departed(one.forget)
+		if ns.Handler != nil {
+			ns.Handler.Disconnect(ctx, s, one.name)
+		}
 		return
 	case hasJoined:
 		ns.Handler.(greeter).Joined(ctx, s, one.args)

@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"slices"
+	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/socketio/engine"
@@ -45,22 +46,62 @@ func (c *conn) leave(s *Socket, why string, mayReturn bool) {
 	c.server.counts.sockets.Add(-1)
 	s.session.Close()
 	s.batch = false
-	var wait = c.settings.RecoveryTime
+	wait := c.settings.RecoveryTime
 	if !mayReturn || c.old {
 		wait = 0
 	}
-	if !s.superseded {
-		c.server.leavers.add(s.credentials, wait)
-	}
 	if c.old {
-		if c.parted == nil {
-			c.parted = make(map[string]hub.Credentials)
-		}
-		c.parted[s.ID()] = s.credentials
+		c.part(s)
 	}
 	s.failAll()
+	s.depart(why, wait)
+}
+
+// part remembers a socket of an old client, whose name it may want again. Those
+// it cannot have any more are many if there are patterns.
+func (c *conn) part(s *Socket) {
+	if c.parted == nil {
+		c.parted = make(map[string]hub.Credentials)
+	}
+	for id := range c.parted {
+		if len(c.parted) < c.settings.MaxNamespaces {
+			break
+		}
+		delete(c.parted, id)
+	}
+	c.parted[s.ID()] = s.credentials
+}
+
+// depart has the handler be told that s has left, and the socket be forgotten in
+// wait. If it cannot come back it stays until the handler has been told, which may
+// still want to know its rooms and data.
+func (s *Socket) depart(why string, wait time.Duration) {
+	sv, id := s.conn.server, s.ID()
+	forget := wait == 0 && !s.superseded
+	if !s.superseded && (!forget || !s.namespace.answers()) {
+		sv.leavers.add(s.credentials, wait)
+	}
+	if !s.namespace.answers() {
+		return
+	}
 	if s.namespace.Handler != nil {
-		s.push(call{kind: hasLeft, name: why})
+		sv.going.hold(id)
+	}
+	if forget {
+		sv.doomed.hold(id)
+	}
+	s.push(call{kind: hasLeft, name: why, forget: forget})
+}
+
+// departed is for when its handler has been told.
+func (s *Socket) departed(forget bool) {
+	sv, id := s.conn.server, s.ID()
+	if forget {
+		sv.leavers.add(s.credentials, 0)
+		sv.doomed.release(id)
+	}
+	if s.namespace.Handler != nil {
+		sv.going.release(id)
 	}
 }
 

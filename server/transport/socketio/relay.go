@@ -46,10 +46,13 @@ func (s *Socket) relay(ctx context.Context, e *Event, room string) {
 		return
 	}
 	sender := s.Client()
-	if sender == "" {
+	if sender == "" && !s.conn.old { // whose ids are secrets
 		sender = s.ID()
 	}
-	quoted, _ := json.Marshal(sender) // a string can be
+	quoted := json.RawMessage("null")
+	if sender != "" {
+		quoted, _ = json.Marshal(sender) // a string can be
+	}
 	said, err := h.Emit(ctx, hub.Emission{Namespace: s.Namespace(), Rooms: []string{room}, Event: e.Name, Args: args, Sender: quoted})
 	var refused *hub.Error
 	switch {

@@ -44,10 +44,8 @@ func (s *Socket) settleLocked(a arrival, shown json.RawMessage, err error) (fail
 			if a.recovered { // else nobody has been told of it
 				wait = c.settings.RecoveryTime
 			}
-			c.server.leavers.add(a.socket, wait)
-			if s.namespace.Handler != nil {
-				s.push(call{kind: hasLeft, name: s.arriving.why})
-			}
+			s.credentials, s.client = a.socket, a.client
+			s.depart(s.arriving.why, wait)
 		}
 		return false
 	}

@@ -42,6 +42,7 @@ type Options struct {
 	MaxAcks       int // answers that are waited for, of one socket; default 100
 	MaxAsked      int // sockets that are asked at once; default 10,000
 	MaxPending    int // bytes of packets whose attachments have not come, of all connections together; default 64 MiB
+	MaxUnheard    int // bytes of what handlers have not been told yet, of all connections together, those that have gone too; default 64 MiB
 	MaxWaiting    int // bytes that may wait for one connection, in either direction, for another packet to be taken; default 256 KiB
 
 	// Namespaces are those that can be joined. The root can be joined in any
@@ -82,6 +83,7 @@ func newSettings(o Options) *settings {
 	orDefault(&o.MaxAsked, 10_000)
 	orDefault(&o.MaxWaiting, 256<<10)
 	orDefault(&o.MaxPending, 64<<20)
+	orDefault(&o.MaxUnheard, 64<<20)
 	orDefault(&o.MaxPayload, 1_000_000)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -132,7 +134,8 @@ func (sv *Server) namespace(set *settings, name string) *Namespace {
 	}
 	one := &Namespace{Name: strings.Clone(name), Open: declared.Open, Events: declared.Events, Relay: declared.Relay}
 	if declared.Handler != "" {
-		if one.Handler = set.Handlers[declared.Handler]; one.Handler == nil {
+		// As they are now, for it may have been declared since the connection began.
+		if one.Handler = sv.settings.Load().Handlers[declared.Handler]; one.Handler == nil {
 			one.Handler = nobody{} // the configuration has changed since
 		}
 	}
@@ -163,7 +166,12 @@ type Server struct {
 	engine   *engine.Server
 	counts   counts
 	pending  atomic.Int64 // bytes of packets that are not whole
+	unheard  atomic.Int64 // bytes of what handlers have not been told
 	leavers  *leavers
+
+	coming claims // sockets that come back
+	going  claims // sockets whose handler has not been told yet that they have left
+	doomed claims // those of them that cannot come back
 
 	working tasks           // connections, goroutines of handlers, sockets that join
 	base    context.Context // ends when handlers are not waited for any longer
