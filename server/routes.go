@@ -31,7 +31,7 @@ func (s *Server) routes() (main, public, admin http.Handler) {
 	maps.Copy(browser, s.socketIORoutes())
 	backend := routes{
 		"/":        s.patient(s.admin),
-		"/rpc":     s.patient(s.admin),
+		"/rpc":     s.patient(s.handlers.backend.Or(s.admin)),
 		"/metrics": onlyGET(s.metrics.Handler()),
 	}
 	maps.Copy(backend, s.profiling())

@@ -133,7 +133,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.metrics.Handlers(s.handlers.stats)
 	s.newSocketIO(cfg)
 	api = rpcapi.New(s.hub, s.adminOptions())
-	s.admin = s.handlers.backend.Or(api)
+	s.admin = api
 	s.sockets = s.newSockets(cfg, api.Handle)
 	s.metrics.Sockets(s.socketStats)
 	s.sweep = gc.New(s.hub, gc.Options{

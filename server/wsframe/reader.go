@@ -31,7 +31,9 @@ func (l Limits) WithDefaults() Limits {
 type Frame struct {
 	Op   Op     // [None]: nothing is whole yet
 	Code uint16 // of a Close: why; [CodeNone] if it does not say
-	Data []byte // the payload; of a Close the reason. Valid until the next Feed
+	// Data is the payload; of a Close the reason. It is part of the bytes that
+	// were fed, or memory of its own.
+	Data []byte
 }
 
 // A Reader makes messages of the bytes a client sends. It grows with what has
