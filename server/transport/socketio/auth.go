@@ -65,18 +65,22 @@ func (s *shown) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// public returns what a client has shown without what lets it in, or back.
+// public returns what a client has shown without what lets it in, or back. Words
+// of the same names that are none of ours are for the handler.
 func public(raw json.RawMessage) json.RawMessage {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
 		return nil
 	}
-	for _, secret := range []string{"key", "token", "pid"} {
-		delete(members, secret)
+	delete(members, "pid")
+	if members["client_id"] != nil {
+		delete(members, "key") // else it is something else's
 	}
-	var id string
-	if json.Unmarshal(members["client_id"], &id) == nil && strings.Contains(id, hub.Delimiter) {
-		delete(members, "client_id") // it is a token
+	for _, name := range []string{"token", "client_id"} { // which may be one, too
+		var token string
+		if json.Unmarshal(members[name], &token) == nil && strings.Contains(token, hub.Delimiter) {
+			delete(members, name)
+		}
 	}
 	rest, _ := json.Marshal(members) // it was unmarshalled
 	return rest

@@ -36,7 +36,7 @@ type Handler interface {
 // A Handshake is what is known of a client that wants to join.
 type Handshake struct {
 	// Auth is what it has shown, a JSON object; nil: nothing. What lets it in,
-	// or back, is taken out of it: key, token and pid.
+	// or back, is taken out of it; a token of another kind is not.
 	Auth json.RawMessage
 	// Recovered says that the socket has been here before, and has missed
 	// nothing since it lost its connection.

@@ -201,6 +201,7 @@ func TestKeysStayHere(t *testing.T) {
 		fmt.Sprintf(`{"client_id":%q,"x":1}`, cr.ID+hub.Delimiter+cr.Key):      `ada {"x":1}`,
 		fmt.Sprintf(`{"token":%q}`, cr.ID+hub.Delimiter+cr.Key):                `ada {}`,
 		fmt.Sprintf(`{"client_id":%q,"key":%q,"pid":"secret"}`, cr.ID, cr.Key): `ada {"client_id":"ada"}`,
+		`{"token":"abc","key":"def"}`:                                          ` {"key":"def","token":"abc"}`,
 	} {
 		w.dial("").join("/open", auth)
 		if got := <-shown; got != want {

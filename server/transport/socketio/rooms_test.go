@@ -39,7 +39,7 @@ func TestConnectIsDecided(t *testing.T) {
 	}
 	w := newWorld(t, socketio.Options{Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: r}, {Name: "/plain", Open: true}}}, hub.Limits{})
 	p := w.dial("")
-	p.send(`40/open,{"refuse":1,"key":"secret","token":"secret","pid":"secret"}`)
+	p.send(`40/open,{"refuse":1,"pid":"secret"}`)
 	p.expect(`44/open,{"message":"not you","data":{"why":1}}`)
 	r.expect(t, `connected "" {"refuse":1}`)
 	p.send(`40/open,{"undecided":1}`)
