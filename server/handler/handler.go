@@ -254,6 +254,9 @@ func (h *Handler) ask(ctx context.Context, c *Call, size int, add func(*params))
 		}
 		if !sleep(ctx, jitter(pause)) {
 			h.serials.giveBack(serial)
+			if errors.Is(err, context.DeadlineExceeded) { // its turn came too late for a try
+				err = h.noTurn(context.DeadlineExceeded)
+			}
 			return nil, false, err
 		}
 	}

@@ -14,12 +14,12 @@ import (
 // tried notes how one try of a call went.
 func (h *Handler) tried(err error) {
 	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // who knows
 	case unreached(err):
-		if !h.down.Swap(true) && h.rare.allow() {
-			h.saidDown.Store(true)
+		h.down.Store(true)
+		if !h.saidDown.Load() && h.rare.allow() && !h.saidDown.Swap(true) {
 			h.log.Warn("handler cannot be reached", "error", err)
 		}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // who knows
 	default:
 		if h.down.Swap(false) && h.saidDown.Swap(false) {
 			h.log.Info("handler is reached again")
