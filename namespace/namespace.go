@@ -6,6 +6,9 @@
 //		return true, s.Join(ctx, room)
 //	})
 //	chat.On("say", func(ctx context.Context, s *namespace.Socket, room, text string) error {
+//		if !slices.Contains(s.Rooms(), room) {
+//			return &namespace.Error{Type: "not_here", Message: "join first"}
+//		}
 //		return s.To(room).Emit(ctx, "said", s.ID(), text)
 //	})
 //	srv, err := server.New(cfg, memory.New(), server.Options{Namespaces: []*namespace.Namespace{chat}})
@@ -33,6 +36,7 @@ import (
 // Options are what a [Namespace] can be told. Zero fields mean the defaults.
 type Options struct {
 	Open       bool          // everybody may connect, without a client and its key
+	Timeout    time.Duration // when contexts of functions for events end, and of those that let in; default 10 s
 	AckTimeout time.Duration // how long sockets may take to answer, where no context says so; default 10 s
 	Logger     *slog.Logger  // for errors that pages are not told; default slog.Default()
 }
@@ -43,8 +47,9 @@ type Options struct {
 //
 // Functions are called for one socket one after the other, in the order in which
 // things happened, and for several at once. One that takes long holds up nobody
-// but its socket. Their context ends when the server does not wait for them any
-// longer. A panic is the end of the socket's connection, and of nothing else.
+// but its socket, which hears nothing as long as it takes, and cannot come back.
+// Their context ends after [Options.Timeout], and when the server does not wait for
+// them any longer. A panic is the end of the socket's connection, and of nothing else.
 type Namespace struct {
 	name    string
 	options Options
@@ -64,6 +69,9 @@ type Namespace struct {
 func New(name string, o Options) *Namespace {
 	if err := hub.CheckNamespace(name); err != nil {
 		panic(fmt.Sprintf("namespace: New(%q): %v", name, err))
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
 	}
 	if o.AckTimeout == 0 {
 		o.AckTimeout = 10 * time.Second
@@ -212,10 +220,21 @@ func (n *Namespace) Disconnect(ctx context.Context) (int, error) { return n.All(
 
 // patient returns ctx with an end.
 func (n *Namespace) patient(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ends := ctx.Deadline(); ends {
+	ours, _ := ctx.Value(deadline{}).(time.Time)
+	if end, ends := ctx.Deadline(); ends && !end.Equal(ours) {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, n.options.AckTimeout)
+}
+
+// deadline is where the context of a function has the end that we gave it.
+type deadline struct{}
+
+// timed returns ctx as a function gets it.
+func (n *Namespace) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, n.options.Timeout)
+	end, _ := ctx.Deadline()
+	return context.WithValue(ctx, deadline{}, end), cancel
 }
 
 // handler is the namespace as socketio knows it.
@@ -237,6 +256,8 @@ func (n handler) Connect(ctx context.Context, raw *socketio.Socket, h *socketio.
 		s.in.Store(true)
 		return nil
 	}
+	ctx, cancel := n.timed(ctx)
+	defer cancel()
 	err := connect(ctx, s)
 	if err == nil {
 		s.in.Store(true)
@@ -259,6 +280,8 @@ func (n handler) Event(ctx context.Context, raw *socketio.Socket, e *socketio.Ev
 	n.mu.RLock()
 	s, f, fallback := n.sockets[raw], n.events[e.Name], n.any
 	n.mu.RUnlock()
+	ctx, cancel := n.timed(ctx)
+	defer cancel()
 	args, err := parseArgs(e.Args)
 	var results []any
 	switch {

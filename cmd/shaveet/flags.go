@@ -106,7 +106,7 @@ func (p *program) flagSet(command string) *flag.FlagSet {
 
 var synopsis = map[string]string{
 	"serve":       "[serve] [FLAGS]\n\nRuns the server. Every flag is also a key of the --config file, with _ for -,\nand an environment variable: --poll-timeout is SHAVEET_POLL_TIMEOUT.",
-	"demo":        "demo [EXAMPLE] [--open] [FLAGS]\n\nRuns the server and all examples on one page, with the calls and the bytes on\nthe wire as they happen. EXAMPLE is live-graph, chat, rooms, stream or\nnotifications, and is opened first.",
+	"demo":        "demo [EXAMPLE] [--open] [FLAGS]\n\nRuns the server and all examples on one page, with the calls and the bytes on\nthe wire as they happen. EXAMPLE is one of those in examples/, such as\nlive-graph or chat, and is opened first.",
 	"config":      "config [FLAGS]\n\nPrints the configuration that serve would use with the same flags.",
 	"call":        "call [FLAGS] METHOD [JSON …]\n\nCalls a method of the admin API and prints its result. A parameter that is not\nJSON is taken as a string.",
 	"publish":     "publish [FLAGS] CHANNEL [DATA]\n\nSays DATA in a channel: as JSON if it is JSON, else as a string. Without DATA, or\nwith -, each line of standard input is a message; blank lines are passed over.",

@@ -115,7 +115,8 @@ for (const [way, [path, type]] of Object.entries(TRANSPORTS)) {
     if (!THOROUGH.includes(way)) return;
 
     test('a server that is told to end sends the page away, and hears of it when it is back', async (t) => {
-      const site = await start(t, '--drain-delay', '100ms', '--retry-time', '500ms');
+      // Long enough for a page between two polls to come back in before the doors shut.
+      const site = await start(t, '--drain-delay', '2s', '--retry-time', '500ms');
       const tab = await visit(t, site, `clientId: 'alice', key: key${more}`);
       const { code, output } = await site.program.end('SIGTERM');
       assert.equal(code, 0, output);

@@ -123,7 +123,7 @@ class Talk:
         return {"data": None} if call["recovered"] else None
 
     def join(self, me, room=None, *_):
-        if not plain_text(room, MAX_NAME):
+        if not plain_text(room, MAX_NAME) or room.startswith(("~", "client:")):  # those are somebody
             return [False]
         former = me.get("room", room)
         me["room"] = room

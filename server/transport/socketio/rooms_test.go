@@ -390,6 +390,7 @@ func TestNamespaces(t *testing.T) {
 	check("/b", "0")
 	r.expect(t, `connected "" `, "disconnected: transport close")
 	check("/dyn/1", "0")
+	check("/dyn/1#hall", "4")
 	if err := declare(hub.Namespace{Pattern: "/c"}); !errors.Is(err, hub.ErrLimitReached) {
 		t.Error(err)
 	}

@@ -115,8 +115,11 @@ func (s *settings) configured(pattern string) bool {
 // namespace returns what a name stands for; nil: nothing. What is configured
 // comes before what was declared, and a name before a pattern.
 func (sv *Server) namespace(set *settings, name string) *Namespace {
-	declared, isDeclared := sv.hub.Declared(name)
 	ns := set.namespaces[name]
+	if ns == nil && hub.CheckNamespace(name) != nil {
+		return nil // no pattern makes it a good one
+	}
+	declared, isDeclared := sv.hub.Declared(name)
 	if ns == nil && !(isDeclared && declared.Pattern == name) {
 		if i := slices.IndexFunc(set.patterns, func(n *Namespace) bool { return hub.Match(n.Name, name) }); i >= 0 {
 			ns = set.patterns[i]
