@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // An Emission is an event for all who are in any of some rooms. Who is in
@@ -208,8 +207,8 @@ func (h *Hub) checkAudience(a *Audience) error {
 // with a / and has no # and no comma, which would end it elsewhere. The error
 // is an [*Error] of kind Invalid.
 func CheckNamespace(name string) error {
-	if !strings.HasPrefix(name, "/") || strings.ContainsAny(name, "#,?") || strings.ContainsFunc(name, unicode.IsControl) {
-		return &Error{Kind: Invalid, Name: name, Text: "a namespace must begin with / and must not contain #, ?, a comma or a control character"}
+	if !strings.HasPrefix(name, "/") || strings.ContainsAny(name, "#,?") {
+		return &Error{Kind: Invalid, Name: name, Text: "a namespace must begin with / and must not contain #, ? or a comma"}
 	}
 	return nil
 }

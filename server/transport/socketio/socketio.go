@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/socketio/engine"
@@ -116,7 +117,7 @@ func (s *settings) configured(pattern string) bool {
 // comes before what was declared, and a name before a pattern.
 func (sv *Server) namespace(set *settings, name string) *Namespace {
 	ns := set.namespaces[name]
-	if ns == nil && hub.CheckNamespace(name) != nil {
+	if ns == nil && (hub.CheckNamespace(name) != nil || strings.ContainsFunc(name, unicode.IsControl)) {
 		return nil // no pattern makes it a good one
 	}
 	declared, isDeclared := sv.hub.Declared(name)
