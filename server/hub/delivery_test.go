@@ -19,7 +19,7 @@ import (
 )
 
 // histories is how many generated histories TestDelivery plays.
-const histories = 10_000
+const histories = 6_000
 
 // TestDelivery plays generated histories against a hub and a model of it:
 // publishing, joining and leaving, killing and creating, letting go and
@@ -34,7 +34,7 @@ const histories = 10_000
 func TestDelivery(t *testing.T) {
 	n := histories
 	if os.Getenv("SHAVEET_LONG") != "" {
-		n *= 20
+		n *= 30
 	}
 	if given, err := strconv.Atoi(os.Getenv("SHAVEET_HISTORIES")); err == nil {
 		n = given
