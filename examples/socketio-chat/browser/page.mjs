@@ -108,6 +108,7 @@ async function talk(ann, bob, eve) {
 /** A name that is taken, and another room. */
 async function choose(browser, ann) {
   const tab = await newPage(browser, process.env.PAGE);
+  await sees(tab, 'connected', ({ state }) => state === 'connected');
   await join_(tab, 'ann', 'lobby');
   const seen = await sees(tab, 'refused', ({ problem }) => problem.includes('taken'));
   assert.ok(!seen.inside);
