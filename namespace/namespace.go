@@ -86,7 +86,8 @@ func New(name string, o Options) *Namespace {
 func (n *Namespace) Name() string { return n.name }
 
 // OnConnect has f let sockets in. Before it returns, nobody is told of the
-// socket, but it is in its rooms already: it can join others and be spoken to.
+// socket, but it is in its rooms already: it can join others, and Emit says to it
+// what its page hears then; it cannot be asked.
 // An [*Error] refuses the socket, in its words, and its page does not come again
 // by itself; of any other error pages hear nothing, and they come again.
 //

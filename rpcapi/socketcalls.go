@@ -12,6 +12,13 @@ import (
 	"github.com/shaveet/shaveet/server/hub"
 )
 
+// Which says which sockets are meant.
+type Which struct {
+	To        rooms  `param:"to,optional" help:"which sockets: those in a room or several; without: everybody in the namespace"`
+	Except    rooms  `param:"except,optional" help:"which not: those in a room or several"`
+	Namespace string `param:"namespace,optional" default:"\"/\"" help:"where the rooms are; begins with a /"`
+}
+
 type (
 	emitWithAckParams = struct {
 		Event     string    `param:"event" help:"what it is called"`
@@ -22,23 +29,17 @@ type (
 		Timeout   int64     `param:"timeout_ms,optional" min:"1" max:"60000" default:"5000" help:"how long to wait for the answers, in ms"`
 	}
 	moveParams = struct {
-		Into      rooms  `param:"rooms" help:"which rooms: one or several"`
-		To        rooms  `param:"to,optional" help:"which sockets: those in a room or several; without: everybody in the namespace"`
-		Except    rooms  `param:"except,optional" help:"which not: those in a room or several"`
-		Namespace string `param:"namespace,optional" default:"\"/\"" help:"where the rooms are; begins with a /"`
+		Into rooms `param:"rooms" help:"which rooms: one or several"`
+		Which
 	}
 	disconnectSocketsParams = struct {
-		To        rooms  `param:"to,optional" help:"which sockets: those in a room or several; without: everybody in the namespace"`
-		Except    rooms  `param:"except,optional" help:"which not: those in a room or several"`
-		Namespace string `param:"namespace,optional" default:"\"/\"" help:"where the rooms are; begins with a /"`
-		Close     bool   `param:"close,optional" default:"false" help:"whether to close their connections, too"`
+		Which
+		Close bool `param:"close,optional" default:"false" help:"whether to close their connections, too"`
 	}
 	fetchParams = struct {
-		To        rooms  `param:"to,optional" help:"which sockets: those in a room or several; without: everybody in the namespace"`
-		Except    rooms  `param:"except,optional" help:"which not: those in a room or several"`
-		Namespace string `param:"namespace,optional" default:"\"/\"" help:"where the rooms are; begins with a /"`
-		Limit     int    `param:"limit,optional" min:"1" max:"1000" default:"100" help:"sockets at most"`
-		After     string `param:"after,optional" help:"sockets that come after this one: next of the page before"`
+		Which
+		Limit int    `param:"limit,optional" min:"1" max:"1000" default:"100" help:"sockets at most"`
+		After string `param:"after,optional" help:"sockets that come after this one: next of the page before"`
 	}
 	socketDataParams = struct {
 		SID  string          `param:"sid" min:"1" max:"256" help:"which socket"`

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/shaveet/shaveet/server/backend"
 	"github.com/shaveet/shaveet/server/handler"
 	"github.com/shaveet/shaveet/server/handler/webhook"
 	"github.com/shaveet/shaveet/server/hub"
@@ -28,7 +29,7 @@ func defaultHandlers() Handlers {
 }
 
 // BackendHandler is the name of the handler that is the backend's own WebSocket.
-const BackendHandler = "rpc"
+const BackendHandler = backend.Handler
 
 // A WebhookRule is a handler that is asked by HTTP.
 type WebhookRule struct {

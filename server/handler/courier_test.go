@@ -347,7 +347,7 @@ func TestBackBeforeItHasLeft(t *testing.T) {
 		wantSame(t, "made", w.made(), "1 connect ~s", "2 event ~s e", "3 disconnect ~s", "4 connect ~s")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := w.h.hasLeft(ctx, "~s"); !errors.Is(err, context.Canceled) {
+		if err := w.h.awaitFarewell(ctx, "~s"); !errors.Is(err, context.Canceled) {
 			t.Errorf("it is here again: %v", err)
 		}
 	})

@@ -149,7 +149,7 @@ func (h *Handler) connect(ctx context.Context, s socket, shake *socketio.Handsha
 	due, cancel := context.WithTimeout(ctx, h.limits.Load().HandlerTimeout)
 	defer cancel()
 	size := len(shake.Auth) + callCost
-	err := h.hasLeft(due, s.ID())
+	err := h.awaitFarewell(due, s.ID())
 	var result json.RawMessage
 	heard := false
 	if err == nil {
@@ -181,9 +181,9 @@ func (h *Handler) connect(ctx context.Context, s socket, shake *socketio.Handsha
 	return h.ended("connect", began, err)
 }
 
-// hasLeft waits until the backend knows that a socket has left which was here
+// awaitFarewell waits until the backend knows that a socket has left which was here
 // before.
-func (h *Handler) hasLeft(ctx context.Context, socket string) error {
+func (h *Handler) awaitFarewell(ctx context.Context, socket string) error {
 	err := h.present.wait(ctx, socket)
 	if err == nil {
 		err = h.courier.wait(ctx, socket)

@@ -187,16 +187,17 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 	if err != nil {
 		return false
 	}
+	for _, one := range former {
+		one.supersede()
+	}
 	for _, signal := range session.Collect().Signals {
 		switch signal.Type {
 		case hub.SignalGap, hub.SignalReset, hub.SignalGone, hub.SignalSuperseded, hub.SignalDrain:
 			session.Close()
+			_ = sv.going.wait(ctx, cr.ID) // its handler may still want its data
 			sv.leavers.add(cr, 0)
 			return false
 		}
-	}
-	for _, one := range former {
-		one.supersede()
 	}
 	sv.leavers.keep(cr.ID)
 	a.session, a.socket, a.recovered = session, cr, true
@@ -215,6 +216,7 @@ func (sv *Server) formers(id, namespace string) (all []*Socket) {
 	return all
 }
 
+// supersede ends s because it has come back by another connection.
 func (s *Socket) supersede() {
 	c := s.conn
 	c.mu.Lock()

@@ -18,8 +18,8 @@ import (
 // A panic is the end of the socket's connection.
 type Handler interface {
 	// Connect lets a socket in, or does not. Its client is told what comes of it;
-	// until then nobody has heard of the socket, but it can be spoken to, join
-	// rooms and have data. A [*Refusal] is told to the client in its words. Any
+	// until then nobody has heard of the socket, but it can join rooms, have data
+	// and be said events by the log; it cannot be asked anything. A [*Refusal] is told to the client in its words. Any
 	// other error means that nobody could decide: a client that came for nothing
 	// else loses its connection, and so comes again by itself; others are told so,
 	// by the type that the error's method Kind returns, if it has one. ctx also

@@ -175,7 +175,7 @@ func (sv *Server) SetData(ctx context.Context, id string, data json.RawMessage) 
 // whose handlers there are.
 func (sv *Server) Declare(ctx context.Context, n hub.Namespace) error {
 	set := sv.settings.Load()
-	if set.configured(n.Pattern) {
+	if set.configured(n.Pattern) && !n.Remove {
 		return &hub.Error{Kind: hub.Invalid, Name: n.Pattern, Text: fmt.Sprintf("the namespace %q is in the configuration", n.Pattern)}
 	}
 	if n.Handler != "" && set.Handlers[n.Handler] == nil {

@@ -204,14 +204,22 @@ func (sv *Server) Configure(o Options) {
 // ServeHTTP serves requests of Engine.IO, whatever their path is.
 func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { sv.engine.ServeHTTP(w, r) }
 
+// lastWait is how long handlers may take to return when their contexts have ended.
+const lastWait = 5 * time.Second
+
 // Run forgets the sockets that are not to come back, until ctx ends; then it ends
-// all sessions, and does not wait for handlers any longer, whose contexts end. It
-// is called once, and returns when all of them have.
+// all sessions, and the contexts of handlers. It is called once, and returns when
+// all handlers have, or a moment later without those that do not heed it.
 func (sv *Server) Run(ctx context.Context) error {
 	sv.leavers.run(ctx, sv.hub, sv.settings.Load().Logger)
 	sv.engine.Close()
 	sv.abandon()
-	return sv.working.wait(context.Background())
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
+	defer cancel()
+	if sv.working.wait(late) != nil {
+		sv.settings.Load().Logger.Error("handlers go on although their contexts have ended")
+	}
+	return nil
 }
 
 // Drain ends all sessions and waits until handlers have been told everything, or
