@@ -195,6 +195,20 @@ func (p *peer) expect(want ...string) (last string) {
 	return last
 }
 
+// expectBoth reads two packets that nothing puts in order: an answer and what
+// its event has set off.
+func (p *peer) expectBoth(one, other string) {
+	p.t.Helper()
+	first := p.read()
+	if begin, _ := strings.CutSuffix(other, "*"); strings.HasPrefix(first, begin) {
+		one, other = other, one
+	}
+	if begin, open := strings.CutSuffix(one, "*"); first != one && !(open && strings.HasPrefix(first, begin)) {
+		p.t.Fatalf("got %q, want %q or %q", first, one, other)
+	}
+	p.expect(other)
+}
+
 // A greeting is what CONNECT is answered with.
 type greeting struct{ SID, PID string }
 
