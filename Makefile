@@ -12,6 +12,10 @@ STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 NPM       = npm --prefix client-js --silent
 FUZZTIME ?= 60s
 
+# Most of their time the tests wait for browsers, processes and clocks, so more
+# of them than there are processors go on at once.
+AT_ONCE   = -p $$(($$(nproc) + 1)) -parallel $$((2 * $$(nproc)))
+
 .PHONY: help
 help: ## print this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +56,7 @@ testsummary:
 .PHONY: test-go
 test-go: race-bin testsummary
 	go test -C tools ./...
-	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race -timeout 9m -json ./... | bin/testsummary
+	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race $(AT_ONCE) -timeout 9m -json ./... | bin/testsummary
 
 .PHONY: test-client
 test-client: race-bin

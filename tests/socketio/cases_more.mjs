@@ -68,7 +68,8 @@ export const moreCases = (door) => [
       assert.equal((await session.post(`4${'a'.repeat(MAX)}`)).status, 413);
       const whole = `4${'a'.repeat(MAX - 1)}`;
       assert.deepEqual(await statusAndText(session.post(whole)), [200, 'ok']);
-      assert.deepEqual(await statusAndText(session.get()), [200, whole]);
+      const [status, text] = await statusAndText(session.get());
+      assert.deepEqual([status, text.replace(/^2\x1e/, '')], [200, whole]); // a ping may have come before it
     },
   ],
   [
