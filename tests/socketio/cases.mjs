@@ -32,4 +32,4 @@ const all = flags.includes('--eio3')
       ...under('Socket.IO', socketCases(socketIO)),
     ];
 
-process.exit((await run(all, only)) ? 1 : 0);
+process.exit((await run(base, all, only)) ? 1 : 0);

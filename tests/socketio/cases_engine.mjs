@@ -277,11 +277,10 @@ const messages = (door) => {
       'two polls at once end the session',
       async () => {
         const session = await door.poll(more);
-        const first = session.get();
-        await pause(20);
-        const second = await session.get();
-        assert.deepEqual(await statusAndText(first), [200, session.payload('1')]);
-        assert.ok([400, 500].includes(second.status), `it is answered ${second.status}`);
+        const both = await Promise.all([session.get(), session.get()]); // either may come first
+        const held = both.filter(({ status, text }) => status === 200 && text === session.payload('1'));
+        assert.equal(held.length, 1, JSON.stringify(both));
+        assert.ok(both.some(({ status }) => [400, 500].includes(status)), JSON.stringify(both));
         await isGone(session);
       },
     ],
