@@ -12,9 +12,9 @@ STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 NPM       = npm --prefix client-js --silent
 FUZZTIME ?= 60s
 
-# Most of their time the tests wait for browsers, processes and clocks, so more
-# of them than there are processors go on at once.
-AT_ONCE   = -p $$(($$(nproc) + 1)) -parallel $$((2 * $$(nproc)))
+# Much of their time the tests wait for browsers, processes and clocks, so one
+# package more than there are processors is tested at once.
+AT_ONCE   = -p $$(($$(nproc) + 1))
 
 .PHONY: help
 help: ## print this

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +19,12 @@ import (
 	"github.com/shaveet/shaveet/tests/live"
 )
 
-func TestMain(m *testing.M) { live.Main(m) }
+func TestMain(m *testing.M) {
+	// Those that may go on at once wait for most of their time.
+	flag.Parse()
+	flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
+	live.Main(m)
+}
 
 // patience is how long a test waits for what should come at once.
 const patience = 20 * time.Second
