@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shaveet/shaveet/bench"
 	"github.com/shaveet/shaveet/examples/gallery"
 )
 
@@ -108,6 +109,12 @@ func (p *program) complete(ctx context.Context, words []string) []candidate {
 		return starting(current, []candidate{{"bash", ""}, {"fish", ""}, {"zsh", ""}})
 	case "call":
 		return starting(current, p.methodCandidates(ctx, flags))
+	case "bench":
+		var all []candidate
+		for _, name := range bench.Workloads() {
+			all = append(all, candidate{name, ""})
+		}
+		return starting(current, all)
 	case "demo":
 		var all []candidate
 		for _, name := range gallery.Names() {
@@ -163,10 +170,15 @@ func dashes(name string) string {
 
 // valueCandidates are the values of a flag that has only some.
 func valueCandidates(f *flag.Flag) (all []candidate) {
-	if c, ok := f.Value.(*choice); ok {
-		for _, value := range c.all {
-			all = append(all, candidate{word: value})
-		}
+	var values []string
+	switch v := f.Value.(type) {
+	case *choice:
+		values = v.all
+	case *chosen:
+		values = v.all
+	}
+	for _, value := range values {
+		all = append(all, candidate{word: value})
 	}
 	return all
 }
