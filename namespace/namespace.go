@@ -328,6 +328,8 @@ func (n handler) Disconnect(ctx context.Context, raw *socketio.Socket, why strin
 	defer n.forget(raw)
 	s.in.Store(false)
 	if f != nil {
+		ctx, cancel := n.timed(ctx)
+		defer cancel()
 		f(ctx, s, why)
 	}
 }

@@ -41,14 +41,11 @@ func (s *Socket) introduce(ctx context.Context, a *arrival, shown json.RawMessag
 		h.Address, h.Header = c.first.address, c.first.header
 	}
 	c.mu.Unlock()
-	err := c.server.going.wait(ctx, a.socket.ID) // it hears first that it had left
-	if err == nil {
-		err = errPanicked
-		func() {
-			defer s.rescue()
-			err = s.namespace.Handler.Connect(ctx, s, h)
-		}()
-	}
+	err := errPanicked
+	func() {
+		defer s.rescue()
+		err = s.namespace.Handler.Connect(ctx, s, h)
+	}()
 	if err == nil {
 		return nil
 	}
@@ -112,6 +109,9 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 	if s.conn.settings.recovers(s.conn.old) {
 		if s.comeBack(ctx, said, creds, &start, &a) {
 			return a, nil
+		}
+		if ctx.Err() != nil { // it may still come back
+			return a, ctx.Err()
 		}
 	}
 	if a.socket, err = s.create(ctx, a.client); err != nil {
@@ -190,18 +190,41 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 	for _, one := range former {
 		one.supersede()
 	}
-	for _, signal := range session.Collect().Signals {
-		switch signal.Type {
-		case hub.SignalGap, hub.SignalReset, hub.SignalGone, hub.SignalSuperseded, hub.SignalDrain:
-			session.Close()
-			_ = sv.going.wait(ctx, cr.ID) // its handler may still want its data
-			sv.leavers.add(cr, 0)
-			return false
-		}
+	if sv.doomed.is(cr.ID) { // it has left for good at this moment
+		session.Close()
+		return false
 	}
-	sv.leavers.keep(cr.ID)
-	a.session, a.socket, a.recovered = session, cr, true
-	return true
+	lost := slices.ContainsFunc(session.Collect().Signals, losing)
+	told := s.handlerTold(ctx, cr.ID)
+	if told && !lost {
+		sv.leavers.keep(cr.ID)
+		a.session, a.socket, a.recovered = session, cr, true
+		return true
+	}
+	session.Close()
+	if told && lost {
+		sv.leavers.add(cr, 0)
+	}
+	return false
+}
+
+// losing reports whether who comes back and is told this has lost something.
+func losing(signal hub.Signal) bool {
+	switch signal.Type {
+	case hub.SignalGap, hub.SignalReset, hub.SignalGone, hub.SignalSuperseded, hub.SignalDrain:
+		return true
+	}
+	return false
+}
+
+// handlerTold waits until the handler of a socket that comes back has been told
+// that it had left, and reports whether it has: for it hears that first, and may
+// want its data. Whose handler does not return is not waited for until the
+// connection is late: its page rather is a new socket than none.
+func (s *Socket) handlerTold(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.conn.settings.ConnectTimeout/3)
+	defer cancel()
+	return s.conn.server.going.wait(ctx, id) == nil
 }
 
 // formers returns what a socket is by other connections, which may not have
@@ -222,8 +245,7 @@ func (s *Socket) supersede() {
 	c.mu.Lock()
 	was := s.state
 	if was == connected {
-		s.superseded = true
-		c.leave(s, "transport close", false)
+		c.leave(s, "transport close", true)
 	}
 	c.mu.Unlock()
 	if was == connected {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/shaveet/shaveet/server/transport/socketio/engine"
 	"github.com/shaveet/shaveet/server/transport/socketio/packet"
@@ -18,7 +19,7 @@ type call struct {
 	id    uint64 // of the answer that is wanted
 	asked bool   // one is
 
-	forget bool // it has left for good
+	wait time.Duration // of who has left: how long it may come back; 0: it has left for good
 }
 
 type callKind uint8
@@ -131,7 +132,7 @@ func (s *Socket) tell(one *call) {
 	ctx, ns := s.conn.server.base, s.namespace
 	switch one.kind {
 	case hasLeft:
-		defer s.departed(one.forget)
+		defer s.departed(one.wait)
 		if ns.Handler != nil {
 			ns.Handler.Disconnect(ctx, s, one.name)
 		}

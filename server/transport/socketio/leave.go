@@ -44,7 +44,6 @@ func (c *conn) leave(s *Socket, why string, mayReturn bool) {
 		return
 	}
 	c.server.counts.sockets.Add(-1)
-	s.session.Close()
 	s.batch = false
 	wait := c.settings.RecoveryTime
 	if !mayReturn || c.old {
@@ -72,37 +71,34 @@ func (c *conn) part(s *Socket) {
 	c.parted[s.ID()] = s.credentials
 }
 
-// depart has the handler be told that s has left, and the socket be forgotten in
-// wait. If it cannot come back it stays until the handler has been told, which may
-// still want to know its rooms and data.
+// depart ends the session of s and has the handler be told that it has left. Until
+// then it is not forgotten, for the handler may still want its rooms and data.
+// Whoever comes back meanwhile finds either the session or the claim, so the claim
+// comes first.
 func (s *Socket) depart(why string, wait time.Duration) {
 	sv, id := s.conn.server, s.ID()
-	forget := wait == 0 && !s.superseded
-	if !s.superseded && (!forget || !s.namespace.answers()) {
-		sv.leavers.add(s.credentials, wait)
-	}
 	if !s.namespace.answers() {
+		sv.leavers.add(s.credentials, wait)
+		s.session.Close()
 		return
 	}
-	if s.namespace.Handler != nil {
-		sv.going.hold(id)
-	}
-	if forget {
+	sv.going.hold(id)
+	if wait == 0 {
 		sv.doomed.hold(id)
 	}
-	s.push(call{kind: hasLeft, name: why, forget: forget})
+	s.session.Close()
+	s.push(call{kind: hasLeft, name: why, wait: wait})
 }
 
-// departed is for when its handler has been told.
-func (s *Socket) departed(forget bool) {
+// departed is for when its handler has been told. Who has come back, and waits for
+// that, keeps it from being forgotten.
+func (s *Socket) departed(wait time.Duration) {
 	sv, id := s.conn.server, s.ID()
-	if forget {
-		sv.leavers.add(s.credentials, 0)
+	sv.leavers.add(s.credentials, wait)
+	if wait == 0 {
 		sv.doomed.release(id)
 	}
-	if s.namespace.Handler != nil {
-		sv.going.release(id)
-	}
+	sv.going.release(id)
 }
 
 // sendAway has all sockets be dismissed and the connection end, when they have

@@ -44,9 +44,8 @@ func (s *Socket) told(signal *hub.Signal) (over bool) {
 	case hub.SignalGone:
 		c.dismiss(s)
 	case hub.SignalSuperseded:
-		s.superseded = true
 		c.session.Fail(engine.Forced)
-		c.leave(s, "transport close", false)
+		c.leave(s, "transport close", true)
 	case hub.SignalDrain: // it may come back at once
 		c.session.Fail(engine.Forced)
 	default:

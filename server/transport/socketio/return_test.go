@@ -3,12 +3,14 @@ package socketio_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/socketio"
@@ -166,6 +168,151 @@ func TestDataUntilTheEnd(t *testing.T) {
 	}
 	listener.expect(`42/open,["bye",*`)
 	w.until("it is forgotten", func() bool { return w.hub.Stats().Sockets == 2 })
+}
+
+// A moment is how long something that must not happen is waited for.
+const moment = 100 * time.Millisecond
+
+// Nor is it gone before that if it may come back, and its time is over.
+func TestDataOfWhoMayReturn(t *testing.T) {
+	seen, hold, busy := make(chan string, 1), make(chan struct{}), make(chan struct{})
+	f := &script{
+		connect: func(ctx context.Context, s *socketio.Socket, _ *socketio.Handshake) error {
+			return errors.Join(s.Join(ctx, "hall"), s.SetData(ctx, json.RawMessage(`1`)))
+		},
+		event:      func(context.Context, *socketio.Socket, *socketio.Event) { close(busy); <-hold },
+		disconnect: func(s *socketio.Socket, why string) { seen <- fmt.Sprint(why, " ", string(s.Data()), s.Rooms()) },
+	}
+	o := socketio.Options{RecoveryTime: time.Millisecond, Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: f}}}
+	w := newWorld(t, o, hub.Limits{})
+	p := w.dial("")
+	p.join("/open", "")
+	p.send(`42/open,["e"]`)
+	<-busy
+	p.conn.CloseNow()
+	w.until("it has left", func() bool { return w.server.Stats().Sockets == 0 })
+	for end := time.Now().Add(moment); time.Now().Before(end) && w.hub.Stats().Sockets == 1; time.Sleep(time.Millisecond) {
+	}
+	close(hold)
+	if got := <-seen; got != "transport close 1[hall]" {
+		t.Errorf("it had %s", got)
+	}
+	w.until("it is forgotten", func() bool { return w.hub.Stats().Sockets == 0 })
+}
+
+// Who comes back while it is still leaving is not told of before it has left.
+func TestReturnsWhileItLeaves(t *testing.T) {
+	told, sockets := make(chan string, 10), make(chan *socketio.Socket, 10)
+	f := &script{
+		connect: func(_ context.Context, s *socketio.Socket, h *socketio.Handshake) error {
+			told <- fmt.Sprint("connect ", h.Recovered)
+			sockets <- s
+			return nil
+		},
+		disconnect: func(*socketio.Socket, string) { told <- "disconnect" },
+	}
+	w := f.world(t, socketio.Options{})
+	p := w.dial("")
+	g := p.join("/open", "")
+	at := w.at(t, p)
+	// Whoever waits for an answer of its own has its connection leave slowly.
+	leaving := make(chan struct{})
+	if err := (<-sockets).AskBy("question", func() { close(leaving); time.Sleep(moment) }); err != nil {
+		t.Fatal(err)
+	}
+	q := w.dial("")
+	p.send("1")
+	<-leaving
+	q.send("40/open,{" + back(g, at) + "}")
+	if text := q.expect("40/open,{*"); !strings.Contains(text, g.SID) {
+		t.Errorf("it is another one: %s", text)
+	}
+	for _, want := range []string{"connect false", "disconnect", "connect true"} {
+		if got := <-told; got != want {
+			t.Fatalf("told %s, want %s", got, want)
+		}
+	}
+}
+
+// Whose handler does not return when it is told that somebody has left shuts
+// nobody out for ever: who comes back is a new socket. The former one is not
+// forgotten as long as its handler may want its data.
+func TestHandlerThatNeverHears(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		gone bool // its connection has ended before it comes back
+	}{{"it has left", true}, {"it has not been missed yet", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			hold := make(chan struct{})
+			f := &script{
+				connect: func(_ context.Context, _ *socketio.Socket, h *socketio.Handshake) error {
+					if h.Recovered {
+						t.Error("it has come back before its handler was told that it had left")
+					}
+					return nil
+				},
+				disconnect: func(*socketio.Socket, string) { <-hold },
+			}
+			w := f.world(t, socketio.Options{ConnectTimeout: 3 * time.Second})
+			p := w.dial("")
+			g := p.join("/open", "")
+			at := w.at(t, p)
+			if tt.gone {
+				p.conn.CloseNow()
+				w.until("it has left", func() bool { return w.server.Stats().Sockets == 0 })
+			}
+			if again := w.dial("").join("/open", "{"+back(g, at)+"}"); again.SID == g.SID {
+				t.Error("it is the one that it was")
+			}
+			if n := w.hub.Stats().Sockets; n != 2 {
+				t.Errorf("there are %d sockets, want both", n)
+			}
+			close(hold)
+			w.until("it may be forgotten", func() bool { return w.server.Stats().Waiting == 1 })
+		})
+	}
+}
+
+// Who loses the connection again while it waits for its handler to be told is not
+// lost.
+func TestReturnsInVain(t *testing.T) {
+	hold := make(chan struct{})
+	f := &script{disconnect: func(*socketio.Socket, string) { <-hold }}
+	w := f.world(t, socketio.Options{})
+	p := w.dial("")
+	g := p.join("/open", "")
+	at := w.at(t, p)
+	p.conn.CloseNow()
+	w.until("it has left", func() bool { return w.server.Stats().Sockets == 0 })
+	q := w.dial("")
+	q.send("40/open,{" + back(g, at) + "}")
+	w.until("it comes back", func() bool { return w.server.Working() == 3 }) // it, its connection, its handler
+	q.conn.CloseNow()
+	w.until("it has left again", func() bool { return w.server.Working() == 1 })
+	close(hold)
+	if again := w.dial("").join("/open", "{"+back(g, at)+"}"); again.SID != g.SID {
+		t.Errorf("it is %+v, and was %+v", again, g)
+	}
+}
+
+// Where nobody but relay rules answers, who comes back stays.
+func TestReturnsToRelays(t *testing.T) {
+	o := socketio.Options{RecoveryTime: 50 * time.Millisecond,
+		Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Relay: map[string]string{"bye": "hall"}}}}
+	w := newWorld(t, o, hub.Limits{})
+	p := w.dial("")
+	g := p.join("/open", "")
+	at := w.at(t, p)
+	q := w.dial("")
+	if again := q.join("/open", "{"+back(g, at)+"}"); again.SID != g.SID { // it has not been missed yet
+		t.Fatalf("it is %+v, and was %+v", again, g)
+	}
+	p.expect("closed")
+	last := w.dial("")
+	last.join("/open", "")
+	last.conn.CloseNow()
+	w.until("one that has left later is forgotten", func() bool { return w.hub.Stats().Sockets == 1 })
+	w.at(t, q)
 }
 
 // What handlers have not been told is bounded for all together, also for those

@@ -39,12 +39,11 @@ func (s *Socket) settleLocked(a arrival, shown json.RawMessage, err error) (fail
 	c := s.conn
 	if s.state == left {
 		if err == nil {
-			a.session.Close()
 			wait := time.Duration(0)
 			if a.recovered { // else nobody has been told of it
 				wait = c.settings.RecoveryTime
 			}
-			s.credentials, s.client = a.socket, a.client
+			s.credentials, s.client, s.session = a.socket, a.client, a.session
 			s.depart(s.arriving.why, wait)
 		}
 		return false

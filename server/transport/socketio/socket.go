@@ -32,16 +32,15 @@ type Socket struct {
 	credentials hub.Credentials // its id, that everybody may know, and by what it comes back
 
 	// Guarded by conn.mu.
-	state      state
-	fresh      bool // it has been told that it is not where it was, and has heard nothing yet
-	batch      bool // something of session is under way
-	more       bool // which is not all there was
-	superseded bool // it has come back by another connection
-	leaving    bool // it is to be dismissed when it has heard everything
-	session    *hub.Session
-	arriving   *arriving  // nil: it has arrived
-	inbox      *inbox     // nil: its handler has been told everything
-	asked      *questions // nil: it has never been asked anything
+	state    state
+	fresh    bool // it has been told that it is not where it was, and has heard nothing yet
+	batch    bool // something of session is under way
+	more     bool // which is not all there was
+	leaving  bool // it is to be dismissed when it has heard everything
+	session  *hub.Session
+	arriving *arriving  // nil: it has arrived
+	inbox    *inbox     // nil: its handler has been told everything
+	asked    *questions // nil: it has never been asked anything
 }
 
 // ID returns the socket's name, which is a room with nobody else in it.
