@@ -52,6 +52,7 @@ func TestValidate(t *testing.T) {
 		"socketio_max_payload":       func(c *Config) { c.SocketioMaxPayload = minPayload - 1 },
 		"socketio_max_packets":       func(c *Config) { c.SocketioMaxPackets = maxPackets + 1 },
 		"socketio_max_namespaces":    func(c *Config) { c.SocketioMaxNamespaces = 0 },
+		"socketio_max_auth_bytes":    func(c *Config) { c.SocketioMaxAuthBytes = 0 },
 		"socketio_max_handshakes":    func(c *Config) { c.SocketioMaxHandshakes = -1 },
 		"socketio_max_connections":   func(c *Config) { c.SocketioMaxConnections = 0 },
 		"socketio_max_acks":          func(c *Config) { c.SocketioMaxAcks = 0 },

@@ -47,6 +47,7 @@ func (s *Server) socketIOOptions(cfg Config) socketio.Options {
 		// After let_go_age the hub has forgotten the socket.
 		RecoveryTime:  min(cfg.SocketioRecoveryTime, cfg.Limits.LetGoAge),
 		MaxNamespaces: cfg.SocketioMaxNamespaces,
+		MaxAuth:       cfg.SocketioMaxAuthBytes,
 		MaxAcks:       cfg.SocketioMaxAcks,
 		MaxWaiting:    cfg.SocketioMaxWaitingBytes,
 		MaxPending:    cfg.SocketioMaxPendingBytes,

@@ -19,11 +19,12 @@ type SocketIO struct {
 	SocketioMaxPayload      int `help:"bytes of one POST, of one WebSocket message, and of one event with all its attachments of a client" live:"yes"`
 	SocketioMaxPackets      int `help:"packets a second that a connection may send, and at once" live:"yes"`
 	SocketioMaxNamespaces   int `help:"namespaces that a connection may be in" live:"yes"`
+	SocketioMaxAuthBytes    int `help:"bytes of what a page shows, as auth, when it joins a namespace" live:"yes"`
 	SocketioMaxHandshakes   int `help:"connections that may begin in a second from one address that is not this machine's" live:"yes"`
 	SocketioMaxConnections  int `help:"connections of Socket.IO at once, those between two polls among them" live:"yes"`
 	SocketioMaxAcks         int `help:"answers of one socket that are waited for" live:"yes"`
 	SocketioMaxAsked        int `help:"sockets that are asked at once by emit_with_ack" live:"yes"`
-	SocketioMaxUnheardBytes int `help:"bytes of what handlers have not been told yet, of all connections together, those that have gone too; above, events are answered with handler_busy" live:"yes"`
+	SocketioMaxUnheardBytes int `help:"bytes of what handlers have not been told yet, of all connections together, those that have gone too, and half of it of one handler; above, events are answered with handler_busy" live:"yes"`
 	SocketioMaxWaitingBytes int `help:"bytes that may wait for one connection, in either direction, beside what channels keep; one message may be larger" live:"yes"`
 	SocketioMaxPendingBytes int `help:"bytes of events that wait for their attachments, of all connections together" live:"yes"`
 
@@ -45,6 +46,7 @@ func defaultSocketIO() SocketIO {
 		SocketioMaxPayload:      1_000_000,
 		SocketioMaxPackets:      1000,
 		SocketioMaxNamespaces:   16,
+		SocketioMaxAuthBytes:    16 << 10,
 		SocketioMaxHandshakes:   500,
 		SocketioMaxConnections:  100_000,
 		SocketioMaxAcks:         100,
@@ -97,7 +99,7 @@ func (c *Config) checkSocketIO(check func(ok bool, format string, args ...any)) 
 	check(c.SocketioMaxPackets > 0 && c.SocketioMaxPackets <= maxPackets, "socketio_max_packets: must be 1 to %d", maxPackets)
 	check(c.SocketioMaxWaitingBytes >= minWaiting, "socketio_max_waiting_bytes: must be at least %d", minWaiting)
 	for name, n := range map[string]int{
-		"namespaces": c.SocketioMaxNamespaces, "handshakes": c.SocketioMaxHandshakes,
+		"namespaces": c.SocketioMaxNamespaces, "auth_bytes": c.SocketioMaxAuthBytes, "handshakes": c.SocketioMaxHandshakes,
 		"connections": c.SocketioMaxConnections, "acks": c.SocketioMaxAcks, "pending_bytes": c.SocketioMaxPendingBytes,
 		"unheard_bytes": c.SocketioMaxUnheardBytes, "asked": c.SocketioMaxAsked,
 	} {

@@ -81,6 +81,13 @@ var socketIOEffects = map[string]effect{
 		c.say("40/other,")
 		return strings.Contains(c.hear("4"), "limit_reached")
 	}},
+	"socketio_max_auth_bytes": {func(c *Config) {
+		c.SocketioMaxAuthBytes, c.Namespace = 9, []NamespaceRule{{"/news", NamespaceSettings{Open: true}}}
+	}, func(t *testing.T, r *running) bool {
+		c := connect(t, r.pub, "")
+		c.say(`40/news,{"a":1234}`)
+		return strings.Contains(c.hear("4"), "too_large")
+	}},
 	"socketio_max_handshakes": {func(c *Config) { c.SocketioMaxHandshakes = 1 }, func(_ *testing.T, r *running) bool {
 		for range 3 { // of which two are in one second
 			ask := httptest.NewRequest("GET", "/socket.io/?EIO=4&transport=polling", nil)

@@ -344,7 +344,7 @@ func TestSocketIOPreflight(t *testing.T) {
 func TestSocketIOBodies(t *testing.T) {
 	t.Parallel()
 	const most = 20_000
-	r := start(t, func(c *Config) { c.SocketioMaxPayload = most })
+	r := start(t, func(c *Config) { c.SocketioMaxPayload, c.SocketioMaxAuthBytes = most, most })
 	c := connect(t, r.pub, "&token="+r.client("alice")+"x") // a wrong key
 	if c.open["maxPayload"] != float64(most) {
 		t.Errorf("%v", c.open)

@@ -144,7 +144,7 @@ func (c *conn) connect(p *packet.Packet) {
 			return // they say so of the root, where they are already
 		}
 		said = parseQuery(query)
-	} else {
+	} else if len(p.JSON) <= c.settings.MaxAuth {
 		said = parseAuth(p.JSON)
 	}
 	if !said.keyed() && c.first != nil {
@@ -155,6 +155,9 @@ func (c *conn) connect(p *packet.Packet) {
 		return // it will see
 	case c.socket(name) != nil:
 		c.session.Fail(engine.Invalid)
+		return
+	case len(p.JSON) > c.settings.MaxAuth: // it is kept as long as the socket is there
+		c.refuse(name, "auth: too large", []byte(`{"code":413,"type":"too_large"}`))
 		return
 	case c.heard > c.settings.MaxWaiting: // of handlers that are still busy with those who have left
 		c.session.Fail(engine.TooMuch)

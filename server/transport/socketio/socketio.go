@@ -40,6 +40,7 @@ type Options struct {
 	RecoveryTime time.Duration
 
 	MaxNamespaces int // that one connection may have joined; default 16
+	MaxAuth       int // bytes of what a client shows when it joins one; default 16 KiB
 	MaxAcks       int // answers that are waited for, of one socket; default 100
 	MaxAsked      int // sockets that are asked at once; default 10,000
 	MaxPending    int // bytes of packets whose attachments have not come, of all connections together; default 64 MiB
@@ -80,6 +81,7 @@ func newSettings(o Options) *settings {
 	orDefault(&o.ConnectTimeout, 45*time.Second)
 	orDefault(&o.MaxSessions, 100_000)
 	orDefault(&o.MaxNamespaces, 16)
+	orDefault(&o.MaxAuth, 16<<10)
 	orDefault(&o.MaxAcks, 100)
 	orDefault(&o.MaxAsked, 10_000)
 	orDefault(&o.MaxWaiting, 256<<10)
