@@ -68,7 +68,7 @@ func (s *Socket) event(p *packet.Packet) {
 	case c.heard > c.settings.MaxWaiting: // the last one may have been large
 		c.session.Fail(engine.TooMuch)
 		return
-	case c.server.unheard.Load() > int64(c.settings.MaxUnheard): // by others who have gone, for instance
+	case c.server.unheard.full(s.namespace, c.settings.MaxUnheard): // by others who have gone, for instance
 		c.server.counts.dropped.Add(1)
 		if one.asked {
 			c.refuseEvent(s, &one, "handler_busy", "too much is waiting for those who answer")
@@ -94,10 +94,10 @@ func (s *Socket) push(one call) {
 	}
 	sv := s.conn.server
 	s.conn.heard += one.cost()
-	sv.unheard.Add(int64(one.cost()))
+	sv.unheard.add(s.namespace, one.cost())
 	if s.inbox == nil {
 		s.inbox = new(inbox)
-		sv.unheard.Add(workCost)
+		sv.unheard.add(s.namespace, workCost)
 		sv.working.run(s.work)
 	}
 	s.inbox.calls = append(s.inbox.calls, one)
@@ -110,7 +110,7 @@ func (s *Socket) work() {
 		c.mu.Lock()
 		if len(s.inbox.calls) == 0 {
 			s.inbox = nil
-			c.server.unheard.Add(-workCost)
+			c.server.unheard.add(s.namespace, -workCost)
 			c.mu.Unlock()
 			return
 		}
@@ -121,7 +121,7 @@ func (s *Socket) work() {
 		s.tell(&one)
 		c.mu.Lock()
 		c.heard -= one.cost()
-		c.server.unheard.Add(-int64(one.cost()))
+		c.server.unheard.add(s.namespace, -one.cost())
 		c.mu.Unlock()
 	}
 }

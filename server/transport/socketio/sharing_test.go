@@ -1,12 +1,62 @@
 package socketio_test
 
 import (
+	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/socketio"
 )
+
+// A handler that is hung leaves room for the others.
+func TestRoomForOtherHandlers(t *testing.T) {
+	asked, hold := make(chan bool), make(chan struct{})
+	hung := &script{event: func(context.Context, *socketio.Socket, *socketio.Event) { asked <- true; <-hold }}
+	well := &script{event: func(_ context.Context, _ *socketio.Socket, e *socketio.Event) { e.Ack(json.RawMessage(`["fine"]`)) }}
+	o := socketio.Options{MaxUnheard: 100_000, Namespaces: []socketio.Namespace{
+		{Name: "/hung", Open: true, Handler: hung}, {Name: "/hung/*", Open: true, Handler: hung}, {Name: "/well", Open: true, Handler: well}}}
+	w := newWorld(t, o, hub.Limits{})
+	defer close(hold)
+	for _, name := range []string{"/hung", "/hung/1"} {
+		p := w.dial("")
+		p.join(name, "")
+		p.send(`42` + name + `,["e","` + strings.Repeat("x", 30_000) + `"]`)
+		<-asked
+	}
+	p := w.dial("")
+	p.join("/hung/2", "")
+	p.send(`42/hung/2,1["e"]`)
+	p.expect(`43/hung/2,1[{"error":{"type":"handler_busy",*`)
+	p = w.dial("")
+	p.join("/well", "")
+	p.send(`42/well,1["e","` + strings.Repeat("x", 30_000) + `"]`)
+	p.expect(`43/well,1["fine"]`)
+}
+
+// Handlers of a kind that cannot be compared are counted, too.
+func TestHandlerThatIsNoKey(t *testing.T) {
+	f := &script{event: func(_ context.Context, _ *socketio.Socket, e *socketio.Event) { e.Ack(json.RawMessage(`["fine"]`)) }}
+	w := newWorld(t, socketio.Options{Namespaces: []socketio.Namespace{{Name: "/open", Open: true, Handler: several{f}}}}, hub.Limits{})
+	p := w.dial("")
+	p.join("/open", "")
+	p.send(`42/open,1["e"]`)
+	p.expect(`43/open,1["fine"]`)
+}
+
+// several is a handler that is a slice.
+type several []*script
+
+func (all several) Connect(ctx context.Context, s *socketio.Socket, h *socketio.Handshake) error {
+	return all[0].Connect(ctx, s, h)
+}
+func (all several) Event(ctx context.Context, s *socketio.Socket, e *socketio.Event) {
+	all[0].Event(ctx, s, e)
+}
+func (all several) Disconnect(ctx context.Context, s *socketio.Socket, why string) {
+	all[0].Disconnect(ctx, s, why)
+}
 
 // What a socket has shown stays in memory as long as it does, so it is bounded.
 func TestTooLargeAuth(t *testing.T) {

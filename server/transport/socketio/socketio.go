@@ -44,7 +44,7 @@ type Options struct {
 	MaxAcks       int // answers that are waited for, of one socket; default 100
 	MaxAsked      int // sockets that are asked at once; default 10,000
 	MaxPending    int // bytes of packets whose attachments have not come, of all connections together; default 64 MiB
-	MaxUnheard    int // bytes of what handlers have not been told yet, of all connections together, those that have gone too; default 64 MiB
+	MaxUnheard    int // bytes of what handlers have not been told yet, of all connections together, those that have gone too, and half as many of one handler; default 64 MiB
 	MaxWaiting    int // bytes that may wait for one connection, in either direction, for another packet to be taken; default 256 KiB
 
 	// Namespaces are those that can be joined. The root can be joined in any
@@ -172,7 +172,7 @@ type Server struct {
 	engine   *engine.Server
 	counts   counts
 	pending  atomic.Int64 // bytes of packets that are not whole
-	unheard  atomic.Int64 // bytes of what handlers have not been told
+	unheard  unheard
 	leavers  *leavers
 
 	coming claims // sockets that come back
