@@ -21,20 +21,21 @@ type conn struct {
 	session  *engine.Session
 	first    *first // what is kept of its first request; nil: nothing
 
-	mu      sync.Mutex                 // guards all below but old, and the sockets
-	asm     *packet.Assembler          // waits for attachments; nil: none are missing
-	sockets []*Socket                  // of the namespaces it has joined, or is about to
-	out     []message                  // what is said to it alone
-	saying  int                        // bytes of out
-	heard   int                        // bytes of what handlers have not been told yet
-	parted  map[string]hub.Credentials // of an old client, whose sockets have the same ids again: those that have left
-	pending int32                      // bytes of a packet that is not whole
-	said    int32                      // how many of out are under way
-	old     bool                       // it speaks protocol 4, which says less
-	joined  bool                       // it has been in a namespace
-	full    bool                       // something found no room in out, without which the client would wait for ever
-	closed  bool
-	away    bool // it is to end when its sockets have left
+	mu        sync.Mutex                 // guards all below but old, and the sockets
+	asm       *packet.Assembler          // waits for attachments; nil: none are missing
+	sockets   []*Socket                  // of the namespaces it has joined, or is about to
+	out       []message                  // what is said to it alone
+	saying    int                        // bytes of out
+	heard     int                        // bytes of what handlers have not been told yet
+	undecided []undecidedOne             // what nobody could decide about, and the client has not been told of yet
+	parted    map[string]hub.Credentials // of an old client, whose sockets have the same ids again: those that have left
+	pending   int32                      // bytes of a packet that is not whole
+	said      int32                      // how many of out are under way
+	old       bool                       // it speaks protocol 4, which says less
+	joined    bool                       // it has been in a namespace
+	full      bool                       // something found no room in out, without which the client would wait for ever
+	closed    bool
+	away      bool // it is to end when its sockets have left
 }
 
 // first is what a connection's first request has told.
@@ -140,7 +141,7 @@ func (c *conn) connect(p *packet.Packet) {
 	if c.old {
 		var query string
 		name, query = packet.CutQuery(p.Namespace)
-		if c.socket(name) != nil {
+		if c.wants(name) {
 			return // they say so of the root, where they are already
 		}
 		said = parseQuery(query)
@@ -153,7 +154,7 @@ func (c *conn) connect(p *packet.Packet) {
 	switch {
 	case c.away:
 		return // it will see
-	case c.socket(name) != nil:
+	case c.wants(name):
 		c.session.Fail(engine.Invalid)
 		return
 	case len(p.JSON) > c.settings.MaxAuth: // it is kept as long as the socket is there
@@ -174,7 +175,7 @@ func (c *conn) join(name string, said auth) {
 	case ns == nil:
 		c.refuse(name, "Invalid namespace", nil)
 		return
-	case len(c.sockets) >= c.settings.MaxNamespaces:
+	case len(c.sockets)+len(c.undecided) >= c.settings.MaxNamespaces:
 		c.refuse(name, "limit reached", []byte(`{"code":429,"type":"limit_reached"}`))
 		return
 	}
@@ -208,6 +209,13 @@ func (c *conn) socket(namespace string) *Socket {
 		}
 	}
 	return nil
+}
+
+// wants reports whether the client has joined a namespace, or has not been told yet
+// what comes of it.
+func (c *conn) wants(namespace string) bool {
+	return c.socket(namespace) != nil ||
+		slices.ContainsFunc(c.undecided, func(o undecidedOne) bool { return o.namespace == namespace })
 }
 
 // say has messages be sent, for which somebody has to call Wake. It reports

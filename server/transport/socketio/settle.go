@@ -52,7 +52,7 @@ func (s *Socket) settleLocked(a arrival, shown json.RawMessage, err error) (fail
 	if err != nil {
 		c.sockets = slices.DeleteFunc(c.sockets, func(o *Socket) bool { return o == s })
 		s.state = left
-		return c.refuseFor(s.namespace, err)
+		return c.refuseFor(s.namespace, err) || c.decide()
 	}
 	s.state, s.session = connected, a.session
 	if s.namespace.Handler == nil { // else it has introduced itself
@@ -70,7 +70,7 @@ func (s *Socket) settleLocked(a arrival, shown json.RawMessage, err error) (fail
 		s.push(call{kind: hasJoined, args: public(shown)})
 	}
 	c.must(s.welcome(a.socket))
-	return false
+	return c.decide()
 }
 
 // welcome is the answer to CONNECT.
@@ -86,7 +86,8 @@ func (s *Socket) welcome(cr hub.Credentials) []byte {
 }
 
 // refuseFor tells why a CONNECT is not granted. A client does not come again by
-// itself after that, so for what passes it loses its connection instead.
+// itself after that, so for what passes it loses its connection instead, at once
+// or when decide says so.
 func (c *conn) refuseFor(ns *Namespace, err error) (fail bool) {
 	var refused *Refusal
 	if errors.As(err, &refused) {
@@ -98,16 +99,45 @@ func (c *conn) refuseFor(ns *Namespace, err error) (fail bool) {
 	isUndecided := errors.As(err, &u)
 	switch {
 	case isUndecided:
-		refusal = u.refusal()
+		c.undecided = append(c.undecided, undecidedOne{ns.Name, u.refusal()})
+		return false
 	case !errors.Is(err, errUnauthorized) && !errors.Is(err, hub.ErrBadCredentials):
 		refusal = transport.RefusalOf(err, 0)
 	}
 	if refusal.Status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 		c.settings.Logger.Error("a socket could not be let in", "namespace", ns.Name, "err", err)
 	}
-	if refusal.Status >= 500 && !(isUndecided && len(c.sockets) > 0) {
-		return true // but not if others live by the connection, whose handlers may be fine
+	if refusal.Status >= 500 {
+		return true
 	}
-	c.refuse(ns.Name, refusal.Message, fmt.Appendf(nil, `{"code":%d,"type":%q}`, refusal.Status, refusal.Type))
+	c.refuseAs(ns.Name, refusal)
+	return false
+}
+
+func (c *conn) refuseAs(namespace string, r *transport.Refusal) {
+	c.refuse(namespace, r.Message, fmt.Appendf(nil, `{"code":%d,"type":%q}`, r.Status, r.Type))
+}
+
+// undecidedOne is a namespace that a client wants to join, about which nobody
+// could decide.
+type undecidedOne struct {
+	namespace string
+	refusal   *transport.Refusal
+}
+
+// decide is for CONNECTs that nobody could decide about. If others live by the
+// connection, whose handlers may be fine, they are refused. If nobody does the
+// connection has to end, which it reports. As long as neither is known they wait.
+func (c *conn) decide() (fail bool) {
+	if len(c.undecided) == 0 {
+		return false
+	}
+	if !slices.ContainsFunc(c.sockets, func(s *Socket) bool { return s.state == connected }) {
+		return len(c.sockets) == 0
+	}
+	for _, one := range c.undecided {
+		c.refuseAs(one.namespace, one.refusal)
+	}
+	c.undecided = nil
 	return false
 }

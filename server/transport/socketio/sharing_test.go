@@ -4,11 +4,64 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/transport/socketio"
 )
+
+// A page that joins several namespaces at once, about none of which anybody can
+// decide, loses its connection: so it comes again for all of them.
+func TestNobodyDecidesAnything(t *testing.T) {
+	asked, slow := make(chan bool, 1), make(chan struct{})
+	quick := &script{connect: func(context.Context, *socketio.Socket, *socketio.Handshake) error {
+		asked <- true
+		return socketio.ErrUnavailable
+	}}
+	var comes atomic.Bool
+	late := &script{connect: func(context.Context, *socketio.Socket, *socketio.Handshake) error {
+		<-slow
+		if comes.Load() {
+			return nil
+		}
+		return socketio.ErrUnavailable
+	}}
+	o := socketio.Options{MaxNamespaces: 3, Namespaces: []socketio.Namespace{
+		{Name: "/quick", Open: true, Handler: quick}, {Name: "/late", Open: true, Handler: late}, {Name: "/plain", Open: true}}}
+	w := newWorld(t, o, hub.Limits{})
+	begin := func() *peer {
+		p := w.dial("")
+		p.send("40/late,", "40/quick,")
+		<-asked
+		w.until("one is known", func() bool { return w.server.Working() == 2 })
+		return p
+	}
+	const refused = `44/quick,{"message":"nobody can decide about that now","data":{"code":503,"type":"handler_unavailable"}}`
+	p := begin()
+	slow <- struct{}{}
+	p.expect("closed")
+	w.until("all is over", func() bool { return w.server.Working() == 0 })
+
+	p = begin() // that it waits does not make room for more
+	p.send("40/quick,")
+	p.expect("closed")
+	slow <- struct{}{}
+	w.until("all is over", func() bool { return w.server.Working() == 0 })
+
+	p = begin() // who is here after all is not cut off
+	comes.Store(true)
+	slow <- struct{}{}
+	p.expect("40/late,*", refused)
+	p.conn.CloseNow()
+	w.until("all is over", func() bool { return w.server.Working() == 0 })
+
+	p = begin()
+	p.send("40/plain,")
+	p.expectBoth("40/plain,*", refused)
+	slow <- struct{}{}
+	p.expect("40/late,*")
+}
 
 // A handler that is hung leaves room for the others.
 func TestRoomForOtherHandlers(t *testing.T) {
