@@ -50,14 +50,45 @@ func (b *Binary) UnmarshalJSON(text []byte) error {
 
 var errNotBinary = errors.New("must be binary")
 
-// Args are the arguments of an event, or of an answer, as JSON. What was binary
-// is an object {"$binary":"<base64>"}.
+// Args are the arguments of an event, or of an answer, as JSON: a thousand at
+// most. What was binary is an object {"$binary":"<base64>"}.
 type Args []json.RawMessage
+
+// maxArgs is how many arguments there may be. Each takes many times the memory of
+// the two bytes that it is.
+const maxArgs = 1000
 
 // parseArgs returns the elements of a JSON array.
 func parseArgs(array json.RawMessage) (all Args, err error) {
+	if commas(array, maxArgs) >= maxArgs {
+		return nil, &Error{Type: "bad_arguments", Message: fmt.Sprintf("there are more than %d arguments", maxArgs)}
+	}
 	err = json.Unmarshal(array, &all)
 	return all, err
+}
+
+// commas counts those between the elements of a JSON array, up to most.
+func commas(array []byte, most int) (n int) {
+	level, quoted, escaped := 0, false, false
+	for _, c := range array {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted:
+			escaped, quoted = c == '\\', c != '"'
+		case c == '"':
+			quoted = true
+		case c == '[' || c == '{':
+			level++
+		case c == ']' || c == '}':
+			level--
+		case c == ',' && level == 1:
+			if n++; n == most {
+				return n
+			}
+		}
+	}
+	return n
 }
 
 // Scan stores the arguments in the values that into points to, as

@@ -66,6 +66,8 @@ func TestFunctions(t *testing.T) {
 		{"pointers before others", func(*int, int) {}, `1`, badArguments("2 is missing")},
 		{"none of many", func(a ...int) int { return len(a) }, ``, `[0]`},
 		{"many", func(p *s, a string, b ...int) []int { return b }, `"x",1,2,3`, `[[1,2,3]]`},
+		{"as many as there may be", func(a ...int) int { return len(a) }, strings.TrimSuffix(strings.Repeat("0,", 1000), ","), `[1000]`},
+		{"too many", func(...int) {}, strings.Repeat("0,", 1000) + "0", `[{"error":{"type":"bad_arguments","message":"there are more than 1000 arguments"}}]`},
 		{"one of many is wrong", func(...int) {}, `1,"2"`, badArguments("2 cannot be a string")},
 		{"one of many is missing", func(...int) {}, `1,null`, badArguments("2 is missing")},
 		{"many pointers", func(a ...*int) bool { return a[1] == nil && *a[0] == 1 }, `1,null`, `[true]`},

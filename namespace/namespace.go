@@ -36,7 +36,7 @@ import (
 // Options are what a [Namespace] can be told. Zero fields mean the defaults.
 type Options struct {
 	Open       bool          // everybody may connect, without a client and its key
-	Timeout    time.Duration // when contexts of functions for events end, and of those that let in; default 10 s
+	Timeout    time.Duration // when contexts of functions end; default 10 s
 	AckTimeout time.Duration // how long sockets may take to answer, where no context says so; default 10 s
 	Logger     *slog.Logger  // for errors that pages are not told; default slog.Default()
 }
@@ -47,9 +47,10 @@ type Options struct {
 //
 // Functions are called for one socket one after the other, in the order in which
 // things happened, and for several at once. One that takes long holds up nobody
-// but its socket, which hears nothing as long as it takes, and cannot come back.
-// Their context ends after [Options.Timeout], and when the server does not wait for
-// them any longer. A panic is the end of the socket's connection, and of nothing else.
+// but its socket, which hears nothing as long as it takes, and cannot come back:
+// if it takes longer than a page that tries to can wait, that is let in as a new
+// socket. Their context ends after [Options.Timeout], and when the server does not
+// wait for them any longer. A panic is the end of the socket's connection, and of nothing else.
 type Namespace struct {
 	name    string
 	options Options
@@ -286,7 +287,7 @@ func (n handler) Event(ctx context.Context, raw *socketio.Socket, e *socketio.Ev
 	args, err := parseArgs(e.Args)
 	var results []any
 	switch {
-	case err != nil: // socketio hands over nothing but arrays
+	case err != nil: // there are too many: socketio hands over nothing but arrays
 	case f != nil:
 		results, err = f.invoke(ctx, s, args)
 	case fallback != nil:
