@@ -1,11 +1,13 @@
 package handler
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestParseAnswer(t *testing.T) {
@@ -108,6 +110,22 @@ func FuzzReply(f *testing.F) {
 		}
 		if r, err := parseConnect(result, "/n"); err == nil && r.refusal == nil && (string(trim(result)) == "false" || r.ack != nil || r.disconnect) {
 			t.Fatalf("%q lets in: %+v", result, r)
+		}
+	})
+}
+
+// Half of a surrogate pair is what cannot be told from U+FFFD when it is read.
+func FuzzHalf(f *testing.F) {
+	for _, s := range []string{`"a\ud83d\ude00"`, `"\ud800"`, `"\\ud800"`, `"\ude00\ud83d"`, `"\ud800\\udc00"`, `"\u00e9\n\/é"`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var s string
+		if !utf8.Valid(raw) || json.Unmarshal(raw, &s) != nil || bytes.ContainsRune(raw, utf8.RuneError) || bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`)) {
+			return
+		}
+		if half(raw) != strings.ContainsRune(s, utf8.RuneError) {
+			t.Errorf("%s: half of a pair: %t, and it is read as %q", raw, half(raw), s)
 		}
 	})
 }

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -99,10 +100,43 @@ func text(what string, raw json.RawMessage) (s string, err error) {
 	if kindOf(raw) != '"' || json.Unmarshal(raw, &s) != nil {
 		return "", fmt.Errorf("%s: must be a string", what)
 	}
-	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) {
+	if half(raw) {
 		return "", fmt.Errorf("%s: must not hold half of a surrogate pair", what)
 	}
 	return s, nil
+}
+
+// half reports whether a JSON string escapes half of a surrogate pair without the
+// other half.
+func half(raw []byte) bool {
+	for {
+		at := bytes.IndexByte(raw, '\\')
+		if at < 0 {
+			return false
+		}
+		unit, rest := escape(raw[at:])
+		if utf16.IsSurrogate(unit) {
+			var next rune
+			next, rest = escape(rest)
+			if utf16.DecodeRune(unit, next) == utf8.RuneError {
+				return true
+			}
+		}
+		raw = rest
+	}
+}
+
+// escape returns the unit of UTF-16 that text begins with, 0 if it does not begin
+// with the number of one, and what comes behind it.
+func escape(text []byte) (unit rune, rest []byte) {
+	if len(text) < 2 || text[0] != '\\' {
+		return 0, text
+	}
+	if text[1] != 'u' || len(text) < 6 {
+		return 0, text[2:]
+	}
+	n, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // it is JSON
+	return rune(n), text[6:]
 }
 
 // texts reads a string or an array of them; null is none.
