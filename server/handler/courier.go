@@ -47,6 +47,11 @@ const (
 	awaitedPause     = 500 * time.Millisecond
 )
 
+// enoughHeard is how many tries of a note that somebody waits for the backend has to
+// hear, and answer with something that makes no sense, until it counts as told: who
+// cannot answer that somebody has left shuts nobody out.
+const enoughHeard = 3
+
 // bytesPerNote is how much notes may have on the average when there are as many
 // as there may be.
 const bytesPerNote = 2 << 10
@@ -189,13 +194,18 @@ func (c *courier) deliver(l *line, n *note, round int) {
 	c.signal()
 	if answered(err) {
 		c.failures, c.resume = 0, time.Time{}
-		c.remove(n)
-		if len(l.notes) > 0 {
-			l.place = c.ready.PushBack(l)
-		}
+		c.done(l, n)
 		return
 	}
 	c.failed(l, n, round, err)
+}
+
+// done takes a note that counts as told off its line. c.mu is held.
+func (c *courier) done(l *line, n *note) {
+	c.remove(n)
+	if len(l.notes) > 0 {
+		l.place = c.ready.PushBack(l)
+	}
 }
 
 func (c *courier) call(n *note) error {
@@ -210,8 +220,12 @@ func (c *courier) call(n *note) error {
 func (c *courier) failed(l *line, n *note, round int, err error) {
 	n.tries++
 	switch {
-	case !unreached(err) && !errors.Is(err, context.DeadlineExceeded):
+	case !unreached(err) && !errors.Is(err, context.DeadlineExceeded) && c.ctx.Err() == nil:
 		c.failures, c.resume = 0, time.Time{} // somebody is there: only this line waits
+		if n.heard++; n.heard >= enoughHeard && l.waiters > 0 {
+			c.done(l, n)
+			return
+		}
 	case round == c.failures: // not for each of several that have failed together
 		c.failures++
 	}

@@ -322,34 +322,59 @@ func TestNotBackAgain(t *testing.T) {
 	})
 }
 
-// A socket may come back by another connection while what it has said by the first
-// one is not answered. Then that comes to its end first.
-func TestBackBeforeItHasLeft(t *testing.T) {
+// A backend that hears that somebody has left, and does not know what to answer,
+// shuts nobody out who comes back; but it is told again as long as nobody does.
+func TestBackAgainAfterNonsense(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Limits{})
-		if err := w.connect("~s"); err != nil {
-			t.Fatal(err)
-		}
-		w.answerBy(func(ctx context.Context, c *Call) (string, error) {
-			if c.Method == "event" {
-				sleep(ctx, 2*time.Second)
+		w.answerBy(func(_ context.Context, c *Call) (string, error) {
+			if c.Method == "disconnect" {
+				return "", errors.New("the answer has the status 500")
 			}
 			return "null", nil
 		})
-		go func() { // the first connection's
-			w.say("~s", "e")
-			w.leaves("~s")
-		}()
-		synctest.Wait()
-		if err := w.connect("~s"); err != nil {
+		w.leaves("~s")
+		w.leaves("~other")
+		began := time.Now()
+		if err := w.connect("~s"); err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		tries := make(map[string]int)
+		for _, c := range w.tries() {
+			tries[c.Method+c.Socket]++
+		}
+		if n := tries["disconnect~s"]; n != 3 {
+			t.Errorf("it was told %d times", n)
+		}
+		sleep(t.Context(), time.Minute)
+		if s := w.h.Stats(); s.Undelivered != 1 || s.GivenUp != 0 {
+			t.Errorf("%+v", s)
+		}
+		w.made()
+		if err := w.connect("~other"); err != nil { // that was heard often enough
 			t.Error(err)
 		}
-		wantSame(t, "made", w.made(), "1 connect ~s", "2 event ~s e", "3 disconnect ~s", "4 connect ~s")
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := w.h.awaitFarewell(ctx, "~s"); !errors.Is(err, context.Canceled) {
-			t.Errorf("it is here again: %v", err)
+		if made := w.made(); len(made) != 2 || !strings.HasSuffix(made[1], "connect ~other") {
+			t.Errorf("made: %q", made)
 		}
+	})
+}
+
+// The log does not say of a connect that was never made that it had no answer.
+func TestLogOfWhoWasNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		w.answerBy(hang)
+		w.leaves("~s")
+		sleep(t.Context(), 2*time.Second)
+		if err := w.connect("~s"); failureOf(err).Kind() != Timeout {
+			t.Error(err)
+		}
+		if log := w.log.String(); !strings.Contains(log, "it was not asked: the disconnect of the same socket") {
+			t.Error(log)
+		}
+		w.answers("null", nil)
+		sleep(t.Context(), 10*time.Second)
 	})
 }
 

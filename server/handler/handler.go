@@ -8,7 +8,8 @@
 // certainly not heard of them, and only as long as their time is not over. That
 // a socket has left, and that a client has gone or is back, are notifications:
 // they are tried until they are answered, whatever the answer is, or given up
-// after a while. Those about one socket, or one client, come in the order in
+// after a while; while somebody wants to come back who has to wait for that, sooner,
+// if the backend hears them and has no proper answer. Those about one socket, or one client, come in the order in
 // which the things happened; those about different ones may overtake each other.
 // Who joins again waits until it is told that it had left.
 //
@@ -29,6 +30,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -69,7 +71,6 @@ type Handler struct {
 	limits   atomic.Pointer[Limits]
 	serials  serials
 	gate     gate
-	present  present
 	courier  *courier
 	down     atomic.Bool // nobody was reached last
 	saidDown atomic.Bool // the log has been told so
@@ -175,20 +176,17 @@ func (h *Handler) connect(ctx context.Context, s socket, shake *socketio.Handsha
 		}
 	case err != nil && heard:
 		h.disconnect(s, NotConnected)
-	case err == nil:
-		h.present.enter(s.ID())
 	}
 	return h.ended("connect", began, err)
 }
 
 // awaitFarewell waits until the backend knows that a socket has left which was here
-// before.
+// before. That it has left has been noted by then.
 func (h *Handler) awaitFarewell(ctx context.Context, socket string) error {
-	err := h.present.wait(ctx, socket)
-	if err == nil {
-		err = h.courier.wait(ctx, socket)
+	if err := h.courier.wait(ctx, socket); err != nil {
+		return h.noTurn(fmt.Errorf("it was not asked: the disconnect of the same socket could not be delivered before: %w", err))
 	}
-	return h.noTurn(err)
+	return nil
 }
 
 func (h *Handler) event(ctx context.Context, s socket, e *socketio.Event) {
@@ -222,7 +220,6 @@ func (h *Handler) disconnect(s socket, why string) {
 		method: "disconnect", about: subject{id: s.ID()}, at: time.Now(), epoch: h.hub.Position().Epoch,
 		namespace: s.Namespace(), client: s.Client(), reason: why, data: s.Data(),
 	})
-	h.present.leave(s.ID()) // whoever has waited for that finds the note
 }
 
 // callCost is what a call counts beside its bytes.

@@ -26,6 +26,7 @@ type note struct {
 	serial uint64
 	id     string // "" before the first try
 	tries  int
+	heard  int           // tries that had an answer, which made no sense
 	place  *list.Element // among all
 	size   int
 }

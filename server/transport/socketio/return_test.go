@@ -273,6 +273,42 @@ func TestHandlerThatNeverHears(t *testing.T) {
 	}
 }
 
+// Who comes back by another connection, while what it has said by the first one is
+// not answered, is not told of before that has come to its end.
+func TestReturnsAfterWhatItSaid(t *testing.T) {
+	told, answer := make(chan string, 10), make(chan struct{})
+	f := &script{
+		connect: func(_ context.Context, _ *socketio.Socket, h *socketio.Handshake) error {
+			told <- fmt.Sprint("connect ", h.Recovered)
+			return nil
+		},
+		event: func(_ context.Context, _ *socketio.Socket, e *socketio.Event) {
+			told <- e.Name
+			<-answer
+			told <- e.Name + " is answered"
+		},
+		disconnect: func(*socketio.Socket, string) { told <- "disconnect" },
+	}
+	w := f.world(t, socketio.Options{})
+	p := w.dial("")
+	g := p.join("/open", "")
+	at := w.at(t, p)
+	p.send(`42/open,["one"]`, `42/open,["two"]`)
+	w.until("it has said both", func() bool { return w.server.Stats().Events == 2 })
+	q := w.dial("")
+	q.send("40/open,{" + back(g, at) + "}")
+	p.expect("closed") // its former self has left
+	close(answer)
+	if text := q.expect("40/open,{*"); !strings.Contains(text, g.SID) {
+		t.Errorf("it is another one: %s", text)
+	}
+	for _, want := range []string{"connect false", "one", "one is answered", "two", "two is answered", "disconnect", "connect true"} {
+		if got := <-told; got != want {
+			t.Fatalf("told %s, want %s", got, want)
+		}
+	}
+}
+
 // Who loses the connection again while it waits for its handler to be told is not
 // lost.
 func TestReturnsInVain(t *testing.T) {
