@@ -40,8 +40,10 @@ func long() bool { return os.Getenv("SHAVEET_LONG") != "" }
 // more than by a WebSocket.
 func rounds(t testing.TB, byHTTP bool) int {
 	switch {
+	case long() && raced(t):
+		return 20
 	case long():
-		return 500
+		return 200
 	case raced(t) && byHTTP:
 		return 4
 	case raced(t):

@@ -30,6 +30,7 @@ func TestRPC(t *testing.T) {
 		going(t, s, "rpc", l, c,
 			func(first []*socket) (cut int) {
 				second.die()
+				live.Until(t, "it is missed", patience, func() bool { return s.metric("shaveet_backend_serving") == 0 }) // else calls to it are lost
 				c.depart(t, first, (*socket).vanish)
 				return 0
 			},
