@@ -12,7 +12,7 @@ type SocketIO struct {
 
 	SocketioPingInterval   time.Duration `help:"time between two pings to a client; also the longest that a poll of Socket.IO is held" live:"yes"`
 	SocketioPingTimeout    time.Duration `help:"how long a client may take to answer a ping" live:"yes"`
-	SocketioConnectTimeout time.Duration `help:"how long a connection may take to join its first namespace" live:"yes"`
+	SocketioConnectTimeout time.Duration `help:"how long a connection may take to join its first namespace; a third of it, who comes back waits for a handler that is still busy with what it has said before" live:"yes"`
 	SocketioUpgradeTimeout time.Duration `help:"how long a client may take to go over from polls to a WebSocket" live:"yes"`
 	SocketioRecoveryTime   time.Duration `help:"how long a socket that has lost its connection can come back as the one it was, with all it has missed; at most let_go_age; 0: none can, and events have no offset as their last argument" live:"yes"`
 

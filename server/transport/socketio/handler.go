@@ -19,17 +19,18 @@ import (
 type Handler interface {
 	// Connect lets a socket in, or does not. Its client is told what comes of it;
 	// until then nobody has heard of the socket, but it can join rooms, have data
-	// and be said events by the log; it cannot be asked anything. A [*Refusal] is told to the client in its words. Any
-	// other error means that nobody could decide: a client that came for nothing
-	// else loses its connection, and so comes again by itself; others are told so,
-	// by the type that the error's method Kind returns, if it has one. ctx also
-	// ends when the client has gone meanwhile. If Connect returns nil, Disconnect
-	// will be called.
+	// and be said events by the log; it cannot be asked anything. A [*Refusal] is
+	// told to the client in its words. Any other error means that nobody could
+	// decide: a client that is connected to nothing else, when all is known, loses
+	// its connection, and so comes again by itself; others are told so, by the type
+	// that the error's method Kind returns, if it has one. ctx also ends when the
+	// client has gone meanwhile. If Connect returns nil, Disconnect will be called.
 	Connect(ctx context.Context, s *Socket, h *Handshake) error
 	// Event: the client has said something.
 	Event(ctx context.Context, s *Socket, e *Event)
 	// Disconnect: the socket has left; it comes last. why is in the words of
-	// Socket.IO.
+	// Socket.IO. Until it returns the socket has its rooms and data, and cannot come
+	// back: a client that has waited long for that is a new socket.
 	Disconnect(ctx context.Context, s *Socket, why string)
 }
 

@@ -33,7 +33,10 @@ import (
 type Options struct {
 	engine.Options // Open is not heeded
 
-	ConnectTimeout time.Duration // how long a connection may take to join its first namespace, and a quarter more; default 45 s
+	// ConnectTimeout is how long a connection may take to join its first namespace,
+	// and a quarter more; default 45 s. For a third of it a socket that comes back
+	// waits until its handler has been told that it had left.
+	ConnectTimeout time.Duration
 	// RecoveryTime is how long a socket that has lost its connection may come
 	// back to where it was; 0: it may not. If more wait than there may be
 	// sessions, those that have waited longest may not any more.
