@@ -14,13 +14,14 @@ import (
 // A page that joins several namespaces at once, about none of which anybody can
 // decide, loses its connection: so it comes again for all of them.
 func TestNobodyDecidesAnything(t *testing.T) {
-	asked, slow := make(chan bool, 1), make(chan struct{})
+	asked, slow := make(chan bool, 2), make(chan struct{})
 	quick := &script{connect: func(context.Context, *socketio.Socket, *socketio.Handshake) error {
 		asked <- true
 		return socketio.ErrUnavailable
 	}}
 	var comes atomic.Bool
 	late := &script{connect: func(context.Context, *socketio.Socket, *socketio.Handshake) error {
+		asked <- true
 		<-slow
 		if comes.Load() {
 			return nil
@@ -33,6 +34,7 @@ func TestNobodyDecidesAnything(t *testing.T) {
 	begin := func() *peer {
 		p := w.dial("")
 		p.send("40/late,", "40/quick,")
+		<-asked
 		<-asked
 		w.until("one is known", func() bool { return w.server.Working() == 2 })
 		return p
