@@ -30,7 +30,7 @@ func TestMoves(t *testing.T) {
 // the same in the same order; so does one that changes its transport all the
 // time, and one whose connection breaks all the time.
 func TestConcurrentSameOrder(t *testing.T) {
-	const speakers, each = 4, 250
+	const speakers, each = 4, 75
 	channels := []string{"one", "two", "three"}
 	s := newSite(t, 0)
 	base := "http://" + s.public
