@@ -31,6 +31,7 @@ func roomFor(n, doors int) int { return max((n-2*reserve)/doors, n/(2*doors), 1)
 // how it does.
 func limitListener(l net.Listener, max int, counts *metrics.Door) net.Listener {
 	limited := &limitedListener{Listener: l, counts: counts, closed: make(chan struct{})}
+	limited.gone = limited.end
 	if max > 0 {
 		limited.room = make(chan struct{}, max)
 	}
@@ -41,6 +42,7 @@ type limitedListener struct {
 	net.Listener
 	counts *metrics.Door
 	room   chan struct{} // has a token for every open connection; nil: no limit
+	gone   func()        // end, made once
 	once   sync.Once
 	closed chan struct{}
 }
@@ -60,6 +62,12 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	}
 	l.counts.Opened()
 	return &limitedConn{Conn: c, listener: l}, nil
+}
+
+// end is for a connection that has been closed.
+func (l *limitedListener) end() {
+	l.counts.Closed()
+	l.leave()
 }
 
 // leave gives back the room of one connection.
@@ -84,9 +92,17 @@ type limitedConn struct {
 func (c *limitedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *limitedConn) Close() error {
-	if c.closed.CompareAndSwap(false, true) {
-		defer c.listener.leave()
-		c.listener.counts.Closed()
+	inner, gone := c.Detach()
+	if gone != nil {
+		defer gone()
 	}
-	return c.Conn.Close()
+	return inner.Close()
+}
+
+// Detach is part of [park.Detachable].
+func (c *limitedConn) Detach() (inner net.Conn, gone func()) {
+	if c.closed.CompareAndSwap(false, true) {
+		gone = c.listener.gone
+	}
+	return c.Conn, gone
 }

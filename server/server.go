@@ -101,7 +101,10 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.handlers.server = s
 	s.setLevel(cfg)
 	s.drain, s.endDrain = context.WithCancel(context.Background())
-	s.hub = hub.New(hub.Config{NewKey: newKey, Limits: cfg.Limits, Lives: s.handlers.lives}, broker)
+	s.hub = hub.New(hub.Config{
+		NewKey: newKey, Limits: cfg.Limits, Lives: s.handlers.lives,
+		Pace: func(late time.Duration) { s.lot.Pace(late) },
+	}, broker)
 	if err := s.hub.Configure(cfg.Limits, cfg.Channel); err != nil {
 		return nil, err
 	}

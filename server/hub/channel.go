@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"weak"
 )
 
 // A member is a client on a channel. The channel lists it while the client is
@@ -29,7 +30,10 @@ type channel struct {
 	readers atomic.Int32  // members somebody reads for; with none, there is nobody to wake
 	deleted atomic.Uint64 // the seq with which it was deleted; 0: it was not
 
-	set atomic.Pointer[settings] // see settings
+	set    atomic.Pointer[settings]             // see settings
+	shared atomic.Pointer[weak.Pointer[Common]] // what its readers were given last; nil: nothing
+
+	walked bool // the dispatcher walks over its members; the dispatcher's own
 
 	mu        sync.RWMutex // guards all below; taken after a client's lock
 	messages  ring
@@ -118,23 +122,39 @@ const walkStep = 256
 // Who joins or leaves meanwhile may be among them or not; everybody else is,
 // exactly once. The slice is valid until f returns.
 func (ch *channel) walk(f func([]*member)) {
-	ch.mu.Lock()
-	ch.walks++
-	ch.mu.Unlock()
+	ch.beginWalk()
 	defer ch.endWalk()
-
 	var buf [walkStep]*member
 	for next := 0; ; next += walkStep {
-		ch.mu.RLock()
-		from := min(next, len(ch.members))
-		to := min(next+walkStep, len(ch.members))
-		part := append(buf[:0], ch.members[from:to]...)
-		ch.mu.RUnlock()
-		if len(part) == 0 {
+		part, more := ch.part(buf[:0], next)
+		if len(part) > 0 {
+			f(part)
+		}
+		if !more {
 			return
 		}
-		f(slices.DeleteFunc(part, func(m *member) bool { return m == nil }))
 	}
+}
+
+// beginWalk has everybody stay where they are in the list of members.
+func (ch *channel) beginWalk() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.walks++
+}
+
+// part appends the members from the next on, as many as a step of a walk takes,
+// and reports whether there are more behind them.
+func (ch *channel) part(dst []*member, next int) (part []*member, more bool) {
+	ch.mu.RLock()
+	defer ch.mu.RUnlock()
+	end := min(next+walkStep, len(ch.members))
+	for _, m := range ch.members[min(next, end):end] {
+		if m != nil {
+			dst = append(dst, m)
+		}
+	}
+	return dst, end < len(ch.members)
 }
 
 // endWalk closes the holes that walks have caused, unless another one is

@@ -21,6 +21,13 @@ type Config struct {
 	// killed or back: in the log's order, with its lock held. It must not block,
 	// and not call the hub.
 	Lives func(Life)
+
+	// Pace, if not nil, is called again and again while readers are being woken,
+	// and keeps that from going faster than they can be served: so a channel with
+	// many readers keeps nobody else waiting, and who is woken late finds more at
+	// once. late is how long the oldest news has been waiting that is under way.
+	// Readers that wait for the hub must not keep Pace from returning.
+	Pace func(late time.Duration)
 }
 
 // Limits bound the memory and the work of one hub. Every limit is safe by

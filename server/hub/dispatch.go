@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // A dispatcher tells readers that something waits for them, on a goroutine of
@@ -10,7 +11,8 @@ import (
 // get more news before their turn has come are told once, so the busier the
 // hub, the fewer the wake-ups per message.
 type dispatcher struct {
-	wake chan struct{} // holds a token when there is work
+	wake chan struct{}            // holds a token when there is work
+	pace func(late time.Duration) // nil: as fast as it goes
 
 	mu       sync.Mutex // guards all below; no other lock is taken under it
 	channels []*channel
@@ -41,41 +43,139 @@ func (d *dispatcher) signal() {
 
 // run wakes readers until ctx ends.
 func (d *dispatcher) run(ctx context.Context) {
-	var channels []*channel
-	var clients []*client
-	var readers []*reader
-	tell := func(c *client) {
-		readers = c.readers(readers[:0])
-		for _, r := range readers {
-			r.wake()
-		}
-	}
+	r := rounds{d: d}
+	defer r.stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.wake:
-		}
-		d.mu.Lock()
-		channels, d.channels = d.channels, channels[:0]
-		clients, d.clients = d.clients, clients[:0]
-		d.mu.Unlock()
-		for _, c := range clients {
-			tell(c)
-		}
-		for _, ch := range channels {
-			ch.waiting.Store(false) // before the walk: later news is a later walk's
-			if ch.readers.Load() == 0 {
-				continue
+		if len(r.walks)+len(r.later) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.wake:
 			}
-			ch.walk(func(part []*member) {
-				for _, m := range part {
-					tell(m.client)
-				}
-			})
+		} else if ctx.Err() != nil {
+			return
 		}
-		clear(channels)
-		clear(clients)
-		clear(readers)
+		r.admit()
+		r.round()
 	}
+}
+
+// rounds are the dispatcher's walks over the members of channels. They go on by
+// turns, a part at a time, so that news of a small channel does not wait for the
+// last member of a large one.
+type rounds struct {
+	d       *dispatcher
+	walks   []walk     // under way, the oldest first
+	later   []*channel // have news again while their walk is under way
+	grown   []*channel // the lists that change places with the dispatcher's
+	clients []*client
+	readers []*reader
+	woken   int // since the last pace
+	buf     [walkStep]*member
+}
+
+// A walk is over the members of a channel.
+type walk struct {
+	channel *channel
+	next    int
+	began   time.Time
+}
+
+// admit takes what has come to the dispatcher. News of a channel whose walk is
+// under way are those of its next.
+func (r *rounds) admit() {
+	d := r.d
+	d.mu.Lock()
+	r.grown, d.channels = d.channels, r.grown[:0]
+	r.clients, d.clients = d.clients, r.clients[:0]
+	d.mu.Unlock()
+	for _, c := range r.clients {
+		r.tell(c)
+	}
+	later := r.later
+	r.later = nil
+	for _, ch := range later {
+		r.begin(ch)
+	}
+	for _, ch := range r.grown {
+		r.begin(ch)
+	}
+	clear(r.grown)
+	clear(r.clients)
+}
+
+// begin begins a walk, or makes the whole of it if one part is all.
+func (r *rounds) begin(ch *channel) {
+	if ch.walked {
+		r.later = append(r.later, ch)
+		return
+	}
+	ch.waiting.Store(false) // before the walk: later news is a later walk's
+	if ch.readers.Load() == 0 {
+		return
+	}
+	part, more := ch.part(r.buf[:0], 0)
+	if more {
+		ch.beginWalk()
+		ch.walked = true
+		r.walks = append(r.walks, walk{channel: ch, began: time.Now()})
+		return
+	}
+	r.tellAll(part)
+}
+
+// round goes on with each walk by one part.
+func (r *rounds) round() {
+	under := r.walks[:0]
+	for _, w := range r.walks {
+		part, more := w.channel.part(r.buf[:0], w.next)
+		r.tellAll(part)
+		if w.next += walkStep; more {
+			under = append(under, w)
+		} else {
+			w.end()
+		}
+	}
+	clear(r.walks[len(under):])
+	r.walks = under
+}
+
+func (w *walk) end() {
+	w.channel.walked = false
+	w.channel.endWalk()
+}
+
+func (r *rounds) stop() {
+	for _, w := range r.walks {
+		w.end()
+	}
+}
+
+func (r *rounds) tellAll(part []*member) {
+	for _, m := range part {
+		r.tell(m.client)
+	}
+	clear(part)
+	if r.d.pace == nil || r.woken < paceStep {
+		return
+	}
+	r.woken = 0
+	var late time.Duration
+	if len(r.walks) > 0 {
+		late = time.Since(r.walks[0].began)
+	}
+	r.d.pace(late)
+}
+
+// paceStep is how many readers are woken before others may have to be waited
+// for.
+const paceStep = 64
+
+func (r *rounds) tell(c *client) {
+	r.readers = c.readers(r.readers[:0])
+	for _, one := range r.readers {
+		one.wake()
+	}
+	r.woken += len(r.readers)
+	clear(r.readers)
 }

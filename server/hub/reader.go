@@ -253,12 +253,7 @@ func (r *reader) gather(top uint64, lost func(source)) (batch []*Message, cut bo
 		s.channel.mu.RUnlock()
 	}
 	if parts > 1 {
-		slices.SortFunc(batch, func(a, b *Message) int {
-			if a.Seq < b.Seq {
-				return -1
-			}
-			return 1 // no two are the same
-		})
+		slices.SortFunc(batch, bySeq)
 	}
 	r.batch = batch
 	most := l.BatchBytes

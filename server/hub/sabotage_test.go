@@ -20,9 +20,23 @@ type sabotage struct {
 
 var sabotages = []sabotage{
 	{name: "members_first", edits: [][3]string{
-		{"session.go", "top := h.visible.Load()\n\th.yield()\n\n\tvar b Batch", "var b Batch"},
-		{"session.go", "s.readMemberships(&b)\n", "s.readMemberships(&b)\n\th.yield()\n\ttop := h.visible.Load()\n"},
+		{"session.go", "if b, ok := s.shared(top); ok {\n\t\treturn b\n\t}\n", ""},
+		{"session.go", "s.readMemberships(&b)\n", "s.readMemberships(&b)\n\th.yield()\n\ttop = h.visible.Load()\n"},
 	}},
+	{name: "common_members_first", edits: [][3]string{
+		{"common.go", "m, ok := s.only(s.clients[0])\n", "m, ok := s.only(s.clients[0])\n\ts.hub.yield()\n\ttop = s.hub.visible.Load()\n"}}},
+	{name: "common_beyond_the_top", edits: [][3]string{
+		{"common.go", "c == nil || c.newest > top", "c == nil"}, {"common.go", "if newest > top {", "if false {"}}},
+	{name: "common_from_anywhere", test: "TestCommon", edits: [][3]string{{"common.go", "c.from == from &&", ""}}},
+	{name: "common_of_before", edits: [][3]string{{"common.go", "&& c.newest == newest", ""}}},
+	{name: "common_of_changed_memberships", edits: [][3]string{{"common.go", "|| c.changed > s.cursor", ""}}},
+	{name: "common_to_the_excluded", edits: [][3]string{{"common.go", "m.Terms != nil || m.Volatile", "m.Volatile"}}},
+	{name: "common_without_gaps", edits: [][3]string{{"common.go", "ch.messages.evicted > from ||", ""}}},
+	{name: "common_of_one_channel_of_many", edits: [][3]string{{"common.go", "one != nil ||", ""}}},
+	{name: "common_without_volatile", edits: [][3]string{{"common.go", "ch.volatile != nil && ", "false && "}}},
+	{name: "common_of_any_namespace", edits: [][3]string{{"common.go", "|| namespace != \"\" && !belongs(ch.name, namespace)", "|| namespace == \"?\""}}},
+	{name: "common_larger_than_a_batch", edits: [][3]string{{"common.go", "cut || len(all) == 0", "cut && len(all) == 0"}}},
+	{name: "common_to_the_gone", edits: [][3]string{{"common.go", "!c.openTo(s.reader) ||", ""}}},
 	{name: "since_outside", edits: [][3]string{
 		{"hub.go", "step func()\n", "step func()\n\toutside uint64\n"},
 		{"commands.go", "r, err := h.append(ctx, Command{Op: OpSubscribe", "h.outside = h.visible.Load()\n\th.yield()\n\tr, err := h.append(ctx, Command{Op: OpSubscribe"},
@@ -101,7 +115,7 @@ func TestSabotage(t *testing.T) {
 	}
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
-		if out, err := run(t, sabotage{}, "TestDelivery|TestPolls", 1000); err != nil {
+		if out, err := run(t, sabotage{}, "TestDelivery|TestPolls|TestCommon", 1000); err != nil {
 			t.Errorf("%v:\n%s", err, out)
 		}
 	})

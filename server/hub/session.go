@@ -59,6 +59,11 @@ type Batch struct {
 	Signals  []Signal   // before the messages
 	Messages []*Message // in the log's order; valid until the next Collect or Commit
 	More     bool       // something else is waiting already
+
+	// Common, if not nil, is what the batch is all of, and other sessions get,
+	// too. The position is then the last message's, though the session may be
+	// further.
+	Common *Common
 }
 
 // Empty reports whether the batch tells nothing but a position.
@@ -132,6 +137,9 @@ func (s *Session) Collect() Batch {
 	top := h.visible.Load()
 	h.yield()
 
+	if b, ok := s.shared(top); ok {
+		return b
+	}
 	var b Batch
 	s.borrow()
 	s.readMemberships(&b)
@@ -259,8 +267,10 @@ func (s *Session) count() {
 	t := &s.hub.totals
 	t.batches.Add(1)
 	t.delivered.Add(uint64(s.handed))
-	t.gaps.Add(uint64(s.gaps))
-	t.resets.Add(uint64(s.resets))
+	if s.gaps+s.resets > 0 {
+		t.gaps.Add(uint64(s.gaps))
+		t.resets.Add(uint64(s.resets))
+	}
 }
 
 // lost tells what the source's channel no longer has, or tells only as a

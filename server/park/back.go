@@ -26,6 +26,16 @@ func (r *returns) give(c net.Conn) {
 	}
 }
 
+// offer hands c over if its server waits for it at this moment.
+func (r *returns) offer(c net.Conn) bool {
+	select {
+	case r.conns <- c:
+		return true
+	default:
+		return false
+	}
+}
+
 func (r *returns) Accept() (net.Conn, error) {
 	select {
 	case <-r.closed:

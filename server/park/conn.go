@@ -22,19 +22,20 @@ type Conn struct {
 	// The order is that in which it takes the least room. What is nobody's
 	// in particular is of whoever runs, or set before anybody does.
 
-	whole   bool          // the last chunk has been written
-	status  uint16        // of the answer, once there is a head
-	parts   atomic.Int32  // who still has something to do with a connection that we have taken
-	state   atomic.Uint32 // what has happened and is not looked at yet, and who looks
-	kind    kind
-	close   bool // a poll's answer is its last; from the end of the tenancy on guarded by mu
-	drained bool // the lot has let go while there was a tenant; guarded by mu
-	away    bool // the connection has gone back to its server; guarded by mu
-	lot     *Lot
-	every   time.Duration                                // between two times Due; 0: it has none
-	alarm   alarm.Alarm                                  // of lot.clock
-	bytes   int64                                        // written
-	ended   func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
+	whole    bool          // the last chunk has been written
+	status   uint16        // of the answer, once there is a head
+	parts    atomic.Int32  // who still has something to do with a connection that we have taken
+	state    atomic.Uint32 // what has happened and is not looked at yet, and who looks
+	kind     kind
+	close    bool // a poll's answer is its last; from the end of the tenancy on guarded by mu
+	drained  bool // the lot has let go while there was a tenant; guarded by mu
+	away     bool // the connection has gone back to its server; guarded by mu
+	isParked bool // it is in the lot's poller, and parked says how
+	lot      *Lot
+	every    time.Duration                                // between two times Due; 0: it has none
+	alarm    alarm.Alarm                                  // of lot.clock
+	bytes    int64                                        // written
+	ended    func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
 
 	mu     sync.Mutex // held for each call of tenant
 	tenant Tenant     // nil at the end; guarded by mu
@@ -43,16 +44,22 @@ type Conn struct {
 	// by mu. Of what is none: the head, while it has not been written.
 	pending []byte
 
-	kept *kept // where net/http keeps the connection; nil: we have it; to change it takes mu
-	held held  // to set it takes mu
+	kept   *kept // where net/http keeps the connection; nil: we have it; to change it takes mu
+	held   held  // to set it takes mu
+	parked parked
 }
 
 // held is a connection that we have taken.
 type held struct {
-	rw    net.Conn
+	*wire                       // nil if it is parked
 	back  *returns              // nil: it does not go back
 	head  unique.Handle[string] // of a poll's answer; there are few different ones
-	inbox [16]byte              // most of what peers of ours have to say fits
+}
+
+// A wire is what a connection is read and written by where it is not parked.
+type wire struct {
+	rw    net.Conn
+	inbox [16]byte // most of what peers of ours have to say fits
 }
 
 // A kind is what a connection is held for.
@@ -70,13 +77,16 @@ const (
 	woken uint32 = 1 << iota
 	due
 	draining
-	hungUp  // the peer has gone
-	cutOff  // the lot's time is over
-	begun   // the connection is held
-	running // somebody looks after it
-	ticking // it can be due
+	hungUp   // the peer has gone
+	cutOff   // the lot's time is over
+	readable // of a parked one: something has come
+	writable // there is room again
+	ending   // nothing more will come
+	begun    // the connection is held
+	running  // somebody looks after it
+	ticking  // it can be due
 
-	events = woken | due | draining | hungUp | cutOff
+	events = woken | due | draining | hungUp | cutOff | readable | writable | ending
 )
 
 // Wake has Next called. It never blocks, and may be called by any goroutine, at
@@ -89,17 +99,25 @@ func (c *Conn) Wake() { c.kick(woken) }
 func (c *Conn) RemoteAddr() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tenant == nil || c.held.rw == nil {
+	if c.tenant == nil || !c.isParked && c.held.wire == nil {
 		return ""
 	}
-	return c.held.rw.RemoteAddr().String()
+	return c.peer().String()
+}
+
+// peer returns the peer's address, of a connection that we have taken.
+func (c *Conn) peer() net.Addr {
+	if c.isParked {
+		return c.parked.peer.addr()
+	}
+	return c.held.rw.RemoteAddr()
 }
 
 // DueIn has Next be called for [Due] in d, and again each time that d has
 // passed since. It is called by methods of the tenant.
 func (c *Conn) DueIn(d time.Duration) {
 	c.every = d
-	if c.state.Load()&ticking != 0 {
+	if c.state.Load()&ticking != 0 && !c.owes() {
 		c.lot.clock.Set((*sleeper)(c), d)
 	}
 }
@@ -128,6 +146,10 @@ func (c *Conn) kick(event uint32) {
 func (c *Conn) start() {
 	if c.kept != nil {
 		c.kept.bell <- struct{}{}
+		return
+	}
+	if c.isParked {
+		c.lot.crew.add(c)
 		return
 	}
 	go c.look()
@@ -243,9 +265,13 @@ func (c *Conn) write(out []byte, last bool) error {
 	if c.kept != nil {
 		return c.kept.write(c, out)
 	}
-	front := c.front()
+	return c.send(c.frame(out, c.front(), last))
+}
+
+// frame puts around what stands behind front free bytes what belongs there.
+func (c *Conn) frame(out []byte, front int, last bool) []byte {
 	if c.kind == answer {
-		return c.send(c.frameAnswer(out, front))
+		return c.frameAnswer(out, front)
 	}
 	begin := front
 	if c.kind == chunked && len(out) > front {
@@ -254,7 +280,7 @@ func (c *Conn) write(out []byte, last bool) error {
 	}
 	begin -= copy(out[begin-len(c.opening()):], c.opening())
 	c.pending = nil
-	return c.send(out[begin:])
+	return out[begin:]
 }
 
 // slow is how long a peer may take before it counts as behind.
@@ -302,7 +328,7 @@ func (c *Conn) finish(err error) (over bool) {
 // abort closes the connection, which whoever listens hears, and has the kernel
 // forget what the peer has not taken.
 func (c *Conn) abort() {
-	if tcp, ok := innermost(c.held.rw).(*net.TCPConn); ok {
+	if tcp, ok := innermost(c.held.rw).(interface{ SetLinger(sec int) error }); ok {
 		tcp.SetLinger(0)
 	}
 	c.held.rw.Close()
@@ -326,7 +352,7 @@ func (c *Conn) tell() {
 	if c.bytes == 0 {
 		status = 0
 	}
-	c.ended(status, c.bytes, c.held.rw.RemoteAddr())
+	c.ended(status, c.bytes, c.peer())
 	c.ended = nil
 }
 
@@ -379,6 +405,8 @@ func (c *Conn) letGo() {
 	case c.tenant != nil:
 		c.drained = true
 		c.kick(draining)
+	case c.isParked:
+		c.kick(draining)
 	case c.kept == nil && !c.away && !c.close:
 		c.held.rw.Close()
 	}
@@ -389,7 +417,7 @@ func (c *Conn) cut() {
 	c.kick(cutOff)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kept == nil && !c.away && c.held.rw != nil { // else net/http has it, and cuts it off
+	if c.kept == nil && !c.away && c.held.wire != nil { // else net/http has it, and cuts it off
 		c.held.rw.Close()
 	}
 }

@@ -126,16 +126,18 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 	if !known {
 		c.lot.tune(conn)
 	}
-	c.hold(bare(conn), at.back, k)
 	c.ended = witness(w)
+	c.hold(bare(conn), at.back, k)
 	return early, true
 }
 
 func (c *Conn) hold(rw net.Conn, back *returns, k kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.kept, c.kind = nil, k
-	c.held.rw, c.held.back = rw, back
+	c.kept, c.kind, c.held.back = nil, k, back
+	if !c.adopt(rw) {
+		c.held.wire = &wire{rw: rw}
+	}
 }
 
 // opens has what is written first begin with this head.
@@ -147,6 +149,10 @@ func (c *Conn) opens(status uint16, head http.Header) {
 // stay lets the handler go: the connection is held from here on. early is what
 // has come already, of what is no poll.
 func (c *Conn) stay(early []byte) {
+	if c.isParked {
+		c.park(early)
+		return
+	}
 	c.parts.Store(1)
 	defer c.rescue()
 	c.tick()

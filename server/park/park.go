@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -51,6 +52,9 @@ type Options struct {
 	// the kernel can be told (Linux); default 20 s. That counts for one whose
 	// window has no room, too, so it must be longer than WriteTimeout.
 	DeadAfter time.Duration
+
+	// Portable has connections be held in the way of systems without an epoll.
+	Portable bool
 
 	// Behind is told of each piece that the peer took its time for, and
 	// TooSlow of each connection that was given up for that. nil: nobody.
@@ -94,6 +98,10 @@ func (o Options) withDefaults() Options {
 type Lot struct {
 	opts  Options
 	clock *alarm.Clock[*sleeper]
+	crew  *crew
+
+	begin sync.Once // makes poll
+	poll  *poller   // nil: there is none
 
 	mu    sync.Mutex // guards all below
 	conns map[*Conn]struct{}
@@ -103,7 +111,7 @@ type Lot struct {
 
 // New returns an empty lot.
 func New(opts Options) *Lot {
-	l := &Lot{opts: opts.withDefaults(), clock: alarm.New[*sleeper](), conns: make(map[*Conn]struct{})}
+	l := &Lot{opts: opts.withDefaults(), clock: alarm.New[*sleeper](), crew: newCrew(runtime.GOMAXPROCS(0)), conns: make(map[*Conn]struct{})}
 	context.AfterFunc(l.opts.Drain, l.letGo)
 	return l
 }
@@ -148,6 +156,42 @@ type Witness interface {
 	// Outlive is called before the handler returns, and what it returns when
 	// the request has ended: with status 0 if nothing has been written.
 	Outlive() (ended func(status int, bytes int64, peer net.Addr))
+}
+
+// poller returns the lot's poller, or nil if it has none.
+func (l *Lot) poller() *poller {
+	l.begin.Do(func() {
+		if l.opts.Portable {
+			return
+		}
+		var err error
+		if l.poll, err = newPoller(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			slog.Error("connections cannot be watched together", "error", err)
+		}
+	})
+	return l.poll
+}
+
+// Pace returns when those who have been woken have not long to wait for their
+// turn any more. late is how long the oldest news has been waiting of those
+// that somebody is still to be woken for.
+func (l *Lot) Pace(late time.Duration) { l.crew.pace(late) }
+
+// Parked returns how many of the held cost neither a goroutine nor a buffer.
+func (l *Lot) Parked() int {
+	if p := l.poller(); p != nil {
+		return p.held()
+	}
+	return 0
+}
+
+// A Detachable is a connection around another that keeps account of when that is
+// closed. Without it, a connection that has another inside is not parked, but
+// costs a goroutine.
+type Detachable interface {
+	// Detach returns the connection inside, which is the caller's from now on,
+	// and what is to be called when it has been closed; nil: nothing.
+	Detach() (inner net.Conn, gone func())
 }
 
 // Held returns how many connections there are, those included that wait for

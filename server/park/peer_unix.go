@@ -19,16 +19,18 @@ func peerGone(c net.Conn) (gone bool) {
 		return true
 	}
 	// Control, not Read: the latter would wait for another read to end.
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		switch err {
-		case nil:
-			gone = n == 0
-		case syscall.EAGAIN, syscall.EINTR:
-		default:
-			gone = true
-		}
-	})
+	err = raw.Control(func(fd uintptr) { gone = fdGone(int(fd)) })
 	return gone || err != nil
+}
+
+func fdGone(fd int) bool {
+	var b [1]byte
+	n, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	switch err {
+	case nil:
+		return n == 0
+	case syscall.EAGAIN, syscall.EINTR:
+		return false
+	}
+	return true
 }

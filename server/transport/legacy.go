@@ -11,7 +11,7 @@ import (
 const (
 	FormLegacy       hub.Form = iota + 1 // [id, "text", publisher], as the pages of 2010 read it
 	FormModern                           // an object on one line, as all other readers read it
-	FormBatch                            // a batch that has nothing but this message
+	FormBatch                            // a batch: of a message, one that has nothing else
 	FormEvent                            // an event of a text/event-stream
 	FormDeflated                         // a WebSocket's frame with the same batch, deflated
 	FormDeflatedMore                     // the same where something else is waiting

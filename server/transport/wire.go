@@ -56,10 +56,20 @@ func AppendBatch(dst []byte, b *hub.Batch, retry time.Duration) []byte {
 // batch that is one message and nothing else are made once for all readers. Its
 // cursor is the message's own position, also where the reader has more.
 func AppendSharedBatch(dst []byte, b *hub.Batch, retry time.Duration) []byte {
+	if b.Common != nil {
+		return append(dst, b.Common.Encoding(FormBatch, encodeCommon)...)
+	}
 	if len(b.Signals) > 0 || len(b.Messages) != 1 || b.More || IsPresence(b.Messages[0]) {
 		return AppendBatch(dst, b, retry)
 	}
 	return append(dst, b.Messages[0].Encoding(FormBatch, EncodeBatch)...)
+}
+
+func encodeCommon(b *hub.Batch) []byte {
+	if len(b.Messages) == 1 { // it has its bytes already, or others want them
+		return AppendSharedBatch(nil, b, 0)
+	}
+	return AppendBatch(nil, b, 0)
 }
 
 // EncodeBatch returns a batch that has nothing but m.

@@ -12,8 +12,8 @@ func TestSizes(t *testing.T) {
 		size, max uintptr
 	}{
 		{"a session", unsafe.Sizeof(Session{}), 192},
-		{"a WebSocket", unsafe.Sizeof(socket{}), 288},
-		{"a poll", unsafe.Sizeof(poll{}), 208},
+		{"a WebSocket", unsafe.Sizeof(socket{}), 296},
+		{"a poll", unsafe.Sizeof(poll{}), 248},
 	} {
 		t.Logf("%s has %d bytes", part.name, part.size)
 		if part.size > part.max {

@@ -1,0 +1,26 @@
+//go:build !linux
+
+package park
+
+import (
+	"errors"
+	"net"
+)
+
+// Elsewhere no connection is parked.
+type (
+	parked struct{ peer peerAddr }
+	poller struct{}
+)
+
+type peerAddr struct{}
+
+func (peerAddr) addr() net.Addr { return nil }
+
+func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
+
+func (c *Conn) adopt(net.Conn) bool { return false }
+func (c *Conn) park([]byte)         {}
+func (c *Conn) turn(*desk)          {}
+func (c *Conn) owes() bool          { return false }
+func (p *poller) held() int         { return 0 }
