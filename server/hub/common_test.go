@@ -47,17 +47,17 @@ func newTwins(t *testing.T, seed uint64) *twins {
 	w := &twins{r: rand.New(rand.NewPCG(seed, 0)), seed: seed, seen: make(map[*hub.Common]bool)}
 	w.hub = newHub(t, hub.Limits{ChannelMessages: 8, ChannelNotices: 8, BatchMessages: 6})
 	nobody := create(t, w.hub, "nobody")
-	for i := range 4 {
+	for i := range 6 {
 		c := create(t, w.hub, fmt.Sprint("c", i), "a")
 		w.clients = append(w.clients, c)
 		var pair [2]*hub.Session
-		for i, creds := range [][]hub.Credentials{{c}, {c, nobody}} {
-			s, err := w.hub.Attach(t.Context(), creds, hub.Start{Now: true})
+		for k, creds := range [][]hub.Credentials{{c}, {c, nobody}} {
+			s, err := w.hub.Attach(t.Context(), creds, hub.Start{Now: true, Namespace: []string{"", "/", "/n"}[i%3]})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(s.Close)
-			pair[i] = s
+			pair[k] = s
 		}
 		w.pairs = append(w.pairs, pair)
 	}
@@ -65,7 +65,7 @@ func newTwins(t *testing.T, seed uint64) *twins {
 }
 
 func (w *twins) act(t *testing.T) {
-	channel := string(rune('a' + w.r.IntN(2)))
+	channel := []string{"a", "b", "/n#a"}[w.r.IntN(3)]
 	client := w.clients[w.r.IntN(len(w.clients))].ID
 	pairs := []hub.Pair{{Client: client, Channel: channel}}
 	var err error

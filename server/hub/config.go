@@ -22,12 +22,12 @@ type Config struct {
 	// and not call the hub.
 	Lives func(Life)
 
-	// Pace, if not nil, is called again and again while readers are being woken,
-	// and keeps that from going faster than they can be served: so a channel with
-	// many readers keeps nobody else waiting, and who is woken late finds more at
-	// once. late is how long the oldest news has been waiting that is under way.
-	// Readers that wait for the hub must not keep Pace from returning.
-	Pace func(late time.Duration)
+	// Waves, if not nil, is called with what wakes some of the readers that have
+	// news, and calls it. It may take the time to serve them before others are
+	// woken: so a channel with many readers keeps nobody else waiting, and who is
+	// woken late finds more at once. late is how long the oldest news has been
+	// waiting that somebody is still to be woken for.
+	Waves func(late time.Duration, wake func())
 }
 
 // Limits bound the memory and the work of one hub. Every limit is safe by

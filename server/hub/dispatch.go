@@ -11,8 +11,8 @@ import (
 // get more news before their turn has come are told once, so the busier the
 // hub, the fewer the wake-ups per message.
 type dispatcher struct {
-	wake chan struct{}            // holds a token when there is work
-	pace func(late time.Duration) // nil: as fast as it goes
+	wake  chan struct{}                      // holds a token when there is work
+	waves func(late time.Duration, f func()) // nil: all are woken at once
 
 	mu       sync.Mutex // guards all below; no other lock is taken under it
 	channels []*channel
@@ -55,7 +55,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		} else if ctx.Err() != nil {
 			return
 		}
-		r.admit()
+		r.wave(0, r.admit)
 		r.round()
 	}
 }
@@ -70,7 +70,6 @@ type rounds struct {
 	grown   []*channel // the lists that change places with the dispatcher's
 	clients []*client
 	readers []*reader
-	woken   int // since the last pace
 	buf     [walkStep]*member
 }
 
@@ -129,7 +128,7 @@ func (r *rounds) round() {
 	under := r.walks[:0]
 	for _, w := range r.walks {
 		part, more := w.channel.part(r.buf[:0], w.next)
-		r.tellAll(part)
+		r.wave(time.Since(w.began), func() { r.tellAll(part) })
 		if w.next += walkStep; more {
 			under = append(under, w)
 		} else {
@@ -156,26 +155,21 @@ func (r *rounds) tellAll(part []*member) {
 		r.tell(m.client)
 	}
 	clear(part)
-	if r.d.pace == nil || r.woken < paceStep {
-		return
-	}
-	r.woken = 0
-	var late time.Duration
-	if len(r.walks) > 0 {
-		late = time.Since(r.walks[0].began)
-	}
-	r.d.pace(late)
 }
 
-// paceStep is how many readers are woken before others may have to be waited
-// for.
-const paceStep = 64
+// wave has some of the readers be woken.
+func (r *rounds) wave(late time.Duration, wake func()) {
+	if r.d.waves == nil {
+		wake()
+	} else {
+		r.d.waves(late, wake)
+	}
+}
 
 func (r *rounds) tell(c *client) {
 	r.readers = c.readers(r.readers[:0])
 	for _, one := range r.readers {
 		one.wake()
 	}
-	r.woken += len(r.readers)
 	clear(r.readers)
 }

@@ -79,7 +79,7 @@ func New(cfg Config, b Broker) *Hub {
 		clients:  newRegistry[client](),
 		channels: newRegistry[channel](),
 		wheel:    wheel{buckets: make(map[int64]*client)},
-		queue:    dispatcher{wake: make(chan struct{}, 1), pace: cfg.Pace},
+		queue:    dispatcher{wake: make(chan struct{}, 1), waves: cfg.Waves},
 		retries:  publishIDs{seen: make(map[publishID]*earlier)},
 	}
 	h.conf.Store(newConf(cfg.Limits.withDefaults(), nil))

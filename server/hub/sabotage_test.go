@@ -34,7 +34,7 @@ var sabotages = []sabotage{
 	{name: "common_without_gaps", edits: [][3]string{{"common.go", "ch.messages.evicted > from ||", ""}}},
 	{name: "common_of_one_channel_of_many", edits: [][3]string{{"common.go", "one != nil ||", ""}}},
 	{name: "common_without_volatile", edits: [][3]string{{"common.go", "ch.volatile != nil && ", "false && "}}},
-	{name: "common_of_any_namespace", edits: [][3]string{{"common.go", "|| namespace != \"\" && !belongs(ch.name, namespace)", "|| namespace == \"?\""}}},
+	{name: "common_of_any_namespace", test: "TestCommon", edits: [][3]string{{"common.go", "|| namespace != \"\" && !belongs(ch.name, namespace)", "|| namespace == \"?\""}}},
 	{name: "common_larger_than_a_batch", edits: [][3]string{{"common.go", "cut || len(all) == 0", "cut && len(all) == 0"}}},
 	{name: "common_to_the_gone", edits: [][3]string{{"common.go", "!c.openTo(s.reader) ||", ""}}},
 	{name: "since_outside", edits: [][3]string{

@@ -17,16 +17,9 @@ type crew struct {
 	mu    sync.Mutex // guards all below
 	line  []*Conn    // from head on
 	head  int
-	hands int       // how many work
-	wish  int       // how many should, while there is enough to do
-	room  sync.Cond // the line has become short
+	hands int // how many work
+	wish  int // how many should, while there is enough to do
 }
-
-// The line is long with so many, and short with so many.
-const (
-	longLine  = 512
-	shortLine = 128
-)
 
 // lap is how long a message may take to reach all who hear it before more work
 // at that at once.
@@ -36,9 +29,7 @@ const lap = 25 * time.Millisecond
 const handful = 32
 
 func newCrew(most int) *crew {
-	w := &crew{most: most, wish: 1}
-	w.room.L = &w.mu
-	return w
+	return &crew{most: most, wish: 1}
 }
 
 // add has somebody look after c, whose mark running is set.
@@ -56,17 +47,19 @@ func (w *crew) add(c *Conn) {
 func (w *crew) work() {
 	d := desks.Get().(*desk)
 	defer desks.Put(d)
-	var mine [handful]*Conn
-	for {
-		n := w.take(&mine)
-		if n == 0 {
-			return
-		}
-		for i, c := range mine[:n] {
-			mine[i] = nil
-			c.turn(d)
-		}
+	for w.serve(d) > 0 {
 	}
+}
+
+// serve looks after the first in line, and returns how many there were. With
+// none, there is one hand less.
+func (w *crew) serve(d *desk) (n int) {
+	var mine [handful]*Conn
+	n = w.take(&mine)
+	for _, c := range mine[:n] {
+		c.turn(d)
+	}
+	return n
 }
 
 // take takes the first in line.
@@ -85,13 +78,10 @@ func (w *crew) take(mine *[handful]*Conn) (n int) {
 		if cap(w.line) > maxLine {
 			w.line = nil
 		}
-	} else if w.head >= 4*longLine && w.head > len(w.line)/2 {
+	} else if w.head >= maxHerd && w.head > len(w.line)/2 {
 		left := copy(w.line, w.line[w.head:])
 		clear(w.line[left:])
 		w.line, w.head = w.line[:left], 0
-	}
-	if len(w.line)-w.head <= shortLine {
-		w.room.Broadcast()
 	}
 	return n
 }
@@ -99,20 +89,33 @@ func (w *crew) take(mine *[handful]*Conn) (n int) {
 // maxLine is how many may have stood in line for its memory to be kept.
 const maxLine = 1 << 16
 
-// pace returns when the line is not long any more. since is when the oldest
-// piece of news came that somebody has not been woken for yet.
-func (w *crew) pace(late time.Duration) {
+// herd has the caller work at what wake adds to the line.
+func (w *crew) herd(late time.Duration, wake func()) {
+	w.mu.Lock()
+	w.hands++ // so that nobody else is called for the first of them
+	w.wish = min(1+int(late/lap), w.most)
+	w.mu.Unlock()
+	wake()
+	d := desks.Get().(*desk)
+	defer desks.Put(d)
+	for done := 0; done < maxHerd; {
+		n := w.serve(d)
+		if n == 0 {
+			return
+		}
+		done += n
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.wish = min(1+int(late/lap), w.most)
-	for len(w.line)-w.head > longLine {
-		if w.hands < w.wish {
-			w.hands++
-			go w.work()
-		}
-		w.room.Wait()
+	if w.head < len(w.line) && w.hands == 1 {
+		go w.work() // in our place
+	} else {
+		w.hands--
 	}
 }
+
+// maxHerd is how many are seen to before more are woken.
+const maxHerd = 1024
 
 // A desk is what a pass over a connection needs, lent to one who works.
 type desk struct {

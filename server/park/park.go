@@ -172,10 +172,11 @@ func (l *Lot) poller() *poller {
 	return l.poll
 }
 
-// Pace returns when those who have been woken have not long to wait for their
-// turn any more. late is how long the oldest news has been waiting of those
-// that somebody is still to be woken for.
-func (l *Lot) Pace(late time.Duration) { l.crew.pace(late) }
+// Herd calls wake, which wakes many, and sees to them itself before it returns, as
+// far as others do not: so who has more to wake goes no faster than those can be
+// served who have been woken. late is how long the oldest of what they are woken for has been
+// waiting; if that is long, more work at it at once.
+func (l *Lot) Herd(late time.Duration, wake func()) { l.crew.herd(late, wake) }
 
 // Parked returns how many of the held cost neither a goroutine nor a buffer.
 func (l *Lot) Parked() int {
