@@ -1,6 +1,7 @@
 package park
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -18,6 +19,29 @@ type fileConn struct {
 
 func newFileConn(fd int, peer peerAddr, gone func()) *fileConn {
 	return &fileConn{File: os.NewFile(uintptr(fd), "connection"), peer: peer, gone: gone}
+}
+
+// Read is part of [net.Conn].
+func (c *fileConn) Read(p []byte) (n int, err error) {
+	n, err = c.File.Read(p)
+	return n, c.failed("read", err)
+}
+
+// Write is part of [net.Conn].
+func (c *fileConn) Write(p []byte) (n int, err error) {
+	n, err = c.File.Write(p)
+	return n, c.failed("write", err)
+}
+
+// failed makes an error of a connection out of one of a file: net/http looks for
+// a [net.Error].
+func (c *fileConn) failed(op string, err error) error {
+	var of *os.PathError
+	if !errors.As(err, &of) {
+		return err
+	}
+	addr := c.peer.addr()
+	return &net.OpError{Op: op, Net: addr.Network(), Addr: addr, Err: of.Err}
 }
 
 // Close is part of [net.Conn].

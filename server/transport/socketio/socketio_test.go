@@ -70,7 +70,7 @@ func TestConnect(t *testing.T) {
 
 // What ends the whole connection.
 func TestNonsense(t *testing.T) {
-	o := socketio.Options{Namespaces: openChat, ConnectTimeout: 300 * time.Millisecond}
+	o := socketio.Options{Namespaces: openChat, ConnectTimeout: 2 * time.Second}
 	w := newWorld(t, o, hub.Limits{})
 	for name, packets := range map[string][]string{
 		"nothing":                        nil,
@@ -95,6 +95,7 @@ func TestNonsense(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := w.dial("")
+			p.t = t
 			for _, one := range packets {
 				if one == "40/open," && packets[len(packets)-1] != "40/open," {
 					p.join("/open", "")
