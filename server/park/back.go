@@ -2,19 +2,21 @@ package park
 
 import (
 	"net"
+	"net/http"
 	"sync"
 )
 
 // returns is the listener by which connections come back to their server.
 type returns struct {
+	srv    *http.Server
 	addr   net.Addr
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newReturns(addr net.Addr) *returns {
-	return &returns{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+func newReturns(srv *http.Server, addr net.Addr) *returns {
+	return &returns{srv: srv, addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 // give hands c over, which is closed if nobody is there any more.

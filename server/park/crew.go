@@ -1,6 +1,7 @@
 package park
 
 import (
+	"bufio"
 	"sync"
 	"time"
 )
@@ -121,6 +122,9 @@ const maxHerd = 1024
 type desk struct {
 	out buffer         // what is written
 	in  [16 << 10]byte // what has come
+	reading
 }
 
-var desks = sync.Pool{New: func() any { return &desk{out: buffer{make([]byte, 0, 4<<10)}} }}
+var desks = sync.Pool{New: func() any {
+	return &desk{out: buffer{make([]byte, 0, 4<<10)}, reading: reading{lines: bufio.NewReader(nil)}}
+}}

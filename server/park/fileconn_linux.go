@@ -149,7 +149,7 @@ func packAddr(a net.Addr) (p peerAddr) {
 
 func (p peerAddr) addr() net.Addr {
 	if !p.is {
-		return &net.UnixAddr{Net: "unix"}
+		return &net.UnixAddr{Name: "@", Net: "unix"}
 	}
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port))
 }

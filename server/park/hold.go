@@ -108,6 +108,9 @@ func (c *Conn) keep(s *kept) {
 // take takes the connection from net/http, if it can, with what has come by it
 // behind the request.
 func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byte, ok bool) {
+	if q := quickOf(w); q != nil {
+		return c.takeQuick(q, w)
+	}
 	c.lot.add(c) // before net/http counts it no more
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {

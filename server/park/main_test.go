@@ -29,6 +29,7 @@ type speaker struct {
 	due    string // said when due
 	drain  string // said at a drain, as the last thing
 	sent   int    // times that something has been sent
+	asked  int    // times that Next has been called
 	heard  string
 	events []park.Event
 	closed chan error
@@ -53,6 +54,7 @@ func (s *speaker) bye() {
 func (s *speaker) Next(dst []byte, why park.Event) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked++
 	if why != 0 {
 		s.events = append(s.events, why)
 	}

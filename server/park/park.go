@@ -53,6 +53,12 @@ type Options struct {
 	// window has no room, too, so it must be longer than WriteTimeout.
 	DeadAfter time.Duration
 
+	// Quick reports whether requests for a path are polls, or are answered at
+	// once: GET or POST requests for it that come by connections that have waited
+	// here are served without the detour by net/http's connections, on a goroutine
+	// that others wait for. nil: none are.
+	Quick func(path string) bool
+
 	// Portable has connections be held in the way of systems without an epoll.
 	Portable bool
 
@@ -80,6 +86,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DeadAfter == 0 {
 		o.DeadAfter = max(20*time.Second, o.WriteTimeout+time.Second)
+	}
+	if o.Quick == nil {
+		o.Quick = func(string) bool { return false }
 	}
 	if o.Behind == nil {
 		o.Behind = func() {}
@@ -298,7 +307,7 @@ type place struct {
 // sets srv's ConnContext, and returns when both are over, with the error for
 // ln.
 func (l *Lot) Serve(srv *http.Server, ln net.Listener) error {
-	back := newReturns(ln.Addr())
+	back := newReturns(srv, ln.Addr())
 	also := srv.ConnContext
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if also != nil {

@@ -5,6 +5,7 @@ package park
 import (
 	"errors"
 	"net"
+	"net/http"
 )
 
 // Elsewhere no connection is parked.
@@ -22,5 +23,8 @@ func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 func (c *Conn) adopt(net.Conn) bool { return false }
 func (c *Conn) park([]byte)         {}
 func (c *Conn) turn(*desk)          {}
-func (c *Conn) owes() bool          { return false }
-func (p *poller) held() int         { return 0 }
+
+func (c *Conn) takeQuick(*quickWriter, http.ResponseWriter) ([]byte, bool) { return nil, false }
+
+func (c *Conn) owes() bool  { return false }
+func (p *poller) held() int { return 0 }

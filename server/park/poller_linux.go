@@ -73,6 +73,15 @@ func (p *poller) add(c *Conn) error {
 	return nil
 }
 
+// replace has c be told in the place of old, which has the same descriptor, and
+// of what old has been told already.
+func (p *poller) replace(old, c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[c.parked.fd] = c
+	c.state.Or(old.state.Load() & (readable | ending))
+}
+
 // wantRoom has c be told, too, whenever there is room after there was none.
 func (p *poller) wantRoom(c *Conn) error {
 	return p.control(syscall.EPOLL_CTL_MOD, int(c.parked.fd), roomToo)
@@ -119,7 +128,6 @@ const maxTold = 256
 // run tells connections what has happened, until there are none.
 func (p *poller) run() {
 	var events [maxTold]syscall.EpollEvent
-	var told [maxTold]*Conn
 	for {
 		n := p.wait(events[:])
 		p.mu.Lock()
@@ -128,16 +136,12 @@ func (p *poller) run() {
 			p.mu.Unlock()
 			return
 		}
-		for i := range n {
-			told[i] = p.conns[events[i].Fd]
-		}
-		p.mu.Unlock()
-		for i := range n {
-			if c := told[i]; c != nil {
+		for i := range n { // with the lock held: replace must not miss any
+			if c := p.conns[events[i].Fd]; c != nil {
 				c.kick(happened(events[i].Events))
 			}
-			told[i] = nil
 		}
+		p.mu.Unlock()
 	}
 }
 

@@ -147,6 +147,16 @@ func (s *stand) until(what string, ok func() bool) {
 	}
 }
 
+// held waits until the tenant of a poll has had nothing to say.
+func (s *stand) held(sp *speaker) {
+	s.Helper()
+	s.until("held", func() bool {
+		sp.mu.Lock()
+		defer sp.mu.Unlock()
+		return sp.asked > 0
+	})
+}
+
 func (s *speaker) hasHeard() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,16 +184,17 @@ type holder = func(*park.Lot, http.ResponseWriter, *http.Request, *speaker)
 
 // plays are what is played in both ways.
 var plays = map[string]struct {
-	hold holder
-	opts park.Options
-	play func(*stand)
+	hold  holder
+	opts  park.Options
+	quick bool // it can be served by the crew, too
+	play  func(*stand)
 }{
-	"a poll is answered, and the connection serves others": {hold: polls, play: func(s *stand) {
+	"a poll is answered, and the connection serves others": {quick: true, hold: polls, play: func(s *stand) {
 		k := s.dial()
 		for range 3 {
 			sp := s.expect()
 			k.ask("/")
-			s.until("held", func() bool { return s.lot.Held() == 1 })
+			s.held(sp)
 			sp.say("news")
 			k.hear("news")
 			s.closed(sp)
@@ -191,24 +202,24 @@ var plays = map[string]struct {
 			k.hear("plain 127.0.0.1:")
 		}
 	}},
-	"a poll has the next request behind it": {hold: polls, play: func(s *stand) {
+	"a poll has the next request behind it": {quick: true, hold: polls, play: func(s *stand) {
 		k := s.dial()
 		sp, next := s.expect(), s.expect()
 		k.send("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\nGET /plain HTTP/1.1\r\nHost: x\r\n\r\n")
-		s.until("held", func() bool { return s.lot.Held() == 1 })
+		s.held(sp)
 		sp.say("one")
 		k.hear("one")
 		s.closed(sp)
-		s.until("the next is held", func() bool { return len(s.calls) == 0 && s.lot.Held() == 1 })
+		s.held(next)
 		next.say("two")
 		k.hear("two")
 		k.hear("plain 127.0.0.1:")
 	}},
-	"the next request comes while a poll is held, in pieces": {hold: polls, play: func(s *stand) {
+	"the next request comes while a poll is held, in pieces": {quick: true, hold: polls, play: func(s *stand) {
 		k := s.dial()
 		sp := s.expect()
 		k.ask("/")
-		s.until("held", func() bool { return s.lot.Held() == 1 })
+		s.held(sp)
 		k.send("\r\nGE")
 		sp.say("one")
 		k.hear("one")
@@ -216,11 +227,11 @@ var plays = map[string]struct {
 		k.send("st: x\r\n\r\n")
 		k.hear("plain 127.0.0.1:")
 	}},
-	"line breaks between requests are passed over": {hold: polls, play: func(s *stand) {
+	"line breaks between requests are passed over": {quick: true, hold: polls, play: func(s *stand) {
 		k := s.dial()
 		sp := s.expect()
 		k.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab\r\n")
-		s.until("held", func() bool { return s.lot.Held() == 1 })
+		s.held(sp)
 		k.send("\r\n\r\n")
 		sp.say("one")
 		k.hear("one")
@@ -228,22 +239,22 @@ var plays = map[string]struct {
 		k.ask("/plain")
 		k.hear("plain 127.0.0.1:")
 	}},
-	"a poll is the last of its connection": {hold: polls, play: func(s *stand) {
+	"a poll is the last of its connection": {quick: true, hold: polls, play: func(s *stand) {
 		for _, request := range []string{"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"} {
 			k := s.dial()
 			sp := s.expect()
 			k.send(request)
-			s.until("held", func() bool { return s.lot.Held() == 1 })
+			s.held(sp)
 			sp.say("one")
 			k.end()
 			s.closed(sp)
 		}
 	}},
-	"a poll is large": {hold: polls, play: func(s *stand) {
+	"a poll is large": {quick: true, hold: polls, play: func(s *stand) {
 		k := s.dial()
 		sp := s.expect()
 		k.ask("/")
-		s.until("held", func() bool { return s.lot.Held() == 1 })
+		s.held(sp)
 		sp.say(strings.Repeat("x", 8<<20) + "!")
 		k.hear("!")
 		s.log[len(s.log)-1] = fmt.Sprint(len(s.log[len(s.log)-1]))
@@ -251,7 +262,7 @@ var plays = map[string]struct {
 		k.ask("/plain")
 		k.hear("plain 127.0.0.1:")
 	}},
-	"a poll's peer goes": {hold: polls, play: func(s *stand) {
+	"a poll's peer goes": {quick: true, hold: polls, play: func(s *stand) {
 		for _, leave := range []func(*talk){
 			func(k *talk) { k.conn.Close() },
 			func(k *talk) { k.conn.CloseWrite() },
@@ -260,17 +271,17 @@ var plays = map[string]struct {
 			k := s.dial()
 			sp := s.expect()
 			k.ask("/")
-			s.until("held", func() bool { return s.lot.Held() == 1 })
+			s.held(sp)
 			leave(k)
 			s.closed(sp)
 			s.until("nobody is held", func() bool { return s.lot.Held() == 0 })
 		}
 	}},
-	"a poll's peer says too much between requests": {hold: polls, play: func(s *stand) {
+	"a poll's peer says too much between requests": {quick: true, hold: polls, play: func(s *stand) {
 		k := s.dial()
 		sp := s.expect()
 		k.ask("/")
-		s.until("held", func() bool { return s.lot.Held() == 1 })
+		s.held(sp)
 		sp.say("one")
 		k.hear("one")
 		s.closed(sp)
@@ -282,28 +293,28 @@ var plays = map[string]struct {
 		}
 		s.until("nobody is held", func() bool { return s.lot.Held() == 0 })
 	}},
-	"nothing comes behind a poll": {hold: polls, opts: park.Options{IdleTimeout: 50 * time.Millisecond}, play: func(s *stand) {
+	"nothing comes behind a poll": {quick: true, hold: polls, opts: park.Options{IdleTimeout: 50 * time.Millisecond}, play: func(s *stand) {
 		k := s.dial()
 		sp := s.expect()
 		k.ask("/")
-		s.until("held", func() bool { return s.lot.Held() == 1 })
+		s.held(sp)
 		sp.say("one")
 		k.hear("one")
 		k.end()
 		s.until("nobody is held", func() bool { return s.lot.Held() == 0 })
 	}},
-	"polls are drained": {hold: polls, play: func(s *stand) {
+	"polls are drained": {quick: true, hold: polls, play: func(s *stand) {
 		k, idle := s.dial(), s.dial()
 		sp := s.expect()
 		idle.ask("/")
-		s.until("held", func() bool { return s.lot.Held() == 1 })
+		s.held(sp)
 		sp.say("one")
 		idle.hear("one")
 		s.closed(sp)
 		sp = s.expect()
 		sp.drain = "bye"
 		k.ask("/")
-		s.until("held", func() bool { return s.lot.Held() == 2 })
+		s.held(sp)
 		s.drain()
 		k.end()
 		idle.end()
@@ -428,18 +439,27 @@ func TestWays(t *testing.T) {
 	for name, p := range plays {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var logs [2]string
-			for i, portable := range []bool{true, false} {
+			var logs []string
+			for _, way := range []string{"portable", "parked", "quick"} {
 				opts := p.opts
-				opts.Portable = portable
-				t.Run(map[bool]string{true: "portable", false: "parked"}[portable], func(t *testing.T) {
+				switch {
+				case way == "portable":
+					opts.Portable = true
+				case way == "quick" && !p.quick:
+					continue
+				case way == "quick":
+					opts.Quick = func(string) bool { return true }
+				}
+				t.Run(way, func(t *testing.T) {
 					s := newStand(t, opts, p.hold)
 					p.play(s)
-					logs[i] = dates.ReplaceAllString(strings.Join(s.log, "\n"), "Date: now\r")
+					logs = append(logs, dates.ReplaceAllString(strings.Join(s.log, "\n"), "Date: now\r"))
 				})
 			}
-			if logs[0] != logs[1] {
-				t.Errorf("in the portable way:\n%q\nparked:\n%q", logs[0], logs[1])
+			for _, log := range logs[1:] {
+				if log != logs[0] {
+					t.Errorf("in the portable way:\n%q\nin another:\n%q", logs[0], log)
+				}
 			}
 		})
 	}
