@@ -55,7 +55,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		} else if ctx.Err() != nil {
 			return
 		}
-		r.wave(0, r.admit)
+		r.wave(r.admit)
 		r.round()
 	}
 }
@@ -128,7 +128,7 @@ func (r *rounds) round() {
 	under := r.walks[:0]
 	for _, w := range r.walks {
 		part, more := w.channel.part(r.buf[:0], w.next)
-		r.wave(time.Since(w.began), func() { r.tellAll(part) })
+		r.wave(func() { r.tellAll(part) })
 		if w.next += walkStep; more {
 			under = append(under, w)
 		} else {
@@ -158,12 +158,16 @@ func (r *rounds) tellAll(part []*member) {
 }
 
 // wave has some of the readers be woken.
-func (r *rounds) wave(late time.Duration, wake func()) {
+func (r *rounds) wave(wake func()) {
 	if r.d.waves == nil {
 		wake()
-	} else {
-		r.d.waves(late, wake)
+		return
 	}
+	var late time.Duration
+	if len(r.walks) > 0 { // the first is the oldest
+		late = time.Since(r.walks[0].began)
+	}
+	r.d.waves(late, wake)
 }
 
 func (r *rounds) tell(c *client) {

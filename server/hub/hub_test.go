@@ -26,15 +26,21 @@ func newHub(t testing.TB, l hub.Limits) *hub.Hub { return newHubOn(t, memory.New
 
 func newHubOn(t testing.TB, b hub.Broker, l hub.Limits) *hub.Hub {
 	t.Helper()
+	return newHubWith(t, b, hub.Config{Limits: l})
+}
+
+// newHubWith makes the keys by itself.
+func newHubWith(t testing.TB, b hub.Broker, cfg hub.Config) *hub.Hub {
+	t.Helper()
 	var mu sync.Mutex
 	n := 0
-	newKey := func() string {
+	cfg.NewKey = func() string {
 		mu.Lock()
 		defer mu.Unlock()
 		n++
 		return fmt.Sprintf("key-%d", n)
 	}
-	h := hub.New(hub.Config{NewKey: newKey, Limits: l}, b)
+	h := hub.New(cfg, b)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); h.Run(ctx) }()

@@ -60,8 +60,14 @@ func (w *crew) serve(d *desk) (n int) {
 	for _, c := range mine[:n] {
 		c.turn(d)
 	}
+	if cap(d.out.p) > maxKept {
+		d.out.p = make([]byte, 0, deskSize)
+	}
 	return n
 }
+
+// deskSize is how many bytes most passes need at most.
+const deskSize = 4 << 10
 
 // take takes the first in line.
 func (w *crew) take(mine *[handful]*Conn) (n int) {
@@ -126,5 +132,5 @@ type desk struct {
 }
 
 var desks = sync.Pool{New: func() any {
-	return &desk{out: buffer{make([]byte, 0, 4<<10)}, reading: reading{lines: bufio.NewReader(nil)}}
+	return &desk{out: buffer{make([]byte, 0, deskSize)}, reading: reading{lines: bufio.NewReader(nil)}}
 }}
