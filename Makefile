@@ -12,10 +12,6 @@ STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 NPM       = npm --prefix client-js --silent
 FUZZTIME ?= 60s
 
-# Much of their time the tests wait for browsers, processes and clocks, so one
-# package more than there are processors is tested at once.
-AT_ONCE   = -p $$(($$(nproc) + 1))
-
 .PHONY: help
 help: ## print this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +52,7 @@ testsummary:
 .PHONY: test-go
 test-go: race-bin testsummary
 	go test -C tools ./...
-	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race $(AT_ONCE) -timeout 9m -json ./... | bin/testsummary
+	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race -timeout 9m -json ./... | bin/testsummary
 
 .PHONY: test-client
 test-client: race-bin

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	// Those that may go on at once wait for most of their time.
 	flag.Parse()
-	flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
+	flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 	live.Main(m)
 }
 

@@ -162,7 +162,6 @@ func TestSocketIsRefused(t *testing.T) {
 
 // Compressed messages are read, where that is agreed on, but not without end.
 func TestSocketInflates(t *testing.T) {
-	t.Parallel()
 	deflated := func(text io.Reader) []byte {
 		var b bytes.Buffer
 		z, _ := flate.NewWriter(&b, flate.BestSpeed)

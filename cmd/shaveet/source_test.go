@@ -149,7 +149,6 @@ func TestStreamsAreRefused(t *testing.T) {
 
 // A server that never stops is not read for ever, nor kept in memory.
 func TestEndlessStreams(t *testing.T) {
-	t.Parallel()
 	pour := func(w io.Writer, piece []byte) (sent int64) {
 		for sent < 4*maxAnswer {
 			n, err := w.Write(piece)
