@@ -267,7 +267,10 @@ func TestFloodsAreBounded(t *testing.T) {
 				synctest.Wait()
 				p.server.mu.Lock()
 				for c := range p.server.conns {
-					if n := len(c.out.next); n > 64<<10+2<<20 {
+					c.out.mu.Lock()
+					n := len(c.out.next)
+					c.out.mu.Unlock()
+					if n > 64<<10+2<<20 {
 						t.Errorf("%d bytes wait for a peer that does not read", n)
 					}
 					if n := c.waitings.Load(); n > 100 {
