@@ -186,7 +186,7 @@ for (const [name, flags] of [
     });
 
     test('a server that wants to be left alone is', async () => {
-      push.failure = { code: 503, type: 'unavailable', retry_ms: 1500 };
+      push.failure = { code: 503, type: 'unavailable', retry_ms: 3000 };
       const tab = await visit(page(flags));
       await until(() => push.polls.length === 1);
       push.failure = undefined;
