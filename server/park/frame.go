@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -60,10 +61,22 @@ func headOf(status int, lines []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
+// A dateLine is the line of a head that is the same for a second.
+type dateLine struct {
+	second int64
+	line   string
+}
+
+var lastDate atomic.Pointer[dateLine]
+
 func appendDate(b []byte) []byte {
-	b = append(b, "Date: "...)
-	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
-	return append(b, "\r\n"...)
+	now := time.Now()
+	d := lastDate.Load()
+	if d == nil || d.second != now.Unix() {
+		d = &dateLine{now.Unix(), "Date: " + now.UTC().Format(http.TimeFormat) + "\r\n"}
+		lastDate.Store(d)
+	}
+	return append(b, d.line...)
 }
 
 // answerFrame is more than what stands before a poll's answer beside its

@@ -480,12 +480,13 @@ func (c *Conn) serveQuick(came []byte, now uint32, d *desk) (over, ok bool) {
 		c.state.Or(readable | ending)
 	}
 	w := &quickWriter{conn: c, rest: rest, header: make(http.Header)}
-	if !serveWell(srv.Handler, w, r) {
-		return c.release(), true
-	}
-	if w.taker != nil {
+	well := serveWell(srv.Handler, w, r)
+	switch {
+	case w.taker != nil: // it has the descriptor now
 		c.done()
 		return true, true
+	case !well:
+		return c.release(), true
 	}
 	return c.answerQuick(w, d), true
 }
@@ -515,15 +516,15 @@ func (c *Conn) takeQuick(q *quickWriter, w http.ResponseWriter) (early []byte, o
 
 // answerQuick writes what the handler has answered at once.
 func (c *Conn) answerQuick(w *quickWriter, d *desk) (over bool) {
-	p, last := w.answer(d.out.room(0))
+	p := w.answer(d.out.room(0))
 	d.out.keep(p)
 	n, err := c.push(p)
 	switch {
 	case err != nil:
 		return c.leaveLot()
 	case n < len(p):
-		return c.finishQuick(bytes.Clone(p[n:]), bytes.Clone(w.rest), last)
-	case last:
+		return c.finishQuick(bytes.Clone(p[n:]), bytes.Clone(w.rest), w.last)
+	case w.last:
 		return c.farewell()
 	}
 	c.lot.clock.Set((*sleeper)(c), c.lot.opts.IdleTimeout)

@@ -128,16 +128,23 @@ type quickWriter struct {
 	taker  *Conn  // nil: the handler has answered
 	header http.Header
 	status int
-	sent   http.Header // what header was with the status
+	lines  []byte // of header, as it was with the status
+	sized  bool   // there is a length among them
+	typed  bool   // and a type
+	last   bool   // and the word that it is the last of its connection
 	body   []byte
 }
 
 func (w *quickWriter) Header() http.Header { return w.header }
 
 func (w *quickWriter) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status, w.sent = status, w.header.Clone()
+	if w.status != 0 || status < 200 {
+		return
 	}
+	w.status, w.lines = status, serialized(w.header)
+	w.sized = w.header.Get("Content-Length") != "" || status == http.StatusNoContent || status == http.StatusNotModified
+	w.typed = w.header.Get("Content-Type") != ""
+	w.last = w.header.Get("Connection") == "close"
 }
 
 func (w *quickWriter) Write(p []byte) (int, error) {
@@ -172,31 +179,28 @@ func quickOf(w http.ResponseWriter) *quickWriter {
 	}
 }
 
-// answer returns the answer as net/http would write it, and whether it is the
-// last of its connection.
-func (w *quickWriter) answer(dst []byte) (out []byte, last bool) {
+// answer appends the answer as net/http would write it.
+func (w *quickWriter) answer(dst []byte) []byte {
 	w.WriteHeader(http.StatusOK)
-	last = w.sent.Get("Connection") == "close"
-	length := w.sent.Get("Content-Length") != "" || w.status == http.StatusNoContent || w.status == http.StatusNotModified
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(w.status), 10)
 	dst = append(dst, ' ')
 	dst = append(dst, http.StatusText(w.status)...)
 	dst = append(dst, "\r\n"...)
-	dst = append(dst, serialized(w.sent)...)
+	dst = append(dst, w.lines...)
 	dst = appendDate(dst)
-	if !length {
+	if !w.sized {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(w.body)), 10)
 		dst = append(dst, "\r\n"...)
 	}
-	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
+	if len(w.body) > 0 && !w.typed {
 		dst = append(dst, "Content-Type: "...)
 		dst = append(dst, http.DetectContentType(w.body)...)
 		dst = append(dst, "\r\n"...)
 	}
 	dst = append(dst, "\r\n"...)
-	return append(dst, w.body...), last
+	return append(dst, w.body...)
 }
 
 // A reading is what a desk has for reading requests.
