@@ -78,8 +78,8 @@ func (c *conn) part(s *Socket) {
 func (s *Socket) depart(why string, wait time.Duration) {
 	sv, id := s.conn.server, s.ID()
 	if !s.namespace.answers() {
+		s.session.Close() // first: nobody is forgotten who reads
 		sv.leavers.add(s.credentials, wait)
-		s.session.Close()
 		return
 	}
 	sv.going.hold(id)
