@@ -72,6 +72,13 @@ func (k *Clock[T]) Clear(t T) {
 	}
 }
 
+// Waits reports whether t is still to be rung for.
+func (k *Clock[T]) Waits(t T) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return t.Alarm().slot > 0
+}
+
 // Sleepers returns how many there are to ring for.
 func (k *Clock[T]) Sleepers() int {
 	k.mu.Lock()

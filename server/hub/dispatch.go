@@ -17,6 +17,7 @@ type dispatcher struct {
 	mu       sync.Mutex // guards all below; no other lock is taken under it
 	channels []*channel
 	clients  []*client
+	since    time.Time // when the first of these came
 }
 
 // add has the readers of the channels and clients woken, and empties the lists.
@@ -25,6 +26,9 @@ func (d *dispatcher) add(channels *[]*channel, clients *[]*client) {
 		return
 	}
 	d.mu.Lock()
+	if len(d.channels)+len(d.clients) == 0 {
+		d.since = time.Now()
+	}
 	d.channels = append(d.channels, *channels...)
 	d.clients = append(d.clients, *clients...)
 	d.mu.Unlock()
@@ -55,6 +59,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		} else if ctx.Err() != nil {
 			return
 		}
+		r.fetch()
 		r.wave(r.admit)
 		r.round()
 	}
@@ -69,6 +74,7 @@ type rounds struct {
 	later   []*channel // have news again while their walk is under way
 	grown   []*channel // the lists that change places with the dispatcher's
 	clients []*client
+	since   time.Time // when the first of what was fetched last came
 	readers []*reader
 	buf     [walkStep]*member
 }
@@ -80,14 +86,19 @@ type walk struct {
 	began   time.Time
 }
 
-// admit takes what has come to the dispatcher. News of a channel whose walk is
-// under way are those of its next.
-func (r *rounds) admit() {
+// fetch takes what has come to the dispatcher.
+func (r *rounds) fetch() {
 	d := r.d
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	r.grown, d.channels = d.channels, r.grown[:0]
 	r.clients, d.clients = d.clients, r.clients[:0]
-	d.mu.Unlock()
+	r.since = d.since
+}
+
+// admit wakes readers for what was fetched, or begins to. News of a channel whose
+// walk is under way are those of its next.
+func (r *rounds) admit() {
 	for _, c := range r.clients {
 		r.tell(c)
 	}
@@ -109,17 +120,19 @@ func (r *rounds) begin(ch *channel) {
 		r.later = append(r.later, ch)
 		return
 	}
-	ch.waiting.Store(false) // before the walk: later news is a later walk's
+	ch.beginWalk()          // before it is not waiting any more: a deleted channel is not emptied then
+	ch.waiting.Store(false) // before the first part: later news is a later walk's
 	if ch.readers.Load() == 0 {
+		ch.endWalk()
 		return
 	}
 	part, more := ch.part(r.buf[:0], 0)
 	if more {
-		ch.beginWalk()
 		ch.walked = true
-		r.walks = append(r.walks, walk{channel: ch, began: time.Now()})
+		r.walks = append(r.walks, walk{channel: ch, began: r.since})
 		return
 	}
+	ch.endWalk()
 	r.tellAll(part)
 }
 
@@ -163,11 +176,11 @@ func (r *rounds) wave(wake func()) {
 		wake()
 		return
 	}
-	var late time.Duration
+	oldest := r.since
 	if len(r.walks) > 0 { // the first is the oldest
-		late = time.Since(r.walks[0].began)
+		oldest = r.walks[0].began
 	}
-	r.d.waves(late, wake)
+	r.d.waves(time.Since(oldest), wake)
 }
 
 func (r *rounds) tell(c *client) {

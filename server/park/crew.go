@@ -18,8 +18,9 @@ type crew struct {
 	mu    sync.Mutex // guards all below
 	line  []*Conn    // from head on
 	head  int
-	hands int // how many work
-	wish  int // how many should, while there is enough to do
+	began time.Time // since when the line has not been empty
+	hands int       // how many work
+	wish  int       // how many should, while there is enough to do
 }
 
 // lap is how long a message may take to reach all who hear it before more work
@@ -37,6 +38,9 @@ func newCrew(most int) *crew {
 func (w *crew) add(c *Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.line) == 0 {
+		w.began = time.Now()
+	}
 	w.line = append(w.line, c)
 	if w.hands == 0 || w.hands < w.wish && len(w.line)-w.head > handful {
 		w.hands++
@@ -48,15 +52,16 @@ func (w *crew) add(c *Conn) {
 func (w *crew) work() {
 	d := desks.Get().(*desk)
 	defer desks.Put(d)
-	for w.serve(d) > 0 {
+	for w.serve(d, false) > 0 {
 	}
 }
 
 // serve looks after the first in line, and returns how many there were. With
-// none, there is one hand less.
-func (w *crew) serve(d *desk) (n int) {
+// none, there is one hand less. herds is said by who goes on as long as there are
+// any, however many others work.
+func (w *crew) serve(d *desk, herds bool) (n int) {
 	var mine [handful]*Conn
-	n = w.take(&mine)
+	n = w.take(&mine, herds)
 	for _, c := range mine[:n] {
 		c.turn(d)
 	}
@@ -70,18 +75,25 @@ func (w *crew) serve(d *desk) (n int) {
 const deskSize = 4 << 10
 
 // take takes the first in line.
-func (w *crew) take(mine *[handful]*Conn) (n int) {
+func (w *crew) take(mine *[handful]*Conn, herds bool) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n = copy(mine[:], w.line[w.head:])
-	if n == 0 || w.hands > max(w.wish, 1) {
+	if n == 0 || !herds && w.hands > max(w.wish, 1) {
 		w.hands-- // if there are any left, others see to them
 		return 0
+	}
+	if long := int(time.Since(w.began) / lap); long > 0 && n == handful { // too few are at it
+		w.wish = min(max(w.wish, 1+long), w.most)
+		if w.hands < w.wish {
+			w.hands++
+			go w.work()
+		}
 	}
 	clear(w.line[w.head : w.head+n])
 	w.head += n
 	if w.head == len(w.line) {
-		w.line, w.head = w.line[:0], 0
+		w.line, w.head, w.wish = w.line[:0], 0, 1
 		if cap(w.line) > maxLine {
 			w.line = nil
 		}
@@ -106,7 +118,7 @@ func (w *crew) herd(late time.Duration, wake func()) {
 	d := desks.Get().(*desk)
 	defer desks.Put(d)
 	for done := 0; done < maxHerd; {
-		n := w.serve(d)
+		n := w.serve(d, true)
 		if n == 0 {
 			return
 		}

@@ -25,11 +25,15 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 	}
 	// What is there already goes out the usual way, which costs less.
 	s := newKept(w, r, true)
-	c.keep(s)
-	c.state.And(^events)
-	if s.watch(c, func() bool { return c.pass(now) }) {
-		s.leave()
-		return
+	if quickOf(w) != nil { // it is written when the handler has returned
+		c.state.Or(now)
+	} else {
+		c.keep(s)
+		c.state.And(^events)
+		if s.watch(c, func() bool { return c.pass(now) }) {
+			s.leave()
+			return
+		}
 	}
 	head := w.Header().Clone()
 	early, ok := c.take(w, r, answer)

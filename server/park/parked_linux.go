@@ -31,7 +31,7 @@ type parked struct {
 	unread  bool     // there is something to read that was left for later
 	roomToo bool     // the poller tells also when there is room
 	known   bool     // the poller has it already
-	later   uint32   // events that wait until all has been written
+	later   uint32   // events that wait until all has been written; and ending for good, which the poller tells once
 	unsent  *unsent  // what there was no room for; nil: nothing
 	gone    func()   // told when the descriptor is closed; nil: nobody is
 	peer    peerAddr // kept, since the kernel forgets it when the peer breaks the connection
@@ -105,6 +105,10 @@ func (c *Conn) turn(d *desk) {
 
 // see looks at what has happened, and reports whether it was the end.
 func (c *Conn) see(now uint32, d *desk) (over bool) {
+	c.parked.later |= now & ending
+	if c.parked.stage != tenanted && now&due != 0 && c.lot.clock.Waits((*sleeper)(c)) {
+		now &^= due // of the tenant's time
+	}
 	switch {
 	case c.parked.stage == waiting:
 		return c.seeNext(now, d)
@@ -129,7 +133,7 @@ func (c *Conn) see(now uint32, d *desk) (over bool) {
 		}
 		u := c.parked.unsent
 		c.parked.unsent = nil
-		if now, c.parked.later = c.parked.later, 0; c.said(u.said, u.end) {
+		if now, c.parked.later = c.parked.later, c.parked.later&ending; c.said(u.said, u.end) {
 			return true
 		}
 		if c.parked.stage != tenanted {
@@ -345,7 +349,7 @@ func (c *Conn) seeNext(now uint32, d *desk) (over bool) {
 		n, err := c.fetch(d.in[early:])
 		came := bytes.TrimLeft(d.in[:early+n], "\r\n")
 		if len(came) > 0 {
-			if over, ok := c.serveQuick(came, now, d); ok {
+			if over, ok := c.serveQuick(came, early+n == len(d.in), d); ok {
 				return over
 			}
 			return c.goBack(came)
@@ -467,16 +471,16 @@ func (c *Conn) rescueTurn() {
 }
 
 // serveQuick serves the next request, if it is one that can be served here.
-func (c *Conn) serveQuick(came []byte, now uint32, d *desk) (over, ok bool) {
+func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
 	srv := c.held.back.srv
 	r, rest, ok := c.lot.readQuick(came, srv, d)
-	if !ok || len(came) == len(d.in) || c.lot.opts.Drain.Err() != nil {
+	if !ok || full || c.lot.opts.Drain.Err() != nil {
 		return false, false
 	}
 	c.pending = nil
 	c.lot.clock.Clear((*sleeper)(c))
 	r.RemoteAddr = c.parked.peer.addr().String()
-	if now&ending != 0 { // for who looks next
+	if c.parked.later&ending != 0 { // for who looks next
 		c.state.Or(readable | ending)
 	}
 	w := &quickWriter{conn: c, rest: rest, header: make(http.Header)}

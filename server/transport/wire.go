@@ -56,7 +56,7 @@ func AppendBatch(dst []byte, b *hub.Batch, retry time.Duration) []byte {
 // batch that is one message and nothing else are made once for all readers. Its
 // cursor is the message's own position, also where the reader has more.
 func AppendSharedBatch(dst []byte, b *hub.Batch, retry time.Duration) []byte {
-	if b.Common != nil {
+	if b.Common != nil && len(b.Signals) == 0 {
 		return append(dst, b.Common.Encoding(FormBatch, encodeCommon)...)
 	}
 	if len(b.Signals) > 0 || len(b.Messages) != 1 || b.More || IsPresence(b.Messages[0]) {
