@@ -180,6 +180,17 @@ func upgrades(lot *park.Lot, w http.ResponseWriter, r *http.Request, sp *speaker
 	lot.Upgrade(&sp.Conn, w, r, sp, 0)
 }
 
+// slow takes as long for an answer as its poll may wait.
+type slow struct{ *speaker }
+
+func (s slow) Next(dst []byte, why park.Event) ([]byte, bool) {
+	if why&park.Due != 0 {
+		s.DueIn(10 * time.Millisecond) // it is due again while it speaks
+		time.Sleep(30 * time.Millisecond)
+	}
+	return s.speaker.Next(dst, why)
+}
+
 type holder = func(*park.Lot, http.ResponseWriter, *http.Request, *speaker)
 
 // plays are what is played in both ways.
@@ -275,6 +286,69 @@ var plays = map[string]struct {
 			leave(k)
 			s.closed(sp)
 			s.until("nobody is held", func() bool { return s.lot.Held() == 0 })
+		}
+	}},
+	"a peer goes behind its next poll": {quick: true, hold: polls, play: func(s *stand) {
+		k := s.dial()
+		sp, next := s.expect(), s.expect()
+		k.ask("/")
+		s.held(sp)
+		k.ask("/")
+		k.conn.CloseWrite()
+		sp.say("one")
+		k.hear("one")
+		s.closed(sp)
+		k.conn.Close()
+		s.closed(next)
+		s.until("nobody is held", func() bool { return s.lot.Held() == 0 })
+	}},
+	"line breaks and a large poll fill what is read at once": {quick: true, hold: polls, play: func(s *stand) {
+		k := s.dial()
+		sp, next := s.expect(), s.expect()
+		k.ask("/")
+		s.held(sp)
+		sp.say("one")
+		k.hear("one")
+		s.closed(sp)
+		large := "\r\nGET / HTTP/1.1\r\nHost: x\r\nX: "
+		k.send(large + strings.Repeat("x", 16<<10-len(large)-4) + "\r\n\r\nGET /plain HTTP/1.1\r\nHost: x\r\n\r\n")
+		s.held(next)
+		next.say("two")
+		k.hear("two")
+		k.hear("plain 127.0.0.1:")
+	}},
+	"a handler panics when its poll is held": {quick: true, hold: func(lot *park.Lot, w http.ResponseWriter, r *http.Request, sp *speaker) {
+		polls(lot, w, r, sp)
+		panic(http.ErrAbortHandler)
+	}, play: func(s *stand) {
+		k := s.dial()
+		sp := s.expect()
+		k.ask("/")
+		s.held(sp)
+		sp.say("one")
+		k.hear("one")
+		s.closed(sp)
+		sp = s.expect()
+		k.ask("/")
+		s.held(sp)
+		for range 5 {
+			other := s.dial()
+			other.ask("/plain")
+			other.hear("plain 127.0.0.1:")
+		}
+		sp.say("two")
+		k.hear("two")
+	}},
+	"a poll is slow to say what it has as its time ends": {quick: true, hold: func(lot *park.Lot, w http.ResponseWriter, r *http.Request, sp *speaker) {
+		lot.Answer(&sp.Conn, w, r, slow{sp}, 50*time.Millisecond)
+	}, play: func(s *stand) {
+		k := s.dial()
+		for range 3 {
+			sp := s.expect()
+			sp.due = "due"
+			k.ask("/")
+			k.hear("due")
+			s.closed(sp)
 		}
 	}},
 	"a poll's peer says too much between requests": {quick: true, hold: polls, play: func(s *stand) {
