@@ -39,7 +39,9 @@ func TestDrainWithNewsInCommon(t *testing.T) {
 	if session.Collect().Common == nil {
 		t.Error("the news are not in common")
 	}
-	encode := func(dst []byte, b *hub.Batch, retry time.Duration, _ bool) []byte { return AppendSharedBatch(dst, b, retry) }
+	encode := func(dst []byte, b *hub.Batch, retry time.Duration, _ bool) []byte {
+		return AppendSharedBatch(dst, b, retry)
+	}
 	f := &Feed{host: NewHost(h, Options{}), session: session, begun: true, encode: encode}
 	out, end := f.Next(nil, park.Drain)
 	if text := string(out); !end || !strings.Contains(text, `"drain"`) || !strings.Contains(text, `"news"`) {
