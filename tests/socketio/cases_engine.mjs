@@ -292,10 +292,10 @@ const messages = (door) => {
         const session = await door.poll();
         const controller = new AbortController();
         const poll = session.get({ signal: controller.signal }).catch(() => {});
-        await pause(20);
+        await pause(100); // it has to be there before it goes
         controller.abort();
         await poll;
-        await pause(20);
+        await pause(60);
         await isGone(session);
       },
     ],
