@@ -3,8 +3,8 @@ package park
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -120,6 +120,19 @@ func digits(p []byte) (n int, ok bool) {
 	return n, true
 }
 
+// serveWell reports whether the handler has not panicked.
+func (l *Lot) serveWell(h http.Handler, w http.ResponseWriter, r *http.Request) (well bool) {
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			l.opts.Panicked(v, debug.Stack())
+		} else {
+			well = v == nil
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return true
+}
+
 // A quickWriter has what a handler answers to a quick request, or who has taken
 // the connection for it.
 type quickWriter struct {
@@ -162,8 +175,6 @@ func (w *quickWriter) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline is for [http.ResponseController].
 func (w *quickWriter) SetWriteDeadline(time.Time) error { return nil }
-
-var _ io.Writer = (*quickWriter)(nil)
 
 // quickOf finds the quickWriter below w.
 func quickOf(w http.ResponseWriter) *quickWriter {

@@ -129,3 +129,25 @@ func TestQuickAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestQuickPanics: somebody is told of a handler's panic, unless it means to end
+// its connection only.
+func TestQuickPanics(t *testing.T) {
+	for name, test := range map[string]struct {
+		panics any
+		told   int
+	}{
+		"none": {nil, 0}, "a panic": {"oh", 1}, "an abort": {http.ErrAbortHandler, 0},
+	} {
+		told := 0
+		lot := New(Options{Panicked: func(any, []byte) { told++ }})
+		well := lot.serveWell(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			if test.panics != nil {
+				panic(test.panics)
+			}
+		}), nil, nil)
+		if well != (test.panics == nil) || told != test.told {
+			t.Errorf("%s: well: %v, told %d times", name, well, told)
+		}
+	}
+}

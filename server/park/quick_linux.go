@@ -1,0 +1,87 @@
+package park
+
+import (
+	"bytes"
+	"net/http"
+	"time"
+)
+
+// serveQuick serves the next request, if it is one that can be served here.
+func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
+	srv := c.held.back.srv
+	r, rest, ok := c.lot.readQuick(came, srv, d)
+	if !ok || full || c.lot.opts.Drain.Err() != nil {
+		return false, false
+	}
+	c.pending = nil
+	c.lot.clock.Clear((*sleeper)(c))
+	r.RemoteAddr = c.parked.peer.addr().String()
+	if c.parked.later&ending != 0 { // for who looks next
+		c.state.Or(readable | ending)
+	}
+	w := &quickWriter{conn: c, rest: rest, header: make(http.Header)}
+	well := c.lot.serveWell(srv.Handler, w, r)
+	switch {
+	case w.taker != nil: // it has the descriptor now
+		c.done()
+		return true, true
+	case !well:
+		return c.release(), true
+	}
+	return c.answerQuick(w, d), true
+}
+
+// takeQuick has c hold the poll whose request came by another connection's
+// descriptor.
+func (c *Conn) takeQuick(q *quickWriter, w http.ResponseWriter) (early []byte, ok bool) {
+	old := q.conn
+	c.lot.add(c)
+	c.ended = witness(w)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept, c.kind, c.held.back, c.isParked = nil, answer, old.held.back, true
+	c.parked = parked{fd: old.parked.fd, roomToo: old.parked.roomToo, known: true, gone: old.parked.gone, peer: old.parked.peer}
+	c.lot.poll.replace(old, c)
+	q.taker = c
+	return bytes.Clone(bytes.TrimLeft(q.rest, "\r\n")), true
+}
+
+// answerQuick writes what the handler has answered at once.
+func (c *Conn) answerQuick(w *quickWriter, d *desk) (over bool) {
+	p := w.answer(d.out.room(0))
+	d.out.keep(p)
+	n, err := c.push(p)
+	switch {
+	case err != nil:
+		return c.leaveLot()
+	case n < len(p):
+		return c.finishQuick(bytes.Clone(p[n:]), bytes.Clone(w.rest), w.last)
+	case w.last:
+		return c.farewell()
+	}
+	c.lot.clock.Set((*sleeper)(c), c.lot.opts.IdleTimeout)
+	if len(w.rest) > 0 {
+		c.pending = bytes.Clone(w.rest)
+		c.state.Or(readable)
+	}
+	return false
+}
+
+// finishQuick writes the rest of an answer for which there was no room, and gives the
+// connection back to its server.
+func (c *Conn) finishQuick(p, rest []byte, last bool) (over bool) {
+	c.lot.poll.remove(c)
+	conn := newFileConn(int(c.parked.fd), c.parked.peer, c.parked.gone)
+	back, timeout := c.held.back, c.lot.opts.WriteTimeout
+	go func() {
+		defer c.done()
+		conn.SetWriteDeadline(time.Now().Add(timeout))
+		if _, err := conn.Write(p); err != nil || last {
+			conn.Close()
+			return
+		}
+		conn.SetWriteDeadline(time.Time{})
+		back.give(&replay{Conn: conn, first: rest})
+	}()
+	return true
+}
