@@ -125,6 +125,7 @@ func (s *Server) reloadLocked() (Reloaded, error) {
 		return Reloaded{}, err // which Validate would have found
 	}
 	s.live.Store(s.newLive(next))
+	s.lot.Forget()
 	if next.AdminToken != old.AdminToken {
 		s.handlers.backend.LetGo() // they come again, and show the new one
 	}

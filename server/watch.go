@@ -2,8 +2,8 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -19,12 +19,19 @@ type watch struct {
 	counts *metrics.Route
 	next   http.Handler
 	failed rareLog
+
+	endings map[string]ended // by method
 }
 
 // watch returns next under a watch. route is what the log and the metrics call
 // it.
 func (s *Server) watch(route string, next http.Handler) http.Handler {
-	return &watch{server: s, route: route, counts: s.metrics.Route(route), next: next, failed: rareLog{dropped: s.metrics.LogDropped}}
+	h := &watch{server: s, route: route, counts: s.metrics.Route(route), next: next, failed: rareLog{dropped: s.metrics.LogDropped}}
+	h.endings = map[string]ended{otherMethod: h.ending(otherMethod)}
+	for method := range methods {
+		h.endings[method] = h.ending(method)
+	}
+	return h
 }
 
 // ServeHTTP makes a handler's panic the end of one connection, and an error in
@@ -32,7 +39,7 @@ func (s *Server) watch(route string, next http.Handler) http.Handler {
 // outlives its handler package park does the same.
 func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	seen := &seenWriter{ResponseWriter: w, watch: h, request: r, began: began}
+	seen := &seenWriter{ResponseWriter: w, watch: h, request: r}
 	h.counts.Begin()
 	defer func() {
 		v := recover()
@@ -93,11 +100,10 @@ func knownMethod(method string) string {
 	if known, ok := methods[method]; ok {
 		return known
 	}
-	return "other"
+	return otherMethod
 }
 
-// processBegan is when the process began, as far as requests are concerned.
-var processBegan = time.Now()
+const otherMethod = "other"
 
 // A seenWriter remembers what was answered.
 type seenWriter struct {
@@ -107,19 +113,26 @@ type seenWriter struct {
 
 	watch    *watch
 	request  *http.Request
-	began    time.Time
 	outlives bool // its request outlives the handler
 }
 
-// Outlive is for [park.Witness]. What it returns keeps neither the request nor
-// its headers, for there may be many.
-func (w *seenWriter) Outlive() (ended func(status int, bytes int64, peer net.Addr)) {
+// Outlive is part of [park.Witness]. What it returns is the same for all requests
+// of a method, for there may be many.
+func (w *seenWriter) Outlive() (ended func(status int, bytes int64, took time.Duration, peer fmt.Stringer)) {
 	w.outlives = true
-	h, method := w.watch, knownMethod(w.request.Method)
-	began := w.began.Sub(processBegan) // a third of what a time.Time needs
-	return func(status int, bytes int64, peer net.Addr) {
+	return w.watch.endings[knownMethod(w.request.Method)]
+}
+
+// Again is part of [park.Witness].
+func (w *seenWriter) Again() (begun func()) { return w.watch.counts.Begin }
+
+// ended is told of requests that have outlived their handler.
+type ended = func(status int, bytes int64, took time.Duration, peer fmt.Stringer)
+
+func (h *watch) ending(method string) ended {
+	return func(status int, bytes int64, took time.Duration, peer fmt.Stringer) {
 		h.counts.End(status)
-		h.tell(context.Background(), status, bytes, method, peer.String, time.Since(processBegan)-began)
+		h.tell(context.Background(), status, bytes, method, peer.String, took)
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 // An Alarm is when a sleeper is to be rung for. Its zero value is never. It
 // belongs to one [Clock], and is part of its sleeper.
 type Alarm struct {
-	at   time.Duration // since the clock began
-	slot int32         // its place in the queue, counted from 1; 0: it is in none
+	at    time.Duration // since the clock began
+	queue time.Duration // where it stands in the queue: not later than that
+	slot  int32         // its place there, counted from 1; 0: it is in none
 }
 
 // A Sleeper is a pointer to what has an alarm.
@@ -48,16 +49,22 @@ func (k *Clock[T]) Now() time.Duration { return time.Since(k.begun) }
 func (k *Clock[T]) Set(t T, d time.Duration) { k.SetAt(t, k.Now()+d) }
 
 // SetAt has t be rung for when the clock is at this, and no more when it was to
-// be before.
+// be before. It costs next to nothing to move an alarm away, since nothing is done
+// about that before its earlier time has come.
 func (k *Clock[T]) SetAt(t T, at time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	a := t.Alarm()
 	a.at = at
-	if a.slot > 0 {
-		heap.Fix(&k.queue, int(a.slot-1))
-	} else {
+	switch {
+	case a.slot == 0:
+		a.queue = at
 		heap.Push(&k.queue, t)
+	case at < a.queue:
+		a.queue = at
+		heap.Fix(&k.queue, int(a.slot-1))
+	default:
+		return
 	}
 	k.wind()
 }
@@ -106,8 +113,8 @@ func (k *Clock[T]) wind() {
 	}
 }
 
-// first is when the first of the queue is due.
-func (k *Clock[T]) first() time.Duration { return k.queue[0].Alarm().at }
+// first is when the first of the queue is to be looked at.
+func (k *Clock[T]) first() time.Duration { return k.queue[0].Alarm().queue }
 
 // ring rings for those who are due.
 func (k *Clock[T]) ring() {
@@ -131,8 +138,14 @@ func (k *Clock[T]) ring() {
 func (k *Clock[T]) due() (t T, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.queue) > 0 && k.first() <= k.Now() {
-		return heap.Pop(&k.queue).(T), true
+	now := k.Now()
+	for len(k.queue) > 0 && k.first() <= now {
+		a := k.queue[0].Alarm()
+		if a.at <= now {
+			return heap.Pop(&k.queue).(T), true
+		}
+		a.queue = a.at // it has been moved away
+		heap.Fix(&k.queue, 0)
 	}
 	k.ringing = false
 	k.wound = false // the timer has gone off

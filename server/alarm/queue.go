@@ -4,7 +4,7 @@ package alarm
 type queue[T Sleeper] []T
 
 func (q queue[T]) Len() int           { return len(q) }
-func (q queue[T]) Less(i, j int) bool { return q[i].Alarm().at < q[j].Alarm().at }
+func (q queue[T]) Less(i, j int) bool { return q[i].Alarm().queue < q[j].Alarm().queue }
 
 func (q queue[T]) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]

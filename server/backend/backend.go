@@ -18,9 +18,9 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -169,10 +169,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	early := make([]byte, buffered.Reader.Buffered())
 	io.ReadFull(buffered.Reader, early) // they are there
 	c := newConn(s, rw, context.WithoutCancel(r.Context()))
-	ended := witness(w)
+	ended, began := witness(w), time.Now()
 	defer func() {
 		s.leave(c)
-		ended(http.StatusSwitchingProtocols, c.out.sent(), rw.RemoteAddr())
+		ended(http.StatusSwitchingProtocols, c.out.sent(), time.Since(began), rw.RemoteAddr())
 	}()
 	c.out.append(func(b []byte) []byte { return appendHead(b, head) })
 	c.out.flush()
@@ -306,16 +306,16 @@ func appendHead(b []byte, head http.Header) []byte {
 
 // witness finds who wants to know how the request of w ends, which outlives what
 // net/http knows of it.
-func witness(w http.ResponseWriter) (ended func(status int, bytes int64, peer net.Addr)) {
+func witness(w http.ResponseWriter) (ended func(status int, bytes int64, took time.Duration, peer fmt.Stringer)) {
 	for {
 		if v, ok := w.(interface {
-			Outlive() func(status int, bytes int64, peer net.Addr)
+			Outlive() func(status int, bytes int64, took time.Duration, peer fmt.Stringer)
 		}); ok {
 			return v.Outlive()
 		}
 		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
-			return func(int, int64, net.Addr) {}
+			return func(int, int64, time.Duration, fmt.Stringer) {}
 		}
 		w = inner.Unwrap()
 	}

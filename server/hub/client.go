@@ -129,13 +129,32 @@ func (c *client) attach(r *reader, key string, limit int, now int64) (ok bool, e
 	if c.state != live {
 		return false, nil
 	}
-	if len(c.sessions) >= limit && !slices.ContainsFunc(c.sessions, r.replaces) {
+	if !c.admitLocked(r, limit, now) {
 		return false, limitReached("sessions_per_client", limit)
+	}
+	return true, nil
+}
+
+// attachAgain binds r to c, whose key was this one when another reader came of
+// which r is the next, if it is so still, and c is live and has room.
+func (c *client) attachAgain(r *reader, key *string, limit int, now int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.key.Load() == key && c.state == live && c.admitLocked(r, limit, now)
+}
+
+// admitLocked binds r to c, if there is room for it. c.mu is held.
+func (c *client) admitLocked(r *reader, limit int, now int64) bool {
+	if len(c.sessions) >= limit && !slices.ContainsFunc(c.sessions, r.replaces) {
+		return false
+	}
+	if len(r.clients) == 1 {
+		r.key = c.key.Load()
 	}
 	c.sessions = append(c.sessions, r)
 	c.countLocked()
 	c.lastSeen.Store(now)
-	return true, nil
+	return true
 }
 
 // usurp has r take over from the sessions of c that have its session id, and

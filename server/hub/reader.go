@@ -20,6 +20,7 @@ type reader struct {
 	hub       *Hub
 	clients   []*client
 	number    uint64                // of two readers, the one that came later has the higher one
+	key       *string               // the client's that it came with, if it reads for one only
 	*scratch                        // lent while the reader looks; nil while it waits
 	news      chan struct{}         // holds a token when notify was called
 	notify    func()                // told once when something becomes pending
@@ -139,10 +140,33 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 			return nil, err
 		}
 	}
-	h.sessions.Add(1)
-	h.totals.attached.Add(1)
-	r.takeOver()
+	r.arrive()
 	return r, nil
+}
+
+// arrive has r, which is attached, count as one that is there.
+func (r *reader) arrive() {
+	r.hub.sessions.Add(1)
+	r.hub.totals.attached.Add(1)
+	r.takeOver()
+}
+
+// renewed returns another reader like r, which is closed, if that needs nobody's
+// leave: its client is live, has room for it, and the key that r came with.
+func (r *reader) renewed() (*reader, bool) {
+	if len(r.clients) != 1 || r.key == nil {
+		return nil, false
+	}
+	h := r.hub
+	again := &reader{hub: h, number: h.totals.readers.Add(1), clients: r.clients, session: r.session, holder: r.holder,
+		namespace: r.namespace, writable: h.visible.Load(), notify: r.notify, news: r.news, batchBytes: r.batchBytes,
+		transport: r.transport, began: h.now()}
+	h.yield()
+	if !r.clients[0].attachAgain(again, r.key, h.limits().SessionsPerClient, again.began) {
+		return nil, false
+	}
+	again.arrive()
+	return again, true
 }
 
 // takeOver ends r's older selves, now that r has come to stay.

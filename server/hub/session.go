@@ -78,20 +78,45 @@ func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Se
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{reader: r, introduce: true, unlisted: start.Unlisted}
-	top := h.visible.Load()
-	switch at := start.At; {
-	case start.Now:
-		s.cursor = top
+	s := &Session{reader: r, unlisted: start.Unlisted}
+	if start.Now {
+		s.cursor, s.introduce = h.visible.Load(), true
+	} else {
+		s.begin(start.At)
+	}
+	return s, nil
+}
+
+// begin says where s begins.
+func (s *Session) begin(at Position) {
+	h := s.hub
+	s.introduce = true
+	switch {
 	case at.IsZero():
 		s.fresh = true
-	case at.Epoch != h.epoch.Load() || at.Seq > top:
+	case at.Epoch != h.epoch.Load() || at.Seq > h.visible.Load():
 		s.reset = true
 	default:
 		s.cursor, s.introduce = at.Seq, false
 	}
-	return s, nil
 }
+
+// Renew begins another session like s, which is closed, at a position: for who
+// comes again in the same way. It reports whether it could: for one client only,
+// and as long as the key with which s came is good, the client has not been let go
+// of, and has room. Otherwise nothing has happened, and Attach says what is wrong.
+func (s *Session) Renew(at Position) (*Session, bool) {
+	r, ok := s.renewed()
+	if !ok {
+		return nil, false
+	}
+	again := &Session{reader: r, unlisted: s.unlisted}
+	again.begin(at)
+	return again, true
+}
+
+// At returns where the session is: nowhere, if it has had nothing yet.
+func (s *Session) At() Position { return s.reached() }
 
 // Close ends the session. It may be called again.
 func (s *Session) Close() { s.close() }

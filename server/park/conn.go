@@ -1,6 +1,7 @@
 package park
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -32,10 +33,11 @@ type Conn struct {
 	away     bool // the connection has gone back to its server; guarded by mu
 	isParked bool // it is in the lot's poller, and parked says how
 	lot      *Lot
-	every    time.Duration                                // between two times Due; 0: it has none
-	alarm    alarm.Alarm                                  // of lot.clock
-	bytes    int64                                        // written
-	ended    func(status int, bytes int64, peer net.Addr) // told at the end; nil: nobody
+	every    time.Duration // between two times Due; 0: it has none
+	alarm    alarm.Alarm   // of lot.clock
+	bytes    int64         // written
+	began    time.Duration // of the lot's clock, when the handler let go
+	ended    ended         // told at the end; nil: nobody
 
 	mu     sync.Mutex // held for each call of tenant
 	tenant Tenant     // nil at the end; guarded by mu
@@ -44,8 +46,9 @@ type Conn struct {
 	// by mu. Of what is none: the head, while it has not been written.
 	pending []byte
 
-	kept   *kept // where net/http keeps the connection; nil: we have it; to change it takes mu
-	held   held  // to set it takes mu
+	kept   *kept  // where net/http keeps the connection; nil: we have it; to change it takes mu
+	held   held   // to set it takes mu
+	again  *again // of a poll: by what the next is recognized; nil: it is not
 	parked parked
 }
 
@@ -55,6 +58,9 @@ type held struct {
 	back  *returns              // nil: it does not go back
 	head  unique.Handle[string] // of a poll's answer; there are few different ones
 }
+
+// ended is what a [Witness] wants to be told.
+type ended func(status int, bytes int64, took time.Duration, peer fmt.Stringer)
 
 // A wire is what a connection is read and written by where it is not parked.
 type wire struct {
@@ -106,9 +112,9 @@ func (c *Conn) RemoteAddr() string {
 }
 
 // peer returns the peer's address, of a connection that we have taken.
-func (c *Conn) peer() net.Addr {
+func (c *Conn) peer() fmt.Stringer {
 	if c.isParked {
-		return c.parked.peer.addr()
+		return &c.parked.peer
 	}
 	return c.held.rw.RemoteAddr()
 }
@@ -352,8 +358,7 @@ func (c *Conn) tell() {
 	if c.bytes == 0 {
 		status = 0
 	}
-	c.ended(status, c.bytes, c.peer())
-	c.ended = nil
+	c.ended(status, c.bytes, c.lot.clock.Now()-c.began, c.peer())
 }
 
 func (c *Conn) settle(err error, last bool) (deaf bool) {
@@ -362,8 +367,10 @@ func (c *Conn) settle(err error, last bool) (deaf bool) {
 	t := c.tenant
 	c.tenant = nil
 	c.state.And(^ticking)
-	c.lot.clock.Clear((*sleeper)(c))
 	c.close = c.close || last || c.drained
+	if !c.isParked || c.kind != answer || c.close { // else another time is set at once
+		c.lot.clock.Clear((*sleeper)(c))
+	}
 	deaf = c.kind == answer && c.pending != nil
 	c.away = deaf && !c.close
 	t.Closed(err)
@@ -422,11 +429,20 @@ func (c *Conn) cut() {
 	}
 }
 
-// witness finds who wants to know how the request of w ends.
-func witness(w http.ResponseWriter) (ended func(int, int64, net.Addr)) {
+// outlive tells who wants to know how the request of w ends that it outlives its
+// handler.
+func (c *Conn) outlive(w http.ResponseWriter) {
+	c.began = c.lot.clock.Now()
+	if v := witnessOf(w); v != nil {
+		c.ended = v.Outlive()
+	}
+}
+
+// witnessOf finds who wants to know how the request of w ends; nil: nobody.
+func witnessOf(w http.ResponseWriter) Witness {
 	for {
 		if v, ok := w.(Witness); ok {
-			return v.Outlive()
+			return v
 		}
 		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {

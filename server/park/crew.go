@@ -2,6 +2,8 @@ package park
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"hash"
 	"sync"
 	"time"
 )
@@ -141,8 +143,9 @@ type desk struct {
 	out buffer         // what is written
 	in  [16 << 10]byte // what has come
 	reading
+	sums hash.Hash
 }
 
 var desks = sync.Pool{New: func() any {
-	return &desk{out: buffer{make([]byte, 0, deskSize)}, reading: reading{lines: bufio.NewReader(nil)}}
+	return &desk{out: buffer{make([]byte, 0, deskSize)}, reading: reading{lines: bufio.NewReader(nil)}, sums: sha256.New()}
 }}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -323,10 +324,12 @@ type witnessed struct {
 
 func (w witnessed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w witnessed) Outlive() func(int, int64, net.Addr) {
+func (w witnessed) Outlive() func(int, int64, time.Duration, fmt.Stringer) {
 	w.outlive()
-	return func(int, int64, net.Addr) { w.ended() }
+	return func(int, int64, time.Duration, fmt.Stringer) { w.ended() }
 }
+
+func (w witnessed) Again() func() { return func() {} }
 
 // The witness is told also where the tenant panics at its end.
 func TestWitnessOfAPanic(t *testing.T) {

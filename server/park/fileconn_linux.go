@@ -147,6 +147,8 @@ func packAddr(a net.Addr) (p peerAddr) {
 	return peerAddr{at.Addr().As16(), at.Port(), true}
 }
 
+func (p *peerAddr) String() string { return p.addr().String() }
+
 func (p peerAddr) addr() net.Addr {
 	if !p.is {
 		return &net.UnixAddr{Name: "@", Net: "unix"}

@@ -133,7 +133,7 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 	if !known {
 		c.lot.tune(conn)
 	}
-	c.ended = witness(w)
+	c.outlive(w)
 	c.hold(bare(conn), at.back, k)
 	return early, true
 }

@@ -33,6 +33,12 @@ type speaker struct {
 	heard  string
 	events []park.Event
 	closed chan error
+	by     *speaker // by whose connection it speaks, if not by its own
+
+	// Of one whose peer comes again in the same way: who speaks for that. nil:
+	// nobody, so the handler is asked.
+	next func() *speaker
+	now  *speaker // who speaks now; nil: it does
 }
 
 func newSpeaker() *speaker { return &speaker{closed: make(chan error, 1)} }
@@ -41,17 +47,49 @@ func (s *speaker) say(text string) {
 	s.mu.Lock()
 	s.text += text
 	s.mu.Unlock()
-	s.Wake()
+	s.wake()
+}
+
+func (s *speaker) wake() {
+	s.mu.Lock()
+	by := s.by
+	s.mu.Unlock()
+	if by == nil {
+		by = s
+	}
+	by.Wake()
 }
 
 func (s *speaker) bye() {
 	s.mu.Lock()
 	s.end = true
 	s.mu.Unlock()
-	s.Wake()
+	s.wake()
+}
+
+// Moving is part of [park.Regular].
+func (s *speaker) Moving() (name, value string) { return "", "" }
+
+// Again is part of [park.Regular].
+func (s *speaker) Again([]byte) bool {
+	if s.next == nil {
+		return false
+	}
+	next := s.next()
+	if next == nil {
+		return false
+	}
+	s.now = next
+	next.mu.Lock()
+	defer next.mu.Unlock()
+	next.by = s
+	return true
 }
 
 func (s *speaker) Next(dst []byte, why park.Event) ([]byte, bool) {
+	if s.now != nil {
+		return s.now.Next(dst, why)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
@@ -70,6 +108,10 @@ func (s *speaker) Next(dst []byte, why park.Event) ([]byte, bool) {
 }
 
 func (s *speaker) Sent() {
+	if s.now != nil {
+		s.now.Sent()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent++
@@ -81,7 +123,13 @@ func (s *speaker) Received(p []byte) {
 	s.heard += string(p)
 }
 
-func (s *speaker) Closed(err error) { s.closed <- err }
+func (s *speaker) Closed(err error) {
+	if s.now != nil {
+		s.now.Closed(err)
+		return
+	}
+	s.closed <- err
+}
 
 func (s *speaker) count() int {
 	s.mu.Lock()

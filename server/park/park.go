@@ -15,11 +15,13 @@ package park
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shaveet/shaveet/server/alarm"
@@ -108,6 +110,7 @@ type Lot struct {
 	opts  Options
 	clock *alarm.Clock[*sleeper]
 	crew  *crew
+	age   atomic.Uint32 // how often it was to forget
 
 	begin sync.Once // makes poll
 	poll  *poller   // nil: there is none
@@ -163,8 +166,13 @@ type Peer interface {
 // Unwrap.
 type Witness interface {
 	// Outlive is called before the handler returns, and what it returns when
-	// the request has ended: with status 0 if nothing has been written.
-	Outlive() (ended func(status int, bytes int64, peer net.Addr))
+	// the request has ended, with status 0 if nothing has been written. took is
+	// the time between the two.
+	Outlive() (ended func(status int, bytes int64, took time.Duration, peer fmt.Stringer))
+	// Again returns what is called each time that the same peer makes the same
+	// request once more, and its handler is not asked; ended is then called for
+	// that, too.
+	Again() (begun func())
 }
 
 // poller returns the lot's poller, or nil if it has none.

@@ -348,7 +348,11 @@ func (c *Conn) seeNext(now uint32, d *desk) (over bool) {
 		n, err := c.fetch(d.in[early:])
 		came := bytes.TrimLeft(d.in[:early+n], "\r\n")
 		if len(came) > 0 {
-			if over, ok := c.serveQuick(came, early+n == len(d.in), d); ok {
+			full := early+n == len(d.in)
+			if over, ok := c.serveAgain(came, full, d); ok {
+				return over
+			}
+			if over, ok := c.serveQuick(came, full, d); ok {
 				return over
 			}
 			return c.goBack(came)

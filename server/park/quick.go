@@ -137,7 +137,9 @@ func (l *Lot) serveWell(h http.Handler, w http.ResponseWriter, r *http.Request) 
 // the connection for it.
 type quickWriter struct {
 	conn   *Conn  // which waited for it
-	rest   []byte // what stands behind the request
+	asked  []byte // the request
+	age    uint32 // of the lot, as it came
+	rest   []byte // what stands behind it
 	taker  *Conn  // nil: the handler has answered
 	header http.Header
 	status int

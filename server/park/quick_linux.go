@@ -19,7 +19,7 @@ func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
 	if c.parked.later&ending != 0 { // for who looks next
 		c.state.Or(readable | ending)
 	}
-	w := &quickWriter{conn: c, rest: rest, header: make(http.Header)}
+	w := &quickWriter{conn: c, asked: came[:len(came)-len(rest)], age: c.lot.age.Load(), rest: rest, header: make(http.Header)}
 	well := c.lot.serveWell(srv.Handler, w, r)
 	switch {
 	case w.taker != nil: // it has the descriptor now
@@ -31,16 +31,57 @@ func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
 	return c.answerQuick(w, d), true
 }
 
+// serveAgain holds the next poll, if it is like the one before.
+func (c *Conn) serveAgain(came []byte, full bool, d *desk) (over, ok bool) {
+	a := c.again
+	if a == nil || full || a.age != c.lot.age.Load() || c.lot.opts.Drain.Err() != nil {
+		return false, false
+	}
+	value, rest, ok := a.recognize(came, d.sums)
+	if !ok || !c.tenantAgain(value) {
+		return false, false
+	}
+	a.begun()
+	c.began, c.bytes = c.lot.clock.Now(), 0
+	c.parked.stage, c.parked.noise = tenanted, 0
+	c.pending = nil
+	if rest = bytes.TrimLeft(rest, "\r\n"); len(rest) > 0 {
+		c.pending = bytes.Clone(rest)
+	}
+	c.parked.unread = len(rest) > 0
+	if c.parked.later&ending != 0 { // for who looks next
+		c.state.Or(readable | ending)
+	}
+	c.tick()
+	now := woken
+	if c.every <= 0 {
+		now |= due
+	}
+	return c.passParked(now, d), true
+}
+
+// tenantAgain has the tenant of the last poll be that of the next, if it agrees.
+func (c *Conn) tenantAgain(value []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.again.tenant.Again(value) {
+		return false
+	}
+	c.tenant, c.away = c.again.tenant, false
+	return true
+}
+
 // takeQuick has c hold the poll whose request came by another connection's
 // descriptor.
 func (c *Conn) takeQuick(q *quickWriter, w http.ResponseWriter) (early []byte, ok bool) {
 	old := q.conn
 	c.lot.add(c)
-	c.ended = witness(w)
+	c.outlive(w)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept, c.kind, c.held.back, c.isParked = nil, answer, old.held.back, true
 	c.parked = parked{fd: old.parked.fd, roomToo: old.parked.roomToo, known: true, gone: old.parked.gone, peer: old.parked.peer}
+	c.again = learn(q.asked, c.tenant, q.age, w)
 	c.lot.poll.replace(old, c)
 	q.taker = c
 	return bytes.Clone(bytes.TrimLeft(q.rest, "\r\n")), true

@@ -30,6 +30,8 @@ type stand struct {
 	drain context.CancelFunc
 	calls chan *speaker
 	log   []string
+
+	regular bool // who comes again in the same way is not shown to the handler
 }
 
 func newStand(t *testing.T, opts park.Options, hold func(*park.Lot, http.ResponseWriter, *http.Request, *speaker)) *stand {
@@ -41,7 +43,11 @@ func newStand(t *testing.T, opts park.Options, hold func(*park.Lot, http.Respons
 			io.WriteString(w, "plain "+r.RemoteAddr[:10])
 			return
 		}
-		hold(s.lot, w, r, <-s.calls)
+		sp := <-s.calls
+		if s.regular {
+			sp.next = s.next
+		}
+		hold(s.lot, w, r, sp)
 	})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,6 +73,16 @@ func (s *stand) expect() *speaker {
 	sp := newSpeaker()
 	s.calls <- sp
 	return sp
+}
+
+// next is the speaker for who comes again in the same way, if there is one.
+func (s *stand) next() *speaker {
+	select {
+	case sp := <-s.calls:
+		return sp
+	default:
+		return nil
+	}
 }
 
 func (s *stand) note(format string, a ...any) { s.log = append(s.log, fmt.Sprintf(format, a...)) }
@@ -514,18 +530,20 @@ func TestWays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var logs []string
-			for _, way := range []string{"portable", "parked", "quick"} {
+			for _, way := range []string{"portable", "parked", "quick", "again"} {
 				opts := p.opts
 				switch {
 				case way == "portable":
 					opts.Portable = true
-				case way == "quick" && !p.quick:
+				case way == "parked":
+				case !p.quick:
 					continue
-				case way == "quick":
+				default:
 					opts.Quick = func(string) bool { return true }
 				}
 				t.Run(way, func(t *testing.T) {
 					s := newStand(t, opts, p.hold)
+					s.regular = way == "again"
 					p.play(s)
 					logs = append(logs, dates.ReplaceAllString(strings.Join(s.log, "\n"), "Date: now\r"))
 				})

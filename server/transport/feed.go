@@ -113,9 +113,18 @@ func (f *Feed) Sent() {
 // so.
 func (f *Feed) Ended() bool { return f.over }
 
-// Closed is part of [park.Tenant]. A connection may wait for long for its next
-// request, and the session is not kept for that.
-func (f *Feed) Closed(error) {
-	f.session.Close()
-	f.session = nil
+// Closed is part of [park.Tenant].
+func (f *Feed) Closed(error) { f.session.Close() }
+
+// At returns where the session is: nowhere, if it has had nothing yet.
+func (f *Feed) At() hub.Position { return f.session.At() }
+
+// Again begins another session like the last one, which has been closed, at
+// another position. It reports whether it could, see [hub.Session.Renew].
+func (f *Feed) Again(at hub.Position) bool {
+	session, ok := f.session.Renew(at)
+	if ok {
+		f.session, f.begun, f.more, f.over = session, false, false, false
+	}
+	return ok
 }

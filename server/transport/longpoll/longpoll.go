@@ -46,7 +46,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, hello, callback, err)
 		return
 	}
-	poll := &transport.Feed{Patient: true}
+	poll := &poll{Feed: transport.Feed{Patient: true}}
 	if err := poll.Attach(r.Context(), h.host, hello, "longpoll", encodingFor(callback)); err != nil {
 		h.refuse(w, r, hello, callback, err)
 		return
@@ -61,6 +61,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		transport.ScriptHeader(w)
 	}
 	h.host.Lot.Answer(&poll.Conn, w, r, poll, wait)
+}
+
+// A poll is held for one reader, and then its next, which differs by where it
+// goes on. It is a [park.Regular].
+type poll struct{ transport.Feed }
+
+// Moving is part of [park.Regular].
+func (p *poll) Moving() (name, value string) { return "cursor", p.At().String() }
+
+// Again is part of [park.Regular].
+func (p *poll) Again(cursor []byte) bool {
+	at, err := hub.ParsePosition(string(cursor))
+	return err == nil && p.Feed.Again(at)
 }
 
 // callbackOf returns the function that the answer is to call, "" for plain

@@ -1,0 +1,155 @@
+package park
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"hash"
+	"net/http"
+)
+
+// A Regular is a tenant of a poll whose peer will ask again by the same request,
+// to the byte, but for the value of one parameter. Where that is seen, the tenant
+// is asked itself to hold the next poll, too, and not the handler from which it
+// came: to read and judge a request costs more than all else about a poll.
+type Regular interface {
+	Tenant
+	// Moving returns the name of the parameter, of the query or of a body in
+	// JSON, and what its value was, which must be of letters, digits, points,
+	// underscores and hyphens. Without a name the requests are the same.
+	Moving() (name, value string)
+	// Again begins the next poll, for which all is as it was for the one before,
+	// but for the value, which is lent. It comes after Closed. false: nothing has
+	// happened, and the handler is asked.
+	Again(value []byte) bool
+}
+
+// again is by what the next request of a peer is recognized.
+type again struct {
+	tenant Regular
+	begun  func()   // told of it
+	age    uint32   // of the lot, before the handler was asked
+	at, n  int32    // where the moving value stands in the request, and how long it is
+	length int32    // of the request
+	sum    [16]byte // of all the rest of it
+}
+
+// learn returns by what the next request will be recognized that is like this one,
+// or nil if there might be doubts. w is where it is answered.
+func learn(request []byte, t Tenant, age uint32, w http.ResponseWriter) *again {
+	regular, ok := t.(Regular)
+	if !ok {
+		return nil
+	}
+	at, n, ok := moving(request, regular)
+	if !ok {
+		return nil
+	}
+	a := &again{tenant: regular, begun: func() {}, age: age, at: int32(at), n: int32(n), length: int32(len(request))}
+	if v := witnessOf(w); v != nil {
+		a.begun = v.Again()
+	}
+	a.sum = a.sumOf(request, sha256.New())
+	return a
+}
+
+// sumOf is the same for requests that differ in the value only. Nobody can make
+// another one for which it is.
+func (a *again) sumOf(request []byte, h hash.Hash) (sum [16]byte) {
+	h.Reset()
+	h.Write(request[:a.at])
+	h.Write(request[a.at+a.n:])
+	var all [sha256.Size]byte
+	copy(sum[:], h.Sum(all[:0]))
+	return sum
+}
+
+// recognize returns the value in what has come, if it begins with a request like
+// the one before, and what stands behind that.
+func (a *again) recognize(came []byte, h hash.Hash) (value, rest []byte, ok bool) {
+	if len(came) < int(a.length) {
+		return nil, nil, false
+	}
+	request := came[:a.length]
+	value = request[a.at : a.at+a.n]
+	return value, came[a.length:], (a.n == 0 || isValue(value)) && a.sumOf(request, h) == a.sum
+}
+
+// moving finds the one place at which the moving parameter's value stands.
+func moving(request []byte, t Regular) (at, n int, ok bool) {
+	name, value := t.Moving()
+	if name == "" {
+		return 0, 0, true
+	}
+	if !isValue([]byte(value)) {
+		return 0, 0, false
+	}
+	head, body, _ := bytes.Cut(request, []byte("\r\n\r\n"))
+	method, rest, _ := bytes.Cut(head, []byte{' '})
+	target, _, _ := bytes.Cut(rest, []byte{' '})
+	places := inQuery(nil, target, len(method)+1, name, value)
+	if string(method) == http.MethodPost {
+		places = inBody(places, body, len(request)-len(body), name, value)
+	}
+	if len(places) != 1 || places[0] == 0 {
+		return 0, 0, false
+	}
+	return places[0], len(value), true
+}
+
+// inQuery appends where the values of a parameter stand, 0 for one that is not this
+// one. from is where the target stands.
+func inQuery(dst []int, target []byte, from int, name, value string) []int {
+	path, query, _ := bytes.Cut(target, []byte{'?'})
+	from += len(path) + 1
+	for len(query) > 0 {
+		part, more, _ := bytes.Cut(query, []byte{'&'})
+		if is, ok := bytes.CutPrefix(part, []byte(name+"=")); ok {
+			dst = append(dst, placeOf(string(is) == value, from+len(name)+1))
+		}
+		from += len(part) + 1
+		query = more
+	}
+	return dst
+}
+
+// inBody appends where the values of a member stand, 0 for one that is not this
+// one. from is where the body stands.
+func inBody(dst []int, body []byte, from int, name, value string) []int {
+	if bytes.IndexByte(body, '\\') >= 0 { // a name may be hidden
+		return append(dst, 0)
+	}
+	quoted := []byte(`"` + name + `"`)
+	for {
+		i := bytes.Index(body, quoted)
+		if i < 0 {
+			return dst
+		}
+		behind := body[i+len(quoted):]
+		is := bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(behind, " "), []byte{':'}), " ")
+		skipped := i + len(quoted) + len(behind) - len(is)
+		dst = append(dst, placeOf(bytes.HasPrefix(is, []byte(`"`+value+`"`)), from+skipped+1))
+		from += skipped
+		body = is
+	}
+}
+
+func placeOf(ok bool, at int) int {
+	if !ok {
+		return 0
+	}
+	return at
+}
+
+// isValue reports whether p means the same wherever it stands.
+func isValue(p []byte) bool {
+	for _, b := range p {
+		if !isLetter(b) && !isDigit(b) && b != '.' && b != '-' && b != '_' {
+			return false
+		}
+	}
+	return len(p) > 0
+}
+
+// Forget has each request be shown to its handler before the next one like it is
+// recognized: it is for when what handlers do has changed.
+func (l *Lot) Forget() { l.age.Add(1) }
