@@ -15,7 +15,8 @@ type Regular interface {
 	Tenant
 	// Moving returns the name of the parameter, of the query or of a body in
 	// JSON, and what its value was, which must be of letters, digits, points,
-	// underscores and hyphens. Without a name the requests are the same.
+	// underscores and hyphens. A parameter without a value may have any, or may
+	// not be there: it means nothing. Without a name the requests are the same.
 	Moving() (name, value string)
 	// Again begins the next poll, for which all is as it was for the one before,
 	// but for the value, which is lent. It comes after Closed. false: nothing has
@@ -37,7 +38,7 @@ type again struct {
 // or nil if there might be doubts. w is where it is answered.
 func learn(request []byte, t Tenant, age uint32, w http.ResponseWriter) *again {
 	regular, ok := t.(Regular)
-	if !ok {
+	if !ok || len(request) == 0 {
 		return nil
 	}
 	at, n, ok := moving(request, regular)
@@ -74,37 +75,42 @@ func (a *again) recognize(came []byte, h hash.Hash) (value, rest []byte, ok bool
 	return value, came[a.length:], (a.n == 0 || isValue(value)) && a.sumOf(request, h) == a.sum
 }
 
-// moving finds the one place at which the moving parameter's value stands.
+// moving finds the one place at which the moving parameter's value stands, and how
+// long it is: nothing, if there is none and need not be.
 func moving(request []byte, t Regular) (at, n int, ok bool) {
 	name, value := t.Moving()
 	if name == "" {
 		return 0, 0, true
 	}
-	if !isValue([]byte(value)) {
-		return 0, 0, false
-	}
 	head, body, _ := bytes.Cut(request, []byte("\r\n\r\n"))
 	method, rest, _ := bytes.Cut(head, []byte{' '})
 	target, _, _ := bytes.Cut(rest, []byte{' '})
-	places := inQuery(nil, target, len(method)+1, name, value)
+	values := inQuery(nil, target, len(method)+1, name)
 	if string(method) == http.MethodPost {
-		places = inBody(places, body, len(request)-len(body), name, value)
+		values = inBody(values, body, len(request)-len(body), name)
 	}
-	if len(places) != 1 || places[0] == 0 {
+	switch {
+	case len(values) == 0 && value == "":
+		return 0, 0, true
+	case len(values) != 1:
 		return 0, 0, false
 	}
-	return places[0], len(value), true
+	is := request[values[0].at:values[0].end]
+	return values[0].at, len(is), isValue(is) && (value == "" || value == string(is))
 }
 
-// inQuery appends where the values of a parameter stand, 0 for one that is not this
-// one. from is where the target stands.
-func inQuery(dst []int, target []byte, from int, name, value string) []int {
+// A span is a part of a request.
+type span struct{ at, end int }
+
+// inQuery appends where the values of a parameter stand. from is where the target
+// does.
+func inQuery(dst []span, target []byte, from int, name string) []span {
 	path, query, _ := bytes.Cut(target, []byte{'?'})
 	from += len(path) + 1
 	for len(query) > 0 {
 		part, more, _ := bytes.Cut(query, []byte{'&'})
-		if is, ok := bytes.CutPrefix(part, []byte(name+"=")); ok {
-			dst = append(dst, placeOf(string(is) == value, from+len(name)+1))
+		if bytes.HasPrefix(part, []byte(name+"=")) {
+			dst = append(dst, span{from + len(name) + 1, from + len(part)})
 		}
 		from += len(part) + 1
 		query = more
@@ -112,11 +118,11 @@ func inQuery(dst []int, target []byte, from int, name, value string) []int {
 	return dst
 }
 
-// inBody appends where the values of a member stand, 0 for one that is not this
-// one. from is where the body stands.
-func inBody(dst []int, body []byte, from int, name, value string) []int {
+// inBody appends where the strings stand that are the values of a member, and
+// nothing at all for a value that is none. from is where the body stands.
+func inBody(dst []span, body []byte, from int, name string) []span {
 	if bytes.IndexByte(body, '\\') >= 0 { // a name may be hidden
-		return append(dst, 0)
+		return append(dst, span{}, span{})
 	}
 	quoted := []byte(`"` + name + `"`)
 	for {
@@ -126,18 +132,16 @@ func inBody(dst []int, body []byte, from int, name, value string) []int {
 		}
 		behind := body[i+len(quoted):]
 		is := bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(behind, " "), []byte{':'}), " ")
-		skipped := i + len(quoted) + len(behind) - len(is)
-		dst = append(dst, placeOf(bytes.HasPrefix(is, []byte(`"`+value+`"`)), from+skipped+1))
-		from += skipped
+		from += i + len(quoted) + len(behind) - len(is)
+		text, found := bytes.CutPrefix(is, []byte{'"'})
+		end := bytes.IndexByte(text, '"')
+		if !found || end < 0 {
+			dst = append(dst, span{})
+		} else {
+			dst = append(dst, span{from + 1, from + 1 + end})
+		}
 		body = is
 	}
-}
-
-func placeOf(ok bool, at int) int {
-	if !ok {
-		return 0
-	}
-	return at
 }
 
 // isValue reports whether p means the same wherever it stands.

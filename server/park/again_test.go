@@ -99,7 +99,7 @@ func TestAgain(t *testing.T) {
 		"a longer value":              {[]string{get("?cursor=a9"), get("?cursor=a9"), get("?cursor=a10"), get("?cursor=a11")}, 1},
 		"a value that means another":  {[]string{get("?cursor=abc"), get("?cursor=abc"), get("?cursor=%61"), get("?cursor=a&b")}, 0},
 		"two values":                  {[]string{get("?cursor=a1&cursor=b"), get("?cursor=a1&cursor=b"), get("?cursor=a2&cursor=b")}, 0},
-		"none":                        {[]string{get("?x=1"), get("?x=1"), get("?x=1")}, 0},
+		"none, of a tenant that does not care": {[]string{get("?x=1"), get("?x=1"), get("?x=1")}, 1},
 		"a tenant that does not want": {[]string{get("?cursor=a00001"), get("?cursor=a00001"), get("?cursor=refuse"), get("?cursor=a00002")}, 1},
 		"the end of a longer name":    {[]string{get("?mycursor=a1&cursor=b1"), get("?mycursor=a1&cursor=b1"), get("?mycursor=a2&cursor=b1"), get("?mycursor=a2&cursor=b2")}, 1},
 		"a body": {[]string{post("", `{"cursor":"a1","x":"cursor"}`), post("", `{"cursor":"a1"}`), post("", `{"cursor":"a2"}`), post("", `{"cursor":"a3"}`),
@@ -170,5 +170,50 @@ func TestForget(t *testing.T) {
 		if got := again.Load(); runtime.GOOS == "linux" && got != want {
 			t.Fatalf("after request %d %d were recognized, want %d", i, got, want)
 		}
+	}
+}
+
+// A patient is the tenant of a poll that is due at once, and says nothing then.
+type patient struct {
+	speaker
+	nexts atomic.Int64
+}
+
+func (p *patient) Next(dst []byte, why park.Event) ([]byte, bool) {
+	p.nexts.Add(1)
+	return p.speaker.Next(dst, why)
+}
+
+func (p *patient) Moving() (name, value string) { return "", "" }
+
+func (p *patient) Again([]byte) bool { return true }
+
+// Who is due at once is told so once, also when it is recognized.
+func TestAgainAtOnce(t *testing.T) {
+	begun := make(chan *patient, 10)
+	s := newStand(t, park.Options{Quick: func(string) bool { return true }},
+		func(lot *park.Lot, w http.ResponseWriter, r *http.Request, _ *speaker) {
+			p := &patient{speaker: speaker{closed: make(chan error, 10)}}
+			lot.Answer(&p.Conn, w, r, p, 0)
+			begun <- p
+		})
+	k := s.dial()
+	var p *patient
+	for i := range 4 {
+		s.expect()
+		if p != nil {
+			p.nexts.Store(0)
+		}
+		k.ask("/")
+		if i < 2 || runtime.GOOS != "linux" {
+			p = <-begun
+		}
+		s.until("held", func() bool { return p.nexts.Load() > 0 })
+		time.Sleep(30 * time.Millisecond) // for what must not happen
+		if n := p.nexts.Load(); n > 3 {
+			t.Errorf("request %d: Next was called %d times", i, n)
+		}
+		p.say("now")
+		k.hear("now")
 	}
 }

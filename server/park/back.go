@@ -1,6 +1,7 @@
 package park
 
 import (
+	"bytes"
 	"net"
 	"net/http"
 	"sync"
@@ -62,18 +63,42 @@ func (r *returns) Addr() net.Addr { return r.addr }
 // A replay is a connection of which some bytes have been read already.
 type replay struct {
 	net.Conn
-	first []byte
+	first []byte // what has not been read again
+	asked []byte // all of it, as long as nothing else has come
+	age   uint32 // of the lot, as it came
 }
 
-func (c *replay) Read(p []byte) (int, error) {
+func newReplay(c net.Conn, first []byte, age uint32) *replay {
+	return &replay{Conn: c, first: first, asked: first, age: age}
+}
+
+func (c *replay) Read(p []byte) (n int, err error) {
 	if len(c.first) == 0 {
-		return c.Conn.Read(p)
+		if n, err = c.Conn.Read(p); n > 0 {
+			c.asked = nil
+		}
+		return n, err
 	}
-	n := copy(p, c.first)
+	n = copy(p, c.first)
 	if c.first = c.first[n:]; len(c.first) == 0 {
 		c.first = nil
 	}
 	return n, nil
+}
+
+// request returns the request that is under way, if that is known to be the one
+// with which the connection came back. Then it is one that looks as those do that
+// the crew reads.
+func (c *replay) request() []byte {
+	end := bytes.Index(c.asked, []byte("\r\n\r\n")) + 4
+	if end < 4 {
+		return nil
+	}
+	length, ok := plainHead(c.asked[:end-2], func(string) bool { return true })
+	if !ok || end+length != len(c.asked) {
+		return nil
+	}
+	return c.asked
 }
 
 // NetConn returns the connection itself.

@@ -235,7 +235,7 @@ func (c *Conn) sent() {
 func (c *Conn) why(now uint32) (why Event) {
 	if now&due != 0 {
 		why |= Due
-		if c.state.Load()&ticking != 0 {
+		if c.every > 0 && c.state.Load()&ticking != 0 {
 			c.lot.clock.Set((*sleeper)(c), c.every)
 		}
 	}

@@ -135,6 +135,9 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 	}
 	c.outlive(w)
 	c.hold(bare(conn), at.back, k)
+	if back, ok := conn.(*replay); ok && c.isParked && k == answer && len(early) == 0 {
+		c.again = learn(back.request(), c.tenant, back.age, w)
+	}
 	return early, true
 }
 

@@ -377,10 +377,10 @@ func (c *Conn) goBack(came []byte) (over bool) {
 	c.lot.clock.Clear((*sleeper)(c))
 	conn := newFileConn(int(c.parked.fd), c.parked.peer, c.parked.gone)
 	c.lot.poll.remove(c)
-	back, first := c.held.back, bytes.Clone(came)
+	back, again := c.held.back, newReplay(conn, bytes.Clone(came), c.lot.age.Load())
 	c.done()
-	if !back.offer(&replay{Conn: conn, first: first}) {
-		go back.give(&replay{Conn: conn, first: first})
+	if !back.offer(again) {
+		go back.give(again)
 	}
 	return true
 }

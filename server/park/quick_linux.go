@@ -52,13 +52,17 @@ func (c *Conn) serveAgain(came []byte, full bool, d *desk) (over, ok bool) {
 	if c.parked.later&ending != 0 { // for who looks next
 		c.state.Or(readable | ending)
 	}
-	c.tick()
 	now := woken
 	if c.every <= 0 {
+		c.lot.clock.Set((*sleeper)(c), never) // cheaper than to clear it
 		now |= due
 	}
+	c.tick()
 	return c.passParked(now, d), true
 }
+
+// never is when those are due who are not.
+const never = 100 * 365 * 24 * time.Hour
 
 // tenantAgain has the tenant of the last poll be that of the next, if it agrees.
 func (c *Conn) tenantAgain(value []byte) bool {
@@ -122,7 +126,7 @@ func (c *Conn) finishQuick(p, rest []byte, last bool) (over bool) {
 			return
 		}
 		conn.SetWriteDeadline(time.Time{})
-		back.give(&replay{Conn: conn, first: rest})
+		back.give(newReplay(conn, rest, c.lot.age.Load()))
 	}()
 	return true
 }

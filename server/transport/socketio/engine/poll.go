@@ -125,6 +125,34 @@ func (s *Session) letGo(p *poll) {
 	p.Wake()
 }
 
+// Moving is part of [park.Regular]: clients put something into the query that
+// differs each time, so that no cache answers them.
+func (p *poll) Moving() (name, value string) { return "t", "" }
+
+// Again is part of [park.Regular].
+func (p *poll) Again([]byte) bool {
+	s := p.session
+	fine := false
+	s.mu.Lock()
+	defer s.unlock(&fine)
+	ok := s.again(p)
+	fine = true
+	return ok
+}
+
+// again takes p for the poll that is held, once more, if there is nothing about it
+// that the handler would have to decide.
+func (s *Session) again(p *poll) bool {
+	if s.three || s.state != open || s.webSocket || s.poll != nil || s.upgrade != nil || s.now() >= s.deadline()-slack {
+		return false
+	}
+	p.say, p.refused = sayNothing, false
+	s.poll = p
+	s.conn.Store(&p.Conn)
+	s.ready()
+	return true
+}
+
 // Next is part of [park.Tenant].
 func (p *poll) Next(dst []byte, why park.Event) (out []byte, end bool) {
 	s := p.session
