@@ -49,30 +49,37 @@ func learn(request []byte, t Tenant, age uint32, w http.ResponseWriter) *again {
 	if v := witnessOf(w); v != nil {
 		a.begun = v.Again()
 	}
-	a.sum = a.sumOf(request, sha256.New())
+	a.sum = a.sumOf(request, newSummer())
 	return a
 }
 
 // sumOf is the same for requests that differ in the value only. Nobody can make
 // another one for which it is.
-func (a *again) sumOf(request []byte, h hash.Hash) (sum [16]byte) {
-	h.Reset()
-	h.Write(request[:a.at])
-	h.Write(request[a.at+a.n:])
-	var all [sha256.Size]byte
-	copy(sum[:], h.Sum(all[:0]))
+func (a *again) sumOf(request []byte, s *summer) (sum [16]byte) {
+	s.Reset()
+	s.Write(request[:a.at])
+	s.Write(request[a.at+a.n:])
+	copy(sum[:], s.Sum(s.space[:0]))
 	return sum
 }
 
+// A summer is what it takes to make a sum.
+type summer struct {
+	hash.Hash
+	space [sha256.Size]byte
+}
+
+func newSummer() *summer { return &summer{Hash: sha256.New()} }
+
 // recognize returns the value in what has come, if it begins with a request like
 // the one before, and what stands behind that.
-func (a *again) recognize(came []byte, h hash.Hash) (value, rest []byte, ok bool) {
+func (a *again) recognize(came []byte, s *summer) (value, rest []byte, ok bool) {
 	if len(came) < int(a.length) {
 		return nil, nil, false
 	}
 	request := came[:a.length]
 	value = request[a.at : a.at+a.n]
-	return value, came[a.length:], (a.n == 0 || isValue(value)) && a.sumOf(request, h) == a.sum
+	return value, came[a.length:], (a.n == 0 || isValue(value)) && a.sumOf(request, s) == a.sum
 }
 
 // moving finds the one place at which the moving parameter's value stands, and how

@@ -24,10 +24,11 @@ func (l *Lot) Answer(c *Conn, w http.ResponseWriter, r *http.Request, t Tenant, 
 		now |= draining
 	}
 	// What is there already goes out the usual way, which costs less.
-	s := newKept(w, r, true)
+	var s *kept
 	if quickOf(w) != nil { // it is written when the handler has returned
 		c.state.Or(now)
 	} else {
+		s = newKept(w, r, true)
 		c.keep(s)
 		c.state.And(^events)
 		if s.watch(c, func() bool { return c.pass(now) }) {
