@@ -21,6 +21,7 @@ var errLinux = errors.New("this takes Linux")
 func (process) cpu() (time.Duration, error) { return 0, errLinux }
 func (process) memory() (Memory, error)     { return Memory{}, errLinux }
 func owner(int) process                     { return 0 }
+func kernelMemory() int64                   { return 0 }
 
 // HasYardsticks tells that there are yardsticks on this system.
 const HasYardsticks = false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,6 +92,27 @@ func (p process) memory() (m Memory, err error) {
 		}
 	}
 	return m, nil
+}
+
+// kernelMemory is what the kernel of this machine holds for itself, as far as
+// connections matter: its objects, and what is under way in TCP.
+func kernelMemory() (bytes int64) {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "Slab:" {
+			kib, _ := strconv.ParseInt(fields[1], 10, 64)
+			bytes += kib << 10
+		}
+	}
+	text, _ = os.ReadFile("/proc/net/sockstat")
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if i := slices.Index(fields, "mem"); len(fields) > 0 && fields[0] == "TCP:" && i > 0 && i+1 < len(fields) {
+			pages, _ := strconv.ParseInt(fields[i+1], 10, 64)
+			bytes += pages * int64(os.Getpagesize())
+		}
+	}
+	return bytes
 }
 
 // owner is the process that listens on a port of this machine; of several, the

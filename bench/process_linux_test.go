@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -32,6 +33,21 @@ func TestProcess(t *testing.T) {
 	}
 	if _, err := process(1 << 30).cpu(); err == nil {
 		t.Error("a process that is not there has CPU time")
+	}
+}
+
+// What the kernel holds for connections is within what it holds at all.
+func TestKernelMemory(t *testing.T) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		t.Skip(err)
+	}
+	var total int64
+	if _, err := fmt.Sscanf(string(text), "MemTotal: %d kB", &total); err != nil {
+		t.Fatal(err)
+	}
+	if got := kernelMemory(); got < 1<<20 || got > total<<10 {
+		t.Errorf("%d bytes, of %d KiB that there are", got, total)
 	}
 }
 

@@ -33,6 +33,7 @@ type Result struct {
 	Made      Memory `json:"memory_prepared"` // when clients and subscriptions were made
 	After     Memory `json:"memory_after"`    // at the end, all readers there
 	PerReader Memory `json:"memory_per_reader"`
+	Kernel    int64  `json:"kernel_per_reader,omitempty"` // bytes that the kernel has taken for a reader's connection, both ends of it
 	Faults    Faults `json:"faults"`
 	Broke     string `json:"broke,omitempty"` // why the first connection broke off
 
@@ -84,6 +85,7 @@ func (r *run) result(first, last sample) *Result {
 	}
 	if n := int64(p.Readers); p.Workload == Idle && r.process != 0 {
 		res.PerReader = Memory{(r.after.RSS - r.made.RSS) / n, (r.after.PSS - r.made.PSS) / n}
+		res.Kernel = (r.kernelAfter - r.kernelMade) / n
 	}
 	r.check(res)
 	return res

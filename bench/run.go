@@ -25,7 +25,8 @@ type run struct {
 	over   sync.WaitGroup
 	failed chan error // of readers and publishers
 
-	before, made, after Memory
+	before, made, after     Memory
+	kernelMade, kernelAfter int64
 }
 
 // A sample is what counts at one moment.
@@ -49,7 +50,7 @@ func measure(ctx context.Context, p *Plan, s *site, said func(string, *run)) (*R
 	if err := s.target.prepare(ctx, p); err != nil {
 		return nil, fmt.Errorf("preparing the server: %w", err)
 	}
-	r.made = r.memory()
+	r.made, r.kernelMade = r.memory(), kernelMemory()
 	connecting := r.sample()
 	r.connect()
 	if err := r.connected(ctx); err != nil {
@@ -61,7 +62,7 @@ func measure(ctx context.Context, p *Plan, s *site, said func(string, *run)) (*R
 	case Idle:
 		last = r.sample()
 		err = r.pass(ctx, p.Duration, "idle")
-		first, r.after = connecting, r.memory()
+		first, r.after, r.kernelAfter = connecting, r.memory(), kernelMemory()
 	case Churn:
 		first, last, err = r.window(ctx)
 	default:

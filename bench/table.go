@@ -129,6 +129,7 @@ func table(rows []row) (lines [][]string) {
 	add("PSS after, MB", megabytes, func(r *Result) float64 { return float64(r.After.PSS) })
 	add("PSS / reader, bytes", thousands, func(r *Result) float64 { return float64(r.PerReader.PSS) })
 	add("RSS / reader, bytes", thousands, func(r *Result) float64 { return float64(r.PerReader.RSS) })
+	add("kernel / reader, both ends, bytes", thousands, func(r *Result) float64 { return float64(r.Kernel) })
 	faults := []string{"lost, twice, out of order, misrouted"}
 	other := []string{"damaged, broken off"}
 	bad := false
