@@ -71,12 +71,25 @@ test-long: ready lint race-bin testsummary ## the full counts, every fuzz target
 fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
+# Everything that docs/performance.md tells. Nothing else should run meanwhile.
+# Flags for less: make bench BENCH='--quick' takes a minute and writes nothing.
+BENCH ?=
+.PHONY: bench
+bench: build ## measure all workloads, write docs/performance.md and say what has changed; 25 minutes
+	@scripts/deps.sh check bench || scripts/deps.sh install bench || true # what cannot be measured is told
+	go run ./bench/report --shaveet bin/shaveet $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: build ## measure side by side with Nchan and Socket.IO, write docs/peers.md; 15 minutes
+	@scripts/deps.sh check peers || scripts/deps.sh install peers
+	go run ./bench/report --shaveet bin/shaveet --peers $(BENCH)
+
 # How to read the figures: times are of this machine at this moment, so compare
 # two versions by running them in turn (benchstat does the sums); allocs/op and
 # B/op are the same everywhere. What each benchmark measures, and the metrics
 # of its own that it prints, is said where it is written.
-.PHONY: bench
-bench: ## run the benchmarks
+.PHONY: bench-go
+bench-go: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -l --untracked '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: cover

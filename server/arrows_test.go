@@ -56,6 +56,7 @@ var arrows = []struct {
 	// Floor 4: programs. The demo has the chat inside.
 	{"cmd/shaveet", []string{"server", "server/hub", "server/broker/*", "examples/gallery", "bench"}},
 	{"cmd/...", []string{"server", "server/hub", "server/broker/*"}},
+	{"bench/report", []string{"bench", "server", "server/broker/memory"}},
 	{"examples/...", []string{"examples/...", "server", "server/hub", "server/zmtp", "server/broker/*", "namespace", "server/handler/webhook"}},
 	{"tests/...", []string{"..."}},
 	{"tools/...", []string{"..."}},

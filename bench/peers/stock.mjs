@@ -1,15 +1,13 @@
 // The stock Socket.IO server as a target of shaveet bench:
 //
+//   npm --prefix bench/peers ci
 //   node bench/peers/stock.mjs PORT
 //   shaveet bench --target socketio --url http://127.0.0.1:PORT/ --transport socketio
 //
 // Sockets join the rooms that they name in auth.rooms, and the body of
 // POST /pub?room=NAME, which is JSON, is said to a room as the event "message".
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
-
-const require = createRequire(new URL('../../tests/socketio/package.json', import.meta.url));
-const { Server } = require('socket.io');
+import { Server } from 'socket.io';
 
 const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://localhost');

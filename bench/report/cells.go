@@ -78,11 +78,11 @@ func cells() (all []cell) {
 	for _, t := range bench.Transports() {
 		first := t == "websocket"
 		add(cell{name: latency(t), rounds: 3, duration: 2500 * time.Millisecond, yardstick: true, readers: 1000, quick: first}, bench.Latency, "--transport", t)
-		add(cell{name: idle(t), rounds: 2, duration: time.Second, readers: 5000, quick: first || t == "sse"}, bench.Idle, "--transport", t)
+		add(cell{name: idle(t), rounds: 2, duration: 3 * time.Second, readers: 5000, quick: first || t == "sse"}, bench.Idle, "--transport", t)
 		add(cell{name: churn(t), rounds: 3, duration: 1500 * time.Millisecond, readers: 1000, quick: first}, bench.Churn, "--transport", t)
 	}
 	for _, t := range secure {
-		add(cell{name: idleTLS(t), rounds: 2, duration: time.Second, tls: true, readers: 5000, quick: t == "websocket"}, bench.Idle, "--transport", t)
+		add(cell{name: idleTLS(t), rounds: 2, duration: 3 * time.Second, tls: true, readers: 5000, quick: t == "websocket"}, bench.Idle, "--transport", t)
 	}
 	for _, way := range bench.Publishing() {
 		add(cell{name: publish(way), rounds: 3, duration: 1500 * time.Millisecond, quick: way == bench.ByCall}, bench.Publish, "--publish", way)
@@ -112,7 +112,7 @@ func peerCells() (all []cell) {
 			}
 			add(cell{readers: 5000}, p.name, fanOut(t, 5000, 1), bench.FanOut, "--transport", t)
 			add(cell{readers: 1000, duration: 2500 * time.Millisecond}, p.name, latency(t), bench.Latency, "--transport", t)
-			add(cell{readers: 5000, duration: time.Second}, p.name, idle(t), bench.Idle, "--transport", t)
+			add(cell{readers: 5000, duration: 3 * time.Second}, p.name, idle(t), bench.Idle, "--transport", t)
 			add(cell{readers: 1000}, p.name, churn(t), bench.Churn, "--transport", t)
 		}
 		for _, way := range publishing {

@@ -3,7 +3,6 @@ package main
 import (
 	_ "embed"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"text/template"
@@ -29,6 +28,7 @@ type document struct {
 	profiles []profile
 	traces   []trace
 	peers    comparison
+	duration time.Duration // of all runs; 0: as the cells say
 }
 
 // render makes the page of a template.
@@ -86,8 +86,8 @@ func (d *document) Missing() (all []string) {
 		if s == nil {
 			continue // it was skipped
 		}
-		if s.err != nil || len(s.ours) == 0 {
-			all = append(all, fmt.Sprintf("%s: %d of its rounds are missing: %s", c.name, c.rounds-len(s.ours), oneLine(s.err)))
+		if why := s.lacks(c); why != "" {
+			all = append(all, c.name+": "+why)
 		}
 	}
 	for _, p := range d.profiles {
@@ -106,9 +106,25 @@ func (d *document) Missing() (all []string) {
 	return all
 }
 
+// lacks says what is missing of a cell; empty: nothing.
+func (s *runs) lacks(c cell) string {
+	value := mainValue(c.workload)
+	n := s.figure(value).Rounds
+	if c.yardstick || c.peer != "" {
+		n = s.ratio(value).Rounds
+	}
+	switch {
+	case n < c.rounds || s.err != nil:
+		return fmt.Sprintf("%d of its rounds are missing: %s", c.rounds-n, oneLine(s.err))
+	case c.workload == bench.Idle && !c.tls && s.figure(kernel).Rounds < c.rounds:
+		return "the kernel's part of memory is not known"
+	}
+	return ""
+}
+
 func oneLine(err error) string {
 	if err == nil {
-		return "nobody knows why"
+		return "there is nothing to reckon with"
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	return text[:min(len(text), 300)]
@@ -224,7 +240,7 @@ func (d *document) Shares() string {
 	for _, p := range d.profiles {
 		row := []string{number(p.window), notMeasured, notMeasured, notMeasured}
 		if p.err == nil {
-			row = []string{number(p.window), percent(p.writeShare), percent(p.callShare - p.writeShare), percent(1 - p.callShare)}
+			row = []string{number(p.window), percent(p.writeShare), percent(max(0, p.callShare-p.writeShare)), percent(1 - max(p.callShare, p.writeShare))}
 		}
 		rows = append(rows, row)
 	}
@@ -260,7 +276,7 @@ func (d *document) Calls() string {
 func (d *document) Commands() string {
 	var b strings.Builder
 	seen := make(map[string]bool)
-	r := &runner{}
+	r := &runner{duration: d.duration}
 	for _, c := range d.cells {
 		if !seen[c.workload] && !c.tls {
 			seen[c.workload] = true
@@ -270,5 +286,29 @@ func (d *document) Commands() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// names of the runs, in an order.
-func (d *document) names() []string { return slices.Sorted(maps.Keys(d.runs)) }
+// Rounds says how many there were.
+func (d *document) Rounds() string {
+	least, most := d.cells[0].rounds, 0
+	for _, c := range d.cells {
+		least, most = min(least, c.rounds), max(most, c.rounds)
+	}
+	switch {
+	case most == 1:
+		return "here one"
+	case least == most:
+		return "here " + number(most)
+	}
+	return fmt.Sprintf("here %d to %d", least, most)
+}
+
+// Durations says how long was measured.
+func (d *document) Durations() string {
+	if d.duration > 0 {
+		return fmt.Sprintf("A run warms up for %v and measures %v", d.duration/2, d.duration)
+	}
+	least, most := d.cells[0].duration, time.Duration(0)
+	for _, c := range d.cells {
+		least, most = min(least, c.duration), max(most, c.duration)
+	}
+	return fmt.Sprintf("A run warms up for %v and measures %v to %v", warmUp, least, most)
+}

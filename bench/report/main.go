@@ -100,7 +100,7 @@ func compiled(only string) (*regexp.Regexp, error) {
 
 // measureAll measures all that was ordered.
 func (o *order) measureAll(ctx context.Context) (*document, error) {
-	d := &document{machine: thisMachine(), cells: cells()}
+	d := &document{machine: thisMachine(), cells: cells(), duration: o.duration}
 	if o.peers {
 		d.cells = peerCells()
 	}

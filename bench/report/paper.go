@@ -13,7 +13,8 @@ type paper struct {
 	Spare                      string // cores
 	Broadcasts1, Broadcasts16  string // messages to all, in a second
 	One                        string // seconds for one message to all
-	Deliveries1, Wire1, Wire16 string // Gbit/s
+	Deliveries1, Wire1, Wire16 string // millions, Gbit/s, Gbit/s
+	Card1, Card16              string // millions of deliveries that a card carries in a second
 	Let, Return                string // readers a CPU second; seconds for all to come back
 	Whole                      bool   // all of it was measured
 }
@@ -25,6 +26,8 @@ const (
 	paperBusy    = 0.7 // how much of the cores is to be used
 	paperBeat    = 20  // seconds between heartbeats, by default
 	paperBytes   = 300 // of a delivery on the wire: 128 of the message, its frame, and the heads of TCP, IP and Ethernet
+	paperJoined  = 220 // of one that goes with others, and shares these heads
+	paperCard    = 10  // Gbit/s
 )
 
 // Paper reckons.
@@ -44,7 +47,8 @@ func (d *document) Paper() (p paper) {
 	p.Broadcasts1, p.Broadcasts16 = rough(spare*one/paperReaders), rough(spare*some/paperReaders)
 	p.One = rough(paperReaders / (spare * one))
 	p.Deliveries1 = rough(spare * one / 1e6)
-	p.Wire1, p.Wire16 = rough(spare*one*paperBytes*8/1e9), rough(spare*some*paperBytes*8/1e9)
+	p.Wire1, p.Wire16 = rough(spare*one*paperBytes*8/1e9), rough(spare*some*paperJoined*8/1e9)
+	p.Card1, p.Card16 = rough(paperCard*1e9/8/paperBytes/1e6), rough(paperCard*1e9/8/paperJoined/1e6)
 	p.Let, p.Return = rough(coming), rough(paperReaders/(paperCores*paperBusy*coming))
 	p.Whole = own > 0 && kernels > 0 && tls > 0 && one > 0 && some > 0 && more > 0 && coming > 0
 	return p

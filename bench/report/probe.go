@@ -67,7 +67,8 @@ func (s *site) flows(ctx context.Context, loaded <-chan error) error {
 	return errors.New("nothing is delivered")
 }
 
-var client = &http.Client{Timeout: time.Minute}
+// client keeps no connections: servers end.
+var client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // delivered is how many messages the server has handed to readers.
 func (s *site) delivered() (float64, error) {

@@ -64,8 +64,8 @@ func (s *runs) ratio(value func(*bench.Result) float64) figure {
 func ratios(a, b []*bench.Result, value func(*bench.Result) float64) figure {
 	var all []float64
 	for i := range min(len(a), len(b)) {
-		if by := value(b[i]); by > 0 {
-			all = append(all, value(a[i])/by)
+		if v, by := value(a[i]), value(b[i]); v > 0 && by > 0 {
+			all = append(all, v/by)
 		}
 	}
 	return figureOf(all)
@@ -176,14 +176,17 @@ func (r *runner) once(ctx context.Context, c cell) (ours, other *bench.Result, e
 	return all[0], all[1], nil
 }
 
+// warmUp is what passes before anything is measured.
+const warmUp = 500 * time.Millisecond
+
 // flags are those for shaveet bench, workload last.
 func (r *runner) flags(c cell, more []string) []string {
 	duration := c.duration
-	warmUp := 500 * time.Millisecond
+	first := warmUp
 	if r.duration > 0 {
-		duration, warmUp = r.duration, r.duration/2
+		duration, first = r.duration, r.duration/2
 	}
-	all := []string{"--warmup", warmUp.String(), "--duration", duration.String()}
+	all := []string{"--warmup", first.String(), "--duration", duration.String()}
 	if n := c.readers; n > 0 {
 		if r.most > 0 {
 			n = min(n, r.most)
