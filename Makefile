@@ -75,7 +75,7 @@ fuzz: ## run every fuzz target for FUZZTIME (60s)
 # Flags for less: make bench BENCH='--quick' takes a minute and writes nothing.
 BENCH ?=
 .PHONY: bench
-bench: build ## measure all workloads, write docs/performance.md and say what has changed; 25 minutes
+bench: build ## measure all workloads, write docs/performance.md and say what has changed; 20 minutes
 	@scripts/deps.sh check bench || scripts/deps.sh install bench || true # what cannot be measured is told
 	go run ./bench/report --shaveet bin/shaveet $(BENCH)
 

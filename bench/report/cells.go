@@ -48,6 +48,15 @@ var (
 
 func number(n int) string { return strconv.Itoa(n) }
 
+// publishWindow is how many messages are under way where nobody listens: one
+// for each of the 8 connections, or as many as one request takes.
+func publishWindow(way string) string {
+	if way == bench.ByCall {
+		return "8"
+	}
+	return "800"
+}
+
 // cells is all that make bench measures, besides the profile and the system
 // calls. The parts that matter most have most rounds.
 func cells() (all []cell) {
@@ -85,7 +94,7 @@ func cells() (all []cell) {
 		add(cell{name: idleTLS(t), rounds: 2, duration: 3 * time.Second, tls: true, readers: 5000, quick: t == "websocket"}, bench.Idle, "--transport", t)
 	}
 	for _, way := range bench.Publishing() {
-		add(cell{name: publish(way), rounds: 3, duration: 1500 * time.Millisecond, quick: way == bench.ByCall}, bench.Publish, "--publish", way)
+		add(cell{name: publish(way), rounds: 3, duration: 1500 * time.Millisecond, quick: way == bench.ByCall}, bench.Publish, "--publish", way, "--window", publishWindow(way))
 	}
 	return all
 }
@@ -117,7 +126,7 @@ func peerCells() (all []cell) {
 		}
 		for _, way := range publishing {
 			add(cell{readers: 5000, flags: []string{"--publish", way}}, p.name, many(5000, 5000, way), bench.Many, "--transport", first)
-			add(cell{flags: []string{"--publish", way}}, p.name, publish(way), bench.Publish, "--transport", first)
+			add(cell{flags: []string{"--publish", way, "--window", publishWindow(way)}}, p.name, publish(way), bench.Publish, "--transport", first)
 		}
 	}
 	return all

@@ -122,9 +122,12 @@ func (s *runs) lacks(c cell) string {
 	return ""
 }
 
+// nothingToReckon is told of runs whose figures are not known, though they went well.
+const nothingToReckon = "there is nothing to reckon with"
+
 func oneLine(err error) string {
 	if err == nil {
-		return "there is nothing to reckon with"
+		return nothingToReckon
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	return text[:min(len(text), 300)]
@@ -303,12 +306,16 @@ func (d *document) Rounds() string {
 
 // Durations says how long was measured.
 func (d *document) Durations() string {
+	first := warmUp
+	if d.cells[0].peer != "" {
+		first = peerWarmUp
+	}
 	if d.duration > 0 {
-		return fmt.Sprintf("A run warms up for %v and measures %v", d.duration/2, d.duration)
+		return fmt.Sprintf("A run warms up for %v and measures %v", min(first, d.duration), d.duration)
 	}
 	least, most := d.cells[0].duration, time.Duration(0)
 	for _, c := range d.cells {
 		least, most = min(least, c.duration), max(most, c.duration)
 	}
-	return fmt.Sprintf("A run warms up for %v and measures %v to %v", warmUp, least, most)
+	return fmt.Sprintf("A run warms up for %v and measures %v to %v", first, least, most)
 }

@@ -41,10 +41,6 @@ func (f figure) over(g figure) figure {
 	return figure{f.Median / g.Median, f.Least / g.Most, f.Most / g.Least, min(f.Rounds, g.Rounds)}
 }
 
-func (f figure) times(by float64) figure {
-	return figure{f.Median * by, f.Least * by, f.Most * by, f.Rounds}
-}
-
 // short rounds to what means anything, so that a file of figures is small.
 func (f figure) short() figure {
 	round := func(v float64) float64 {
@@ -88,7 +84,6 @@ func whole(v float64) string {
 }
 
 func hundredths(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
-func tenths(v float64) string     { return strconv.FormatFloat(v, 'f', 1, 64) }
 func percent(v float64) string    { return strconv.FormatFloat(100*v, 'f', 0, 64) + " %" }
 
 // rough writes a number that was reckoned, with two digits that mean anything.

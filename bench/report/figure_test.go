@@ -60,7 +60,7 @@ func TestText(t *testing.T) {
 		figure{}.text(whole):                            notMeasured,
 		figure{1234567, 999.6, 2e6, 3}.text(whole):      "1,234,567 (1,000–2,000,000)",
 		figure{1.001, 1.002, 1.003, 3}.text(hundredths): "1.00",
-		figure{2, 2, 2, 1}.text(tenths):                 "2.0",
+		figure{2, 2, 2, 1}.text(hundredths):             "2.00",
 		whole(-4321):                                    "−4,321",
 		rough(1234):                                     "1,200",
 		rough(0.01234):                                  "0.012",

@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&o.docs, "docs", "docs", "where the document is written")
 	fs.BoolVar(&o.peers, "peers", false, "measure it side by side with other servers")
 	fs.BoolVar(&o.quick, "quick", false, "a part of it, with few readers and short runs, to see that all works; writes nothing")
-	fs.StringVar(&o.only, "only", "", "measure only what has a name like this regular expression; writes nothing")
+	fs.StringVar(&o.only, "only", "", "measure only what has a name like this regular expression, as in \"idle|churn\", \"probes\" being the profiles and system calls; writes nothing")
 	fs.IntVar(&o.rounds, "rounds", 0, "so many rounds of everything (default 2 or 3)")
 	fs.IntVar(&o.most, "readers", 0, "so many readers at most (default: as each part has it)")
 	fs.DurationVar(&o.duration, "duration", 0, "that is measured in each run (default 1s to 2.5s)")

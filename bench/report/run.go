@@ -177,14 +177,21 @@ func (r *runner) once(ctx context.Context, c cell) (ours, other *bench.Result, e
 }
 
 // warmUp is what passes before anything is measured.
-const warmUp = 500 * time.Millisecond
+const (
+	warmUp     = 500 * time.Millisecond
+	peerWarmUp = 1500 * time.Millisecond // Node has to compile what it does often
+)
 
 // flags are those for shaveet bench, workload last.
 func (r *runner) flags(c cell, more []string) []string {
 	duration := c.duration
 	first := warmUp
+	if c.peer != "" {
+		first = peerWarmUp
+	}
 	if r.duration > 0 {
-		duration, first = r.duration, r.duration/2
+		duration = r.duration
+		first = min(first, duration)
 	}
 	all := []string{"--warmup", first.String(), "--duration", duration.String()}
 	if n := c.readers; n > 0 {

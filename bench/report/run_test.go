@@ -23,10 +23,18 @@ func TestQuick(t *testing.T) {
 	t.Chdir("../..")
 	docs := t.TempDir()
 	var out, progress bytes.Buffer
-	err := run(ctx, []string{"--quick", "--shaveet", live.Binary(t), "--docs", docs, "--readers", "100", "--duration", "300ms",
-		"--only", "^fanout (sse|longpoll) 1000 w=1$|^many 500/500 many|^idle (TLS )?websocket|^churn|^publish|^latency"}, &out, &progress)
-	if err != nil {
-		t.Fatalf("%v\n%s\n%s", err, &out, &progress)
+	for range 5 {
+		out.Reset()
+		progress.Reset()
+		err := run(ctx, []string{"--quick", "--shaveet", live.Binary(t), "--docs", docs, "--readers", "100", "--duration", "300ms",
+			"--only", "^fanout (sse|longpoll) 1000 w=1$|^many 500/500 many|^idle (TLS )?websocket|^churn|^publish|^latency"}, &out, &progress)
+		if err == nil {
+			break
+		}
+		// Runs so short have no tick of the CPU's clock if others have the machine.
+		if !strings.Contains(out.String(), nothingToReckon) {
+			t.Fatalf("%v\n%s\n%s", err, &out, &progress)
+		}
 	}
 	for _, want := range []string{"G1 | fan-out to 1,000, sse, w=1", "G7 | idle memory of a reader over TLS, websocket", "G8", "G9", "G10"} {
 		if !strings.Contains(out.String(), want) {
