@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/shaveet/shaveet/bench"
 	"github.com/shaveet/shaveet/tests/live"
 )
@@ -22,6 +24,7 @@ func TestQuick(t *testing.T) {
 	live.Binary(t)
 	t.Chdir("../..")
 	docs := t.TempDir()
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	var out, progress bytes.Buffer
 	for range 5 {
 		out.Reset()
@@ -49,11 +52,42 @@ func TestQuick(t *testing.T) {
 	}
 }
 
+// Other servers are started, measured and ended, if they are installed.
+func TestPeers(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	program := live.Binary(t)
+	t.Chdir("../..")
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	r := &runner{program: program, duration: 300 * time.Millisecond, most: 50, stderr: io.Discard}
+	for kind, c := range map[string]struct{ needs, transport string }{
+		"nchan":    {"/usr/share/nginx/modules/ngx_nchan_module.so", "sse"},
+		"socketio": {"bench/peers/node_modules/socket.io", "socketio-polling"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			if _, err := os.Stat(c.needs); err != nil {
+				t.Skip("scripts/deps.sh install peers would install it:", err)
+			}
+			got, err := r.peer(ctx, kind, r.flags(cell{readers: 50, workload: bench.FanOut, peer: kind}, []string{"--transport", c.transport}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Deliveries == 0 || got.Faults.Any() || got.Before.RSS == 0 {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+	if _, err := r.peer(ctx, "nobody", nil); err == nil {
+		t.Error("nobody is a peer")
+	}
+}
+
 // The program under test is profiled in the midst of a fan-out.
 func TestProfile(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r := &runner{program: live.Binary(t), most: 20, stderr: io.Discard}
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	p := r.profile(ctx, 4, 1)
 	if p.err != nil {
 		t.Fatal(p.err)
