@@ -120,7 +120,7 @@ func peerCells() (all []cell) {
 				add(cell{readers: 1000, quick: t == first && w == 1}, p.name, fanOut(t, 1000, w), bench.FanOut, "--transport", t, "--window", number(w))
 			}
 			add(cell{readers: 5000}, p.name, fanOut(t, 5000, 1), bench.FanOut, "--transport", t)
-			add(cell{readers: 1000, duration: 2500 * time.Millisecond}, p.name, latency(t), bench.Latency, "--transport", t)
+			add(cell{readers: 1000, duration: 5 * time.Second}, p.name, latency(t), bench.Latency, "--transport", t)
 			add(cell{readers: 5000, duration: 3 * time.Second}, p.name, idle(t), bench.Idle, "--transport", t)
 			add(cell{readers: 1000}, p.name, churn(t), bench.Churn, "--transport", t)
 		}

@@ -114,6 +114,8 @@ func (s *runs) lacks(c cell) string {
 		n = s.ratio(value).Rounds
 	}
 	switch {
+	case n < c.rounds && anyFaults(s.other):
+		return fmt.Sprintf("%d of its rounds are missing: messages to the other's readers were lost or worse", c.rounds-n)
 	case n < c.rounds || s.err != nil:
 		return fmt.Sprintf("%d of its rounds are missing: %s", c.rounds-n, oneLine(s.err))
 	case c.workload == bench.Idle && !c.tls && s.figure(kernel).Rounds < c.rounds:
