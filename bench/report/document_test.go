@@ -139,6 +139,9 @@ func TestWhatIsWrongIsTold(t *testing.T) {
 		"the kernel's part is unknown": {func(d *document) { d.runs[idle("sse")].ours[1].Kernel = 0 }, "idle sse: the kernel's part of memory"},
 		"no CPU time was told":         {func(d *document) { d.runs[name].ours[1].PerCPU = 0 }, name + ": 1 of its rounds"},
 		"the other's is not there":     {func(d *document) { d.runs[name].other[1].PerCPU = 0 }, name + ": 1 of its rounds"},
+		"the other has lost something": {func(d *document) {
+			d.runs[name].other[1] = &bench.Result{Faults: bench.Faults{Lost: 1}}
+		}, name + ": 1 of its rounds are missing: messages to the other's readers"},
 		"a message was lost": {func(d *document) {
 			r := &runner{runs: d.runs}
 			r.note(cell{name: name}, &bench.Result{Faults: bench.Faults{Lost: 7}}, nil, nil)
