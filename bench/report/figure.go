@@ -107,11 +107,17 @@ func p99(r *bench.Result) float64       { return r.Latency.P99 }
 func rss(r *bench.Result) float64       { return float64(r.PerReader.RSS) }
 func pss(r *bench.Result) float64       { return float64(r.PerReader.PSS) }
 
-// kernel is the half of what both ends take.
-func kernel(r *bench.Result) float64 { return float64(r.Kernel) / 2 }
+// kernel is the half of what both ends take. The machine's kernel may have given
+// back more than that meanwhile, of others; then it is not known.
+func kernel(r *bench.Result) float64 { return max(0, float64(r.Kernel)/2) }
 
 // both is what the server takes, and the kernel for it.
-func both(r *bench.Result) float64 { return rss(r) + kernel(r) }
+func both(r *bench.Result) float64 {
+	if kernel(r) == 0 {
+		return 0
+	}
+	return rss(r) + kernel(r)
+}
 
 // mainValue is what is compared of a workload.
 func mainValue(workload string) func(*bench.Result) float64 {

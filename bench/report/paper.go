@@ -33,7 +33,7 @@ const (
 // Paper reckons.
 func (d *document) Paper() (p paper) {
 	at := func(name string, value func(*bench.Result) float64) float64 { return d.runs[name].figure(value).Median }
-	own, kernels, tls := at(idle("websocket"), rss), at(idle("websocket"), kernel), at(idleTLS("websocket"), rss)
+	own, kernels, tls := at(idle("websocket"), rss), d.kernelPart(), at(idleTLS("websocket"), rss)
 	one, some, more := at(fanOut("websocket", 5000, 1), perCPU), at(fanOut("websocket", 5000, 16), perCPU), at(fanOut("websocket", 5000, 64), perCPU)
 	coming := at(idle("websocket"), perCPU)
 	p.PerReader, p.KernelPerReader, p.OverTLS = rough(own), rough(kernels), rough(tls)
@@ -52,4 +52,16 @@ func (d *document) Paper() (p paper) {
 	p.Let, p.Return = rough(coming), rough(paperReaders/(paperCores*paperBusy*coming))
 	p.Whole = own > 0 && kernels > 0 && tls > 0 && one > 0 && some > 0 && more > 0 && coming > 0
 	return p
+}
+
+// kernelPart is the kernel's part of a connection, by all transports: to it they
+// are all alike.
+func (d *document) kernelPart() float64 {
+	var all []float64
+	for _, t := range bench.Transports() {
+		if f := d.runs[idle(t)].figure(kernel); !f.missing() {
+			all = append(all, f.Median)
+		}
+	}
+	return figureOf(all).Median
 }
