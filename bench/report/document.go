@@ -120,6 +120,8 @@ func (s *runs) lacks(c cell) string {
 		return fmt.Sprintf("%d of its rounds are missing: %s", c.rounds-n, oneLine(s.err))
 	case c.workload == bench.Idle && !c.tls && s.figure(kernel).Rounds < c.rounds:
 		return "the kernel's part of memory is not known"
+	case (c.workload == bench.FanOut || c.workload == bench.Many) && s.figure(p50).missing():
+		return "its latency is not known: no message was due and delivered while it was measured"
 	}
 	return ""
 }

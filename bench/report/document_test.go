@@ -138,8 +138,13 @@ func TestWhatIsWrongIsTold(t *testing.T) {
 		"strace is not there":           {func(d *document) { d.traces[0].err = errors.New("no strace") }, "no strace"},
 		"the kernel's part is unknown":  {func(d *document) { d.runs[idle("sse")].ours[1].Kernel = 0 }, "idle sse: the kernel's part of memory"},
 		"the kernel's part is negative": {func(d *document) { d.runs[idle("sse")].ours[1].Kernel = -9000 }, "idle sse: the kernel's part of memory"},
-		"no CPU time was told":          {func(d *document) { d.runs[name].ours[1].PerCPU = 0 }, name + ": 1 of its rounds"},
-		"the other's is not there":      {func(d *document) { d.runs[name].other[1].PerCPU = 0 }, name + ": 1 of its rounds"},
+		"no latency was told": {func(d *document) {
+			for _, r := range d.runs[name].ours {
+				r.Latency = bench.Times{}
+			}
+		}, name + ": its latency"},
+		"no CPU time was told":     {func(d *document) { d.runs[name].ours[1].PerCPU = 0 }, name + ": 1 of its rounds"},
+		"the other's is not there": {func(d *document) { d.runs[name].other[1].PerCPU = 0 }, name + ": 1 of its rounds"},
 		"the other has lost something": {func(d *document) {
 			d.runs[name].other[1] = &bench.Result{Faults: bench.Faults{Lost: 1}}
 		}, name + ": 1 of its rounds are missing: messages to the other's readers"},
