@@ -66,6 +66,7 @@ type API struct {
 	log     *slog.Logger
 	started time.Time
 
+	admin   *admin
 	rpc     *rpc.Server        // finds and calls the Go methods
 	methods map[string]*method // by the name callers use
 	table   []*method          // in the order in which they were registered
@@ -93,7 +94,9 @@ func New(h *hub.Hub, opts Options) *API {
 
 	a.openRPC = sync.OnceValue(a.writeOpenRPC)
 
-	a.register(Service{Name: "Admin", Receiver: &admin{a.hub, a.opts}, Methods: adminMethods})
+	a.admin = &admin{a.hub, a.opts}
+	a.register(Service{Name: "Admin", Receiver: a.admin, Methods: adminMethods})
+	a.shortcut()
 	a.register(Service{Name: "Sockets", Receiver: &sockets{a.hub, a.opts}, Methods: socketMethods})
 	a.register(Service{Name: "Server", Receiver: &serverInfo{a}, Methods: serverMethods})
 	a.register(Service{Name: "System", Receiver: &system{a}, Methods: systemMethods})
@@ -114,6 +117,9 @@ type admin struct {
 	hub  *hub.Hub
 	opts Options
 }
+
+// bounds are those of the parameters now.
+func (a *admin) bounds() bounds { return bounds{a.hub.Limits().NameBytes, a.opts.MaxBatch} }
 
 func (o Options) withDefaults() Options {
 	if o.MaxBody <= 0 {

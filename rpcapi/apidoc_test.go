@@ -257,7 +257,7 @@ func (s *shape) resolve() *shape {
 		_ = p.object(func(name []byte) *Error {
 			raw, err := p.value()
 			text, _ := textOf(name)
-			m := member{name: text}
+			m := member{name: string(text)}
 			if json.Unmarshal(raw, &m.shape) == nil {
 				m.shape.resolve()
 				s.members = append(s.members, m)

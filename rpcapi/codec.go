@@ -56,17 +56,16 @@ type codecRequest struct {
 // Method returns the Go name of the method, as in "Admin.CreateClient". What
 // gorilla would say to an unknown name is not for callers, so it never gets one.
 func (r codecRequest) Method() (string, error) {
-	m := r.api.methods[r.call.method]
+	m := r.call.target
 	if m == nil {
 		return "", methodNotFound(r.call.method)
 	}
-	r.call.target = m
 	return m.goName, nil
 }
 
 // ReadRequest fills args, a pointer to the method's parameter struct.
 func (r codecRequest) ReadRequest(args any) error {
-	if err := r.call.target.bind(args, &r.call.params, r.api.bounds()); err != nil {
+	if err := r.call.target.bind(args, &r.call.params, r.api.admin.bounds()); err != nil {
 		return err
 	}
 	return nil

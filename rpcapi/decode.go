@@ -13,6 +13,9 @@ import (
 // with it.
 func (p *paramSpec) decode(target any, raw []byte, b bounds) (fault string) {
 	switch t := target.(type) {
+	case *json.RawMessage:
+		*t = raw
+		return ""
 	case reader:
 		return t.read(raw, b)
 	case *string:
@@ -22,9 +25,6 @@ func (p *paramSpec) decode(target any, raw []byte, b bounds) (fault string) {
 		if !*t && string(raw) != "false" {
 			return "must be true or false"
 		}
-		return ""
-	case *json.RawMessage:
-		*t = raw
 		return ""
 	case *[]string:
 		return decodeStrings(t, raw)

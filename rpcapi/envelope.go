@@ -22,7 +22,7 @@ type call struct {
 	params params
 	fault  *Error // why it is not a request at all
 
-	target *method // what method names
+	target *method // what method names; nil: there is no such method
 	result []byte  // JSON; when err is nil
 	err    *Error
 }
@@ -48,6 +48,20 @@ func (c *call) notification() bool { return c.v2 && c.id == nil && c.fault == ni
 type parser struct {
 	scanner
 	maxBatch int
+	methods  map[string]*method // those that exist
+
+	calls []call // what has been read; behind its end there are empty ones
+}
+
+// next returns room for one more call.
+func (p *parser) next() *call {
+	n := len(p.calls)
+	if n == cap(p.calls) {
+		p.calls = append(p.calls, call{})
+		return &p.calls[n]
+	}
+	p.calls = p.calls[:n+1]
+	return &p.calls[n]
 }
 
 // parse checks the whole body and returns its calls. An error means that no
@@ -60,11 +74,11 @@ func (p *parser) parse() (calls []call, batch bool, err *Error) {
 		return nil, false, parseError("not valid UTF-8")
 	}
 	if batch = p.peek() == '['; batch {
-		calls, err = p.batch()
+		err = p.batch()
 	} else {
-		calls = make([]call, 1)
-		err = p.call(&calls[0], false)
+		err = p.call(p.next(), false)
 	}
+	calls = p.calls
 	if err != nil {
 		return nil, false, err
 	}
@@ -77,15 +91,13 @@ func (p *parser) parse() (calls []call, batch bool, err *Error) {
 	return calls, batch, nil
 }
 
-func (p *parser) batch() (calls []call, err *Error) {
-	err = p.array(func() *Error {
-		if len(calls) == p.maxBatch {
+func (p *parser) batch() *Error {
+	return p.array(func() *Error {
+		if len(p.calls) == p.maxBatch {
 			return invalidRequest("more than %d calls in a batch (max_batch_calls)", p.maxBatch)
 		}
-		calls = append(calls, call{})
-		return p.call(&calls[len(calls)-1], true)
+		return p.call(p.next(), true)
 	})
-	return calls, err
 }
 
 // call reads one request. What is wrong with it alone goes to c.fault; the
@@ -232,8 +244,8 @@ func (p *params) add(s *scanner, quoted []byte) *Error {
 func (e *envelope) finish(inBatch bool) {
 	c := e.call
 	version, _ := textOf(e.version)
-	c.v2 = version == "2.0"
-	switch method, ok := textOf(e.method); {
+	c.v2 = string(version) == "2.0"
+	switch name, ok := textOf(e.method); {
 	case e.method == nil:
 		// Batches came with 2.0, so what is no request of either dialect is
 		// answered by its rules there.
@@ -242,7 +254,11 @@ func (e *envelope) finish(inBatch bool) {
 	case !ok:
 		e.blame("method: must be a string")
 	default:
-		c.method = method
+		if c.target = e.methods[string(name)]; c.target != nil {
+			c.method = c.target.Name // which is there already
+		} else {
+			c.method = string(name)
+		}
 	}
 	if c.v2 && !isID(c.id) {
 		c.id = nil
@@ -260,10 +276,9 @@ func isID(raw []byte) bool {
 }
 
 // textOf returns the text of a raw value if it is a string.
-func textOf(raw []byte) (text string, ok bool) {
+func textOf(raw []byte) (text []byte, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
-		return "", false
+		return nil, false
 	}
-	b, ok := unquote(raw)
-	return string(b), ok
+	return unquote(raw)
 }

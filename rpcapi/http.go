@@ -3,13 +3,15 @@ package rpcapi
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
 // ServeHTTP answers POST on any path; who may call, and where, is decided
@@ -24,24 +26,91 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, text)
 		return
 	}
-	body, ok := a.readBody(w, r)
-	if !ok {
+	x := spare.Get().(*exchange)
+	defer x.giveBack()
+	var ok bool
+	if x.body, ok = a.readBody(w, r, x.body[:0]); !ok {
 		return
 	}
-	// What has come whole is done, whether or not its caller waits to hear.
-	late := lateness{answer: http.NewResponseController(w), writes: a.opts.WriteTimeout}
-	answer := a.Handle(context.WithValue(context.WithoutCancel(r.Context()), latenessKey{}, &late), body)
-	late.over()
+	ctx := &lasting{Context: r.Context(), late: lateness{to: w, writes: a.opts.WriteTimeout}}
+	x.answer, x.kept = a.handle(ctx, x.answer[:0], x.body)
+	ctx.late.over()
 	h := w.Header()
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Pragma", "no-cache")
-	if answer == nil {
+	h["Cache-Control"], h["Pragma"] = noCache, noCache
+	if len(x.answer) == 0 {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(answer)))
-	_, _ = w.Write(answer) // a caller that went away is no failure of ours
+	h["Content-Type"], h["Content-Length"] = jsonType, lengthOf(len(x.answer))
+	if _, err := w.Write(x.answer); err != nil {
+		x.answer = nil // HTTP/2 may still be at it
+	}
+}
+
+// An exchange is the room that a request and its answer take, lent for that
+// time.
+type exchange struct {
+	body, answer []byte
+	kept         bool // somebody may still have a part of the body
+}
+
+var spare = sync.Pool{New: func() any { return new(exchange) }}
+
+func (x *exchange) giveBack() {
+	if x.kept || cap(x.body) > keptBytes {
+		x.body = nil
+	}
+	if cap(x.answer) > keptBytes {
+		x.answer = nil
+	}
+	x.kept = false
+	spare.Put(x)
+}
+
+// Values of headers. Nobody writes to them: whoever adds one gets a list of
+// its own.
+var (
+	noCache  = []string{"no-cache"}
+	jsonType = []string{"application/json"}
+	lengths  = newLengths()
+)
+
+func newLengths() (all []string) {
+	for n := range 512 {
+		all = append(all, strconv.Itoa(n))
+	}
+	return all
+}
+
+func lengthOf(n int) []string {
+	if n < len(lengths) {
+		return lengths[n : n+1 : n+1]
+	}
+	return []string{strconv.Itoa(n)}
+}
+
+// lasting is a request's context for what is done for it: what has come whole
+// is done, whether or not its caller waits to hear.
+type lasting struct {
+	context.Context
+	late lateness
+}
+
+// Deadline is part of [context.Context].
+func (*lasting) Deadline() (_ time.Time, _ bool) { return }
+
+// Done is part of [context.Context].
+func (*lasting) Done() <-chan struct{} { return nil }
+
+// Err is part of [context.Context].
+func (*lasting) Err() error { return nil }
+
+// Value is part of [context.Context].
+func (c *lasting) Value(key any) any {
+	if key == (latenessKey{}) {
+		return &c.late
+	}
+	return c.Context.Value(key)
 }
 
 // unreadable says why a body with these headers cannot be read as UTF-8, if so.
@@ -67,27 +136,32 @@ func unreadable(h http.Header) string {
 	return "The charset of the body must be UTF-8."
 }
 
-// readBody reads the body within its limit. When it cannot, it answers and
-// returns false.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
+// readBody reads the body within its limit, into b. When it cannot, it answers
+// and returns false.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, b []byte) (body []byte, ok bool) {
 	if r.ContentLength > a.opts.MaxBody {
 		refuseAndClose(w, http.StatusRequestEntityTooLarge, tooLargeText(a.opts.MaxBody))
-		return nil, false
+		return b, false
 	}
-	var buf bytes.Buffer
-	// What is only announced is not paid for in advance beyond a modest size.
-	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
-	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, a.opts.MaxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return buf.Bytes(), true
-	case errors.As(err, &tooLarge):
-		refuseAndClose(w, http.StatusRequestEntityTooLarge, tooLargeText(a.opts.MaxBody))
-	default:
-		refuseAndClose(w, http.StatusBadRequest, "The body could not be read.")
+	// What is only announced is not paid for in advance beyond a modest size. One
+	// byte more is room to see the end.
+	b = slices.Grow(b, int(min(max(r.ContentLength, bytes.MinRead), 64<<10))+1)
+	for {
+		n, err := r.Body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > a.opts.MaxBody:
+			refuseAndClose(w, http.StatusRequestEntityTooLarge, tooLargeText(a.opts.MaxBody))
+			return b, false
+		case err == io.EOF:
+			return b, true
+		case err != nil:
+			refuseAndClose(w, http.StatusBadRequest, "The body could not be read.")
+			return b, false
+		case len(b) == cap(b):
+			b = slices.Grow(b, len(b))
+		}
 	}
-	return nil, false
 }
 
 func tooLargeText(limit int64) string {

@@ -226,11 +226,11 @@ func (a *API) exampleResult(m *method, e Example) (result json.RawMessage, ok bo
 	case e.Result != "":
 		return json.RawMessage(e.Result), true
 	}
-	c := call{v2: true, method: m.Name, params: params{named: true}}
+	c := call{v2: true, method: m.Name, target: m, params: params{named: true}}
 	s := again([]byte(e.Params))
 	s.peek()
 	_ = s.object(func(quoted []byte) *Error { return c.params.add(s, quoted) })
-	a.run(newCarriage(context.Background()), &c)
+	a.run(&desk{ctx: context.Background()}, &c)
 	if c.err != nil {
 		a.log.Error("the document is written without an example that fails", "method", m.Name, "example", e.Name, "error", c.err)
 		return nil, false

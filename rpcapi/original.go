@@ -245,9 +245,7 @@ func (a *admin) UnsubscribeAllChannel(r *http.Request, p *clearParams, _ *noRepl
 // NewMessage is new_message(client_id, message, channel_name, system).
 func (a *admin) NewMessage(r *http.Request, p *messageParams, reply *int) error {
 	*reply = done
-	said := words{Data: p.Message, Sender: p.Sender, System: p.System}
-	_, err := a.hub.Publish(r.Context(), said.publication(string(p.Channel)))
-	return err
+	return a.newMessage(r.Context(), p)
 }
 
 // GetChannelClients is get_channel_clients(channel_name). A channel that does

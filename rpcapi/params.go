@@ -14,8 +14,6 @@ type bounds struct {
 	calls     int // in a batch, and elements in a list that stands for one
 }
 
-func (a *API) bounds() bounds { return bounds{a.hub.Limits().NameBytes, a.opts.MaxBatch} }
-
 // signature is what a method takes, in positional order: the fields of its
 // parameter struct, those of embedded structs among them.
 type signature struct {
@@ -90,8 +88,23 @@ func tagBounds(tag reflect.StructTag) (low, high int64, err error) {
 	return low, high, errors.Join(err1, err2)
 }
 
+// targets are where parameters go: pointers, in positional order.
+type targets interface{ target(i int) any }
+
+// fields are those of a parameter struct.
+type fields struct {
+	of     reflect.Value
+	params []paramSpec
+}
+
+func (f *fields) target(i int) any { return f.of.FieldByIndex(f.params[i].index).Addr().Interface() }
+
 // bind fills args, a pointer to the parameter struct.
 func (s *signature) bind(args any, p *params, b bounds) *Error {
+	return s.bindTo(&fields{reflect.ValueOf(args).Elem(), s.params}, p, b)
+}
+
+func (s *signature) bindTo(to targets, p *params, b bounds) *Error {
 	if p.fault != nil {
 		return p.fault
 	}
@@ -102,7 +115,6 @@ func (s *signature) bind(args any, p *params, b bounds) *Error {
 	} else if p.count > len(s.params) {
 		return s.tooMany()
 	}
-	fields := reflect.ValueOf(args).Elem()
 	for i := range s.params {
 		spec := &s.params[i]
 		raw := p.find(i, spec.name)
@@ -114,7 +126,7 @@ func (s *signature) bind(args any, p *params, b bounds) *Error {
 		if raw == nil {
 			return invalidParams("missing parameter: %s", spec.name)
 		}
-		if fault := spec.decode(fields.FieldByIndex(spec.index).Addr().Interface(), raw, b); fault != "" {
+		if fault := spec.decode(to.target(i), raw, b); fault != "" {
 			return invalidParams("%s: %s", spec.name, fault)
 		}
 	}

@@ -1,6 +1,7 @@
 package rpcapi
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -102,22 +103,35 @@ func (a *admin) Broadcast(r *http.Request, p *broadcastParams, reply *broadcastR
 
 // PublishMany is publish_many(messages).
 func (a *admin) PublishMany(r *http.Request, p *publishManyParams, reply *publishManyReply) error {
-	if p.Messages.tooMany {
-		return &Error{Code: CodeLimitReached, Message: fmt.Sprintf("limit reached: max_batch_calls = %d", a.opts.MaxBatch)}
+	if err := a.checkMany(&p.Messages); err != nil {
+		return err
 	}
 	reply.outcomes = make(outcomes, len(p.Messages.list))
 	for i := range p.Messages.list {
-		m, o := &p.Messages.list[i], &reply.outcomes[i]
-		if o.err = m.fault; o.err != nil {
-			continue
-		}
-		to, err := a.hub.Publish(r.Context(), m.publication(string(m.Channel)))
-		o.published = published(to)
-		if err != nil {
-			o.err = tell(r.Context(), a.opts.Logger, "publish_many", err)
-		}
+		reply.outcomes[i] = a.publishOne(r.Context(), &p.Messages.list[i])
 	}
 	return nil
+}
+
+// checkMany says that there are too many.
+func (a *admin) checkMany(p *publications) error {
+	if p.tooMany {
+		return &Error{Code: CodeLimitReached, Message: fmt.Sprintf("limit reached: max_batch_calls = %d", a.opts.MaxBatch)}
+	}
+	return nil
+}
+
+// publishOne publishes one of many.
+func (a *admin) publishOne(ctx context.Context, m *publicationOrFault) (o outcome) {
+	if o.err = m.fault; o.err != nil {
+		return o
+	}
+	to, err := a.hub.Publish(ctx, m.publication(string(m.Channel)))
+	o.published = published(to)
+	if err != nil {
+		o.err = tell(ctx, a.opts.Logger, "publish_many", err)
+	}
+	return o
 }
 
 // publication copies w: a small message must not keep the whole body that it
@@ -139,6 +153,20 @@ const maxTTL = int64(math.MaxInt64 / time.Millisecond)
 type publications struct {
 	list    []publicationOrFault
 	tooMany bool
+	scratch params // of the one that is read
+}
+
+// empty has p be used again for others.
+func (p *publications) empty() {
+	clear(p.list)
+	clear(p.scratch.list)
+	if cap(p.list) > keptMessages {
+		p.list = nil
+	}
+	if cap(p.scratch.list) > keptParams {
+		p.scratch.list = nil
+	}
+	*p = publications{list: p.list[:0], scratch: params{list: p.scratch.list[:0]}}
 }
 
 type publicationOrFault struct {
@@ -154,7 +182,6 @@ func (p *publications) read(raw []byte, b bounds) (fault string) {
 		return "must be an array of objects"
 	}
 	s := again(raw)
-	var scratch params
 	_ = s.array(func() *Error {
 		if p.tooMany = p.tooMany || len(p.list) == b.calls; p.tooMany {
 			_, err := s.value()
@@ -162,7 +189,7 @@ func (p *publications) read(raw []byte, b bounds) (fault string) {
 		}
 		p.list = append(p.list, publicationOrFault{})
 		m := &p.list[len(p.list)-1]
-		m.fault = m.read(s, &scratch, b)
+		m.fault = m.read(s, &p.scratch, b)
 		return nil
 	})
 	return ""
@@ -176,7 +203,7 @@ func (m *publicationOrFault) read(s *scanner, scratch *params, b bounds) *Error 
 	}
 	*scratch = params{named: true, list: scratch.list[:0]}
 	_ = s.object(func(quoted []byte) *Error { return scratch.add(s, quoted) })
-	return publishSignature.bind(&m.publishParams, scratch, b)
+	return publishSignature.bindTo((*publishTargets)(&m.publishParams), scratch, b)
 }
 
 // published is where a message went.
@@ -218,12 +245,14 @@ type outcome struct {
 }
 
 func (o outcomes) appendJSON(b []byte) []byte {
-	return appendList(b, len(o), func(b []byte, i int) []byte {
-		if o[i].err == nil {
-			return o[i].appendJSON(b)
-		}
-		return append(o[i].err.append(append(b, `{"error":`...)), '}')
-	})
+	return appendList(b, len(o), func(b []byte, i int) []byte { return o[i].appendJSON(b) })
+}
+
+func (o *outcome) appendJSON(b []byte) []byte {
+	if o.err == nil {
+		return o.published.appendJSON(b)
+	}
+	return append(o.err.append(append(b, `{"error":`...)), '}')
 }
 
 // appendList appends a list of n elements as JSON.

@@ -70,6 +70,7 @@ type method struct {
 	signature
 	goName string // as gorilla knows it
 	reply  reflect.Type
+	direct direct // answers it without gorilla and reflection; nil for most
 }
 
 func (a *API) register(s Service) {

@@ -35,7 +35,7 @@ type latenessKey struct{}
 // lateness puts off the moment at which an answer must be written, which the
 // HTTP server has fixed when the request began.
 type lateness struct {
-	answer *http.ResponseController
+	to     http.ResponseWriter
 	writes time.Duration // how long writing may take
 	is     bool
 }
@@ -54,5 +54,5 @@ func (l *lateness) over() {
 }
 
 func (l *lateness) put(off time.Duration) {
-	_ = l.answer.SetWriteDeadline(time.Now().Add(off + l.writes)) // where there is none, none has to be put off
+	_ = http.NewResponseController(l.to).SetWriteDeadline(time.Now().Add(off + l.writes)) // where there is none, none has to be put off
 }

@@ -19,6 +19,7 @@ type Broker struct {
 	state hub.State  // nil while Run is not running
 	epoch uint64
 	seq   uint64
+	entry hub.Entry // that is being made; empty between two
 }
 
 var _ hub.Broker = (*Broker)(nil)
@@ -36,17 +37,21 @@ func (b *Broker) Append(ctx context.Context, cmd hub.Command) (hub.Result, error
 	if b.state == nil {
 		return hub.Result{}, hub.ErrUnavailable
 	}
-	result, err := b.state.Check(&cmd)
+	// Not on the stack: what a State is shown would be made anew for each.
+	e := &b.entry
+	defer func() { *e = hub.Entry{} }()
+	e.Command = cmd
+	result, err := b.state.Check(&e.Command)
 	if err != nil {
 		return hub.Result{}, err
 	}
-	n := cmd.Numbers()
+	n := e.Numbers()
 	if n == 0 {
 		return result, nil
 	}
-	e := hub.Entry{Epoch: b.epoch, First: b.seq + 1, Last: b.seq + n, Time: time.Now(), Command: cmd}
+	e.Epoch, e.First, e.Last, e.Time = b.epoch, b.seq+1, b.seq+n, time.Now()
 	b.seq = e.Last
-	result.ID = b.state.Apply(e)
+	result.ID = b.state.Apply(*e)
 	result.Messages = e.Messages
 	result.Position = hub.Position{Epoch: b.epoch, Seq: e.Last}
 	return result, nil
