@@ -12,6 +12,9 @@ import (
 // the log.
 func (s *Server) called(ctx context.Context, method string, code int, took time.Duration) {
 	s.metrics.Called(method, code, took)
+	if !s.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
 	s.log.LogAttrs(ctx, slog.LevelDebug, "admin call",
 		slog.String("method", method), slog.Int("code", code), slog.Duration("took", took))
 }

@@ -184,7 +184,7 @@ func (hs *handlers) stats() metrics.Handlers {
 }
 
 // newBackend makes what has the backend's own WebSockets.
-func (s *Server) newBackend(handle func(context.Context, []byte) []byte) *backend.Server {
+func (s *Server) newBackend(handle func(ctx context.Context, b, body []byte) []byte) *backend.Server {
 	return backend.New(backend.Options{
 		Handle:       handle,
 		Waits:        []string{"emit_with_ack"},

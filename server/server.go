@@ -125,7 +125,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.refused.dropped = s.metrics.LogDropped
 	s.live.Store(s.newLive(cfg))
 	var api *rpcapi.API // which needs the sockets, whose handlers need it
-	s.handlers.backend = s.newBackend(func(ctx context.Context, body []byte) []byte { return api.Handle(ctx, body) })
+	s.handlers.backend = s.newBackend(func(ctx context.Context, b, body []byte) []byte { return api.Append(ctx, b, body) })
 	for i, n := range opts.Namespaces {
 		if slices.ContainsFunc(opts.Namespaces[:i], func(o *namespace.Namespace) bool { return o.Name() == n.Name() }) {
 			return nil, fmt.Errorf("there are two namespaces %s", n.Name())

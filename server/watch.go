@@ -54,8 +54,9 @@ func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			seen.status = http.StatusOK // net/http says it for who says nothing
 		}
 		h.counts.End(seen.status)
-		h.tell(context.WithoutCancel(r.Context()), seen.status, seen.bytes, r.Method,
-			func() string { return r.RemoteAddr }, time.Since(began))
+		if level, line := h.worth(seen.status); line != "" {
+			h.tell(context.WithoutCancel(r.Context()), level, line, seen.status, seen.bytes, r.Method, r.RemoteAddr, time.Since(began))
+		}
 		if v != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -63,23 +64,24 @@ func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.next.ServeHTTP(seen, r)
 }
 
-// tell logs the request if there is a reason to.
-func (h *watch) tell(ctx context.Context, status int, bytes int64, method string, peer func() string, took time.Duration) {
-	level, line := slog.LevelInfo, "request"
+// worth says how a request that was answered so is logged; not at all: no line.
+func (h *watch) worth(status int) (level slog.Level, line string) {
 	switch {
-	case status >= 500:
-		if !h.failed.allow() {
-			return
-		}
-		level, line = slog.LevelWarn, "request failed"
-	case !h.server.sampled():
-		return
+	case status >= 500 && h.failed.allow():
+		return slog.LevelWarn, "request failed"
+	case status < 500 && h.server.sampled():
+		return slog.LevelInfo, "request"
 	}
+	return 0, ""
+}
+
+// tell logs the request.
+func (h *watch) tell(ctx context.Context, level slog.Level, line string, status int, bytes int64, method, peer string, took time.Duration) {
 	// Neither the URL, which may have keys in its query and anything in its
 	// path, nor any header.
 	h.server.log.LogAttrs(ctx, level, line,
 		slog.String("method", knownMethod(method)), slog.String("route", h.route), slog.Int("status", status),
-		slog.Int64("bytes", bytes), slog.Duration("took", took), slog.String("peer", peer()))
+		slog.Int64("bytes", bytes), slog.Duration("took", took), slog.String("peer", peer))
 }
 
 // sampled reports whether it is this request's turn to be logged.
@@ -132,7 +134,9 @@ type ended = func(status int, bytes int64, took time.Duration, peer fmt.Stringer
 func (h *watch) ending(method string) ended {
 	return func(status int, bytes int64, took time.Duration, peer fmt.Stringer) {
 		h.counts.End(status)
-		h.tell(context.Background(), status, bytes, method, peer.String, took)
+		if level, line := h.worth(status); line != "" {
+			h.tell(context.Background(), level, line, status, bytes, method, peer.String(), took)
+		}
 	}
 }
 

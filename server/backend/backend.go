@@ -33,10 +33,10 @@ import (
 
 // Options are what a [Server] can be told. Zero fields mean the defaults.
 type Options struct {
-	// Handle answers one body, a request or a batch, or returns nil if nothing
-	// is to be answered; it must be set. ctx ends when the server does not wait
-	// any longer, see [Server.Close]. The body is only lent.
-	Handle func(ctx context.Context, body []byte) []byte
+	// Handle appends to b the answer to one body, a request or a batch, or
+	// nothing if nothing is to be answered; it must be set. ctx ends when the
+	// server does not wait any longer, see [Server.Close]. The body is only lent.
+	Handle func(ctx context.Context, b, body []byte) []byte
 	// Waits are the methods that may take their time. A batch with one of them
 	// does as a whole.
 	Waits []string

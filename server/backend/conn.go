@@ -28,6 +28,8 @@ type conn struct {
 	reader wsframe.Reader
 	pinged bool // nothing has come since the last ping
 
+	answer []byte // room for the one that is made; of the goroutine that does
+
 	loads    chan *load     // what is to be done; closed when nothing more will be
 	waiting  sync.WaitGroup // for requests that take their time
 	waitings atomic.Int64   // how many there are

@@ -36,7 +36,11 @@ func (c *conn) handle(m *message) {
 	case waiting:
 		c.handleWaiting(m)
 	default:
-		c.say(c.server.handle(c, m.text))
+		c.answer = c.server.handle(c, c.answer[:0], m.text)
+		c.say(c.answer)
+		if cap(c.answer) > piece {
+			c.answer = nil
+		}
 	}
 }
 
@@ -50,30 +54,30 @@ func (c *conn) handleWaiting(m *message) {
 	text := bytes.Clone(m.text) // the load goes back
 	c.waiting.Go(func() {
 		defer c.waitings.Add(-1)
-		answer := c.server.handle(c, text)
+		answer := c.server.handle(c, nil, text)
 		c.out.await(nil)
 		c.say(answer)
 		c.out.flush()
 	})
 }
 
-// say has an answer be written; nil is none.
+// say has an answer be written; an empty one is none.
 func (c *conn) say(answer []byte) {
-	if answer != nil {
+	if len(answer) > 0 {
 		c.out.append(func(b []byte) []byte { return wsframe.AppendText(b, bytes.TrimSuffix(answer, []byte("\n"))) })
 	}
 }
 
-// handle returns the answer to a body. A panic is that body's error and nobody
-// else's.
-func (s *Server) handle(c *conn, body []byte) (answer []byte) {
+// handle appends to b, which is empty, the answer to a body. A panic is that
+// body's error and nobody else's.
+func (s *Server) handle(c *conn, b, body []byte) (answer []byte) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.opts.Logger.ErrorContext(c.ctx, "a call of the backend panicked", "panic", v, "stack", string(debug.Stack()))
 			answer = fault(nil, codeInternalError, "internal_error", "Internal error")
 		}
 	}()
-	return s.opts.Handle(c.ctx, body)
+	return s.opts.Handle(c.ctx, b, body)
 }
 
 // Codes of errors, as package rpcapi has them.

@@ -45,7 +45,7 @@ func newPlace(t testing.TB, opts Options) *place {
 	t.Helper()
 	p := &place{t: t, holds: make(map[string]chan struct{})}
 	if opts.Handle == nil {
-		opts.Handle = p.echo
+		opts.Handle = func(ctx context.Context, b, body []byte) []byte { return append(b, p.echo(ctx, body)...) }
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.NewTextHandler(p, nil))

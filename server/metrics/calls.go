@@ -1,65 +1,78 @@
 package metrics
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Called notes a call of the admin API. code is that of the error it was
 // answered with, 0 for none. The method "" is one that does not exist.
 func (m *Metrics) Called(method string, code int, took time.Duration) {
-	method = m.names.bounded(method)
-	m.calls.WithLabelValues(method).Inc()
+	of := m.byMethod.get(method, m.calls)
+	of.calls.Inc()
 	m.callTime.Observe(took.Seconds())
 	if code != 0 {
-		m.faults.WithLabelValues(method, strconv.Itoa(code)).Inc()
+		m.faults.WithLabelValues(of.label, strconv.Itoa(code)).Inc()
 	}
 }
 
 // unknown is the label of methods that do not exist.
 const unknown = "unknown"
 
-// maxNames is more than there are methods.
-const maxNames = 100
+// maxMethods is more than there are.
+const maxMethods = 100
 
-// names are the label values of methods. They are bounded whatever callers
-// ask for, and do not keep the request alive that they were read from.
-type names struct {
-	mu   sync.RWMutex // guards seen
-	seen map[string]string
+// methods have what is counted for each. They are bounded whatever callers ask
+// for, and do not keep the request alive that their names were read from.
+type methods struct {
+	seen   atomic.Pointer[map[string]*method] // never written to; nil: none yet
+	adding sync.Mutex                         // held by who replaces seen
 }
 
-func (n *names) bounded(name string) string {
+type method struct {
+	label string
+	calls prometheus.Counter
+}
+
+func (all *methods) get(name string, calls *prometheus.CounterVec) *method {
 	if name == "" {
-		return unknown
+		name = unknown
 	}
-	n.mu.RLock()
-	kept, full := n.seen[name], len(n.seen) >= maxNames
-	n.mu.RUnlock()
-	if kept != "" {
-		return kept
+	if of := all.known()[name]; of != nil {
+		return of
 	}
-	if full {
-		return unknown
-	}
-	return n.keep(name)
+	return all.add(name, calls)
 }
 
-func (n *names) keep(name string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if kept := n.seen[name]; kept != "" {
-		return kept
+func (all *methods) known() map[string]*method {
+	if seen := all.seen.Load(); seen != nil {
+		return *seen
 	}
-	if len(n.seen) >= maxNames {
-		return unknown
+	return nil
+}
+
+func (all *methods) add(name string, calls *prometheus.CounterVec) *method {
+	all.adding.Lock()
+	defer all.adding.Unlock()
+	seen := maps.Clone(all.known())
+	if seen == nil {
+		seen = make(map[string]*method)
 	}
-	if n.seen == nil {
-		n.seen = make(map[string]string)
+	if len(seen) >= maxMethods {
+		name = unknown
 	}
-	name = strings.Clone(name)
-	n.seen[name] = name
-	return name
+	of := seen[name]
+	if of == nil {
+		name = strings.Clone(name)
+		of = &method{name, calls.WithLabelValues(name)}
+		seen[name] = of
+		all.seen.Store(&seen)
+	}
+	return of
 }

@@ -44,7 +44,7 @@ type Metrics struct {
 
 	handlerCalls *prometheus.CounterVec
 	handlerTime  *prometheus.HistogramVec
-	names        names
+	byMethod     methods
 
 	sweeps    prometheus.Counter
 	sweepTime prometheus.Counter
