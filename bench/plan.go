@@ -77,6 +77,8 @@ var common = Plan{
 	settle: 300 * time.Millisecond,
 }
 
+const maxWindow = 100_000
+
 // Complete fills in what is left open, and checks the whole.
 func (p *Plan) Complete() error {
 	d, ok := workloads[p.Workload]
@@ -88,6 +90,10 @@ func (p *Plan) Complete() error {
 	}
 	if p.Window > 0 || p.Rate > 0 {
 		d.Window, d.Rate = 0, 0
+	}
+	if p.Workload == Publish && d.Window > 0 && or(p.Publish, common.Publish) != ByCall {
+		// A whole batch for each, or what is meant to be one is a message at a time.
+		d.Window = min(or(p.Publishers, d.Publishers)*or(p.Batch, common.Batch), maxWindow)
 	}
 	for _, from := range []Plan{d, common} {
 		p.Transport, p.Publish = or(p.Transport, from.Transport), or(p.Publish, from.Publish)
@@ -140,7 +146,7 @@ func (p *Plan) check() error {
 		one("transport", p.Transport, Transports()), one("publish", p.Publish, Publishing()),
 		in("readers", p.Readers, fewest, 1_000_000), in("channels", p.Channels, 1, 1_000_000), in("each", p.Each, 1, 1000),
 		in("publishers", p.Publishers, 1, 1000), in("batch", p.Batch, 1, 1000), in("size", p.Size, minSize, maxSize),
-		in("window", p.Window, 0, 100_000), in("at-once", p.AtOnce, 1, 10_000), in("loops", p.Loops, 1, 64),
+		in("window", p.Window, 0, maxWindow), in("at-once", p.AtOnce, 1, 10_000), in("loops", p.Loops, 1, 64),
 		span("warmup", p.WarmUp, 0, time.Hour), span("duration", p.Duration, 10*time.Millisecond, time.Hour),
 		span("patience", p.Patience, 100*time.Millisecond, time.Hour),
 	)
