@@ -171,8 +171,12 @@ func (e *envelope) key(quoted []byte) []byte {
 	}
 	e.keys[e.count] = key
 	e.count++
+	switch string(key) {
+	case "jsonrpc", "method", "params", "id":
+		return key
+	}
 	for _, known := range [...]string{"jsonrpc", "method", "params", "id"} {
-		if string(key) != known && strings.EqualFold(string(key), known) {
+		if strings.EqualFold(string(key), known) {
 			e.blame("member %s must be written %s", clip(string(key)), known)
 		}
 	}

@@ -115,7 +115,7 @@ func (c *lasting) Value(key any) any {
 
 // unreadable says why a body with these headers cannot be read as UTF-8, if so.
 func unreadable(h http.Header) string {
-	for _, coding := range h.Values("Content-Encoding") {
+	for _, coding := range h["Content-Encoding"] {
 		if coding != "" && !strings.EqualFold(strings.TrimSpace(coding), "identity") {
 			return "The body must not be encoded or compressed."
 		}

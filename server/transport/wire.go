@@ -59,17 +59,22 @@ func AppendSharedBatch(dst []byte, b *hub.Batch, retry time.Duration) []byte {
 	if b.Common != nil && len(b.Signals) == 0 {
 		return append(dst, b.Common.Encoding(FormBatch, encodeCommon)...)
 	}
-	if len(b.Signals) > 0 || len(b.Messages) != 1 || b.More || IsPresence(b.Messages[0]) {
+	if !isOne(b) {
 		return AppendBatch(dst, b, retry)
 	}
 	return append(dst, b.Messages[0].Encoding(FormBatch, EncodeBatch)...)
 }
 
 func encodeCommon(b *hub.Batch) []byte {
-	if len(b.Messages) == 1 { // it has its bytes already, or others want them
-		return AppendSharedBatch(nil, b, 0)
+	if isOne(b) { // it has its bytes already, or others want them
+		return b.Messages[0].Encoding(FormBatch, EncodeBatch)
 	}
 	return AppendBatch(nil, b, 0)
+}
+
+// isOne reports whether b is one message and nothing else.
+func isOne(b *hub.Batch) bool {
+	return len(b.Signals) == 0 && len(b.Messages) == 1 && !b.More && !IsPresence(b.Messages[0])
 }
 
 // EncodeBatch returns a batch that has nothing but m.
