@@ -22,10 +22,11 @@
 // # One request
 //
 //	ServeHTTP            http.go      method, charset, size; reads the body
-//	  Handle             front.go     the same without HTTP
+//	  Append, Handle     front.go     the same without HTTP; what it needs is lent: desk.go
 //	    parse            envelope.go  one strict pass over the bytes: all calls
 //	      scanner        strict.go    JSON, depth, text
 //	    run, in order    front.go     one call; a panic is one error
+//	      direct         direct.go    three methods that are called all the time, without
 //	      gorilla/rpc    codec.go     name -> method, parameters -> struct
 //	        bind         params.go    parameters by name or position, within bounds
 //	          decode     decode.go    one parameter by its type; ours: types.go

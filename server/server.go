@@ -379,19 +379,3 @@ func (s *Server) ready() bool {
 		return false
 	}
 }
-
-// patient waits for a request's body only so long. A chunked body is the last
-// thing on its connection: should its header have named a length as well, we
-// and a proxy could disagree about where the next request begins. So is what
-// HTTP/1.0 sends, where net/http passes over that header.
-func (s *Server) patient(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // every connection of net/http has deadlines
-		}
-		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
