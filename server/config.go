@@ -51,7 +51,7 @@ type Config struct {
 
 	HTTP2 bool `help:"understand HTTP/2 without TLS too, for proxies that speak it to us; a WebSocket needs HTTP/1.1"`
 
-	MaxConnections  int   `help:"connections open at once on each door; 0: what the descriptor limit leaves room for"`
+	MaxConnections  int   `help:"connections open at once on each door, if the descriptor limit leaves room for so many; 0: an equal part of what it leaves"`
 	MaxHeaderBytes  int   `help:"bytes of a request's header, its URL included"`
 	MaxBodyBytes    int64 `help:"bytes of an admin request's body"`
 	MaxHelloBytes   int64 `help:"bytes of a browser request's body" live:"yes"`

@@ -15,15 +15,23 @@ const reserve = 64
 // when configuration says max: 0 means an equal part of what the limit of
 // descriptors leaves room for. The result 0 means as many as come.
 func roomAt(max, doors int) int {
-	if n := descriptors(); max == 0 && n > 0 {
+	n := descriptors()
+	switch {
+	case n == 0:
+		return max
+	case max == 0:
 		return roomFor(n, doors)
 	}
-	return max
+	return min(max, mostFor(n, doors))
 }
 
 // roomFor is how many connections each of the doors may have when the process
 // may have n descriptors.
 func roomFor(n, doors int) int { return max((n-2*reserve)/doors, n/(2*doors), 1) }
+
+// mostFor is how many connections one of the doors may have if configuration
+// allows more: what is left is enough to ask at the others.
+func mostFor(n, doors int) int { return max(n-(doors+1)*reserve, n/(2*doors), 1) }
 
 // limitListener returns l, of which at most max connections are open at once;
 // who comes later waits in the kernel's queue. Without such a limit, which a

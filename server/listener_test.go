@@ -122,6 +122,21 @@ func TestRoomForConnections(t *testing.T) {
 	}
 }
 
+// Whatever is allowed, a full door leaves others something, and never less than
+// an equal part would be its own.
+func TestMostConnectionsOfOneDoor(t *testing.T) {
+	for n, want := range map[int]int{20000: 19808, 1024: 832, 256: 64, 128: 32, 40: 10, 2: 1} {
+		if got := mostFor(n, 2); got != want {
+			t.Errorf("with %d descriptors: at most %d connections at one of two doors, want %d", n, got, want)
+		}
+		for doors := 1; doors <= 3; doors++ {
+			if one := mostFor(n, doors); one < roomFor(n, doors) || n > 2 && one >= n {
+				t.Errorf("with %d descriptors: %d connections at one of %d doors", n, one, doors)
+			}
+		}
+	}
+}
+
 func roundTrip(t *testing.T, c net.Conn, request string) (status int) {
 	t.Helper()
 	io.WriteString(c, request)

@@ -276,6 +276,9 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		srv := s.httpServer(d.handler)
 		servers = append(servers, srv)
 		room := roomAt(s.cfg.MaxConnections, doors.count())
+		if room < s.cfg.MaxConnections {
+			s.log.Warn("there are fewer descriptors than max_connections asks for", "door", d.name, "connections", room, "max_connections", s.cfg.MaxConnections)
+		}
 		listener := limitListener(d.listener, room, s.metrics.Door(d.name, room))
 		run(func(ctx context.Context) error {
 			if err := s.lot.Serve(srv, listener); !errors.Is(err, http.ErrServerClosed) {
