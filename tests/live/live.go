@@ -15,6 +15,7 @@ package live
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -40,8 +41,9 @@ type Server struct {
 	Public string // base URL of --public-listen; empty without that flag
 	Admin  string // base URL of --admin-listen; empty without that flag
 
-	t    testing.TB
-	args []string
+	t           testing.TB
+	args        []string
+	descriptors int // it may have; 0: as many as we
 
 	mu   sync.Mutex // guards proc
 	proc *process
@@ -51,7 +53,14 @@ type Server struct {
 // that they win) and returns when every door it was asked for is open.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, args: append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)}
+	return StartLimited(t, 0, args...)
+}
+
+// StartLimited is Start for a program that may have no more than so many file
+// descriptors; 0 is as many as we may. It needs a shell.
+func StartLimited(t testing.TB, descriptors int, args ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, args: append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), descriptors: descriptors}
 	t.Cleanup(s.cleanup)
 	s.start()
 	return s
@@ -94,6 +103,16 @@ func (s *Server) Restart() {
 	s.start()
 }
 
+// End is Stop for a program that may take its time: it returns how it exited.
+func (s *Server) End(limit time.Duration) error {
+	p := s.current()
+	if p == nil {
+		return errors.New("not running")
+	}
+	defer s.forget()
+	return p.stop(syscall.SIGTERM, limit)
+}
+
 // Pid is the process id of the running program, 0 when there is none.
 func (s *Server) Pid() int {
 	if p := s.current(); p != nil {
@@ -113,6 +132,10 @@ func (s *Server) Log() string {
 func (s *Server) start() {
 	s.t.Helper()
 	cmd := exec.Command(Binary(s.t), s.args...)
+	if s.descriptors > 0 { // the program would raise a soft limit
+		limited := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, s.descriptors)
+		cmd = exec.Command("sh", append([]string{"-c", limited, Binary(s.t)}, s.args...)...)
+	}
 	cmd.Env = cleanEnv()
 	p, err := startProcess(cmd)
 	if err != nil {
