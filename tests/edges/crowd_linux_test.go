@@ -37,7 +37,7 @@ type seat struct {
 	talking bool // the connection stands
 	slow    bool // counted in crowd.under
 	in, out []byte
-	unready int // how long the kernel's buffer for what comes is; 0: as usual
+	narrow  bool // there is little room for what comes
 }
 
 var (
@@ -158,8 +158,8 @@ func (c *crowd) connect(r *seat) {
 		return
 	}
 	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	if r.unready > 0 {
-		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, r.unready)
+	if r.narrow {
+		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10)
 	}
 	if err := syscall.Connect(fd, c.to); err != nil && err != syscall.EINPROGRESS {
 		c.t.Errorf("connecting: %v", err)
