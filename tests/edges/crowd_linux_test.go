@@ -25,6 +25,7 @@ type crowd struct {
 	under   int     // connections under way to standing
 	buffer  []byte
 	closed  bool
+	hushed  bool // what readers answer waits
 	done    chan struct{}
 }
 
@@ -242,6 +243,9 @@ func (c *crowd) read(r *seat) {
 	}
 	if len(reply) > 0 {
 		r.out = append(r.out, reply...)
+		if c.hushed && err == nil {
+			return
+		}
 		if c.send(r); r.fd != 0 && len(r.out) > 0 {
 			c.watch(r, syscall.EPOLL_CTL_MOD, syscall.EPOLLIN|syscall.EPOLLOUT)
 		}
@@ -334,6 +338,18 @@ func (c *crowd) speaker(size int) *speaker {
 	channels := 0
 	c.each(func(r *seat) { channels = max(channels, r.channel+1) })
 	return &speaker{s: c.s, size: size, said: make([]uint32, channels)}
+}
+
+// hush has what readers answer wait, and hushed ones say it after all.
+func (c *crowd) hush(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hushed = on
+	for _, r := range c.readers {
+		if !on && r.fd != 0 && len(r.out) > 0 {
+			c.send(r)
+		}
+	}
 }
 
 // some are readers drawn at random.
