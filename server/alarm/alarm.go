@@ -4,7 +4,9 @@ package alarm
 
 import (
 	"container/heap"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +30,15 @@ type Sleeper interface {
 
 // A Clock rings for its sleepers. [New] makes one. Its methods may be called by
 // many goroutines at once.
+//
+// When it should have rung for somebody and could not, because the process stood
+// still, that was no time for anybody: what peers have said meanwhile has not been
+// looked at yet. So the clock goes back to a moment before, for all. It does so
+// once for a ring, however late that comes.
 type Clock[T Sleeper] struct {
 	begun time.Time
+	stood atomic.Int64 // for how long since then it has not been going
+	late  atomic.Int64 // when the timer should have gone off for certain; never: it is not awaited
 
 	mu      sync.Mutex // guards all below, and the alarm of every sleeper
 	queue   queue[T]
@@ -37,13 +46,51 @@ type Clock[T Sleeper] struct {
 	wound   bool          // it goes off
 	next    time.Duration // when it does
 	ringing bool          // it has gone off, and those who are due are rung for
+	spared  bool          // the clock has gone back, and nobody was rung for since then
 }
 
-// New returns a clock that begins now.
-func New[T Sleeper]() *Clock[T] { return &Clock[T]{begun: time.Now()} }
+const (
+	// never is no time of a clock.
+	never = math.MaxInt64
+	// tolerance is how late the timer may be on a busy machine.
+	tolerance = 250 * time.Millisecond
+	// grace is for how long what has come is looked at before anybody is rung for,
+	// when the process stood still.
+	grace = time.Second
+)
 
-// Now is how long ago the clock began.
-func (k *Clock[T]) Now() time.Duration { return time.Since(k.begun) }
+// New returns a clock that begins now.
+func New[T Sleeper]() *Clock[T] {
+	k := &Clock[T]{begun: time.Now()}
+	k.late.Store(never)
+	return k
+}
+
+// Now is for how long the clock has been going.
+func (k *Clock[T]) Now() time.Duration {
+	if now := k.time(); int64(now) <= k.late.Load() {
+		return now
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.now()
+}
+
+// time is Now, before it is known whether the process stood still.
+func (k *Clock[T]) time() time.Duration { return time.Since(k.begun) - time.Duration(k.stood.Load()) }
+
+// now is Now with k.mu held.
+func (k *Clock[T]) now() time.Duration {
+	now, late := k.time(), time.Duration(k.late.Load())
+	if now <= late || k.spared {
+		return now
+	}
+	k.spared = true
+	back := late - tolerance - grace
+	k.stood.Add(int64(now - back))
+	k.timer.Reset(grace)
+	return back
+}
 
 // Set has t be rung for in d, and no more when it was to be before.
 func (k *Clock[T]) Set(t T, d time.Duration) { k.SetAt(t, k.Now()+d) }
@@ -103,13 +150,17 @@ func (k *Clock[T]) wind() {
 			k.wound = false
 			k.timer.Stop()
 		}
+		k.late.Store(never)
 	case k.wound && k.next == k.first():
-	case k.timer == nil:
-		k.wound, k.next = true, k.first()
-		k.timer = time.AfterFunc(k.next-k.Now(), k.ring)
 	default:
+		now := k.now()
 		k.wound, k.next = true, k.first()
-		k.timer.Reset(k.next - k.Now())
+		k.late.Store(int64(max(k.next, now) + tolerance))
+		if k.timer == nil {
+			k.timer = time.AfterFunc(k.next-now, k.ring)
+		} else {
+			k.timer.Reset(k.next - now)
+		}
 	}
 }
 
@@ -123,7 +174,9 @@ func (k *Clock[T]) ring() {
 		k.mu.Unlock()
 		return
 	}
-	k.ringing = true
+	k.now() // if that goes back, nobody is due
+	k.ringing, k.spared = true, k.spared && k.time() < k.next
+	k.late.Store(never)
 	k.mu.Unlock()
 	for {
 		t, ok := k.due()
@@ -138,7 +191,7 @@ func (k *Clock[T]) ring() {
 func (k *Clock[T]) due() (t T, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.Now()
+	now := k.now()
 	for len(k.queue) > 0 && k.first() <= now {
 		a := k.queue[0].Alarm()
 		if a.at <= now {

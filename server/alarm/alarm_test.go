@@ -237,3 +237,64 @@ func BenchmarkSet(b *testing.B) {
 		})
 	}
 }
+
+// A time in which the process stood still is nobody's, and when it goes on there
+// is some more before anybody is rung for.
+func TestStoodStill(t *testing.T) {
+	const second = time.Second
+	for _, tt := range []struct {
+		name  string
+		then  func(k *alarm.Clock[*sleeper], others *sleeper) // what is the first to look at the clock
+		stood time.Duration
+		want  [3]time.Duration // when those are rung for who wait for 10, 11 and 60 seconds
+	}{
+		{"somebody asks for the time", func(k *alarm.Clock[*sleeper], _ *sleeper) { k.Now() }, 60 * second, [3]time.Duration{6 * second, 7 * second, 56 * second}},
+		{"somebody sets an alarm", func(k *alarm.Clock[*sleeper], o *sleeper) { k.SetAt(o, 5*second) }, 60 * second, [3]time.Duration{6 * second, 7 * second, 56 * second}},
+		{"the timer goes off", func(*alarm.Clock[*sleeper], *sleeper) {}, 60 * second, [3]time.Duration{11 * second, 12 * second, 61 * second}},
+		{"it was only busy", func(*alarm.Clock[*sleeper], *sleeper) {}, second / 5, [3]time.Duration{10 * second, 11*second - second/5, 60*second - second/5}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := alarm.New[*sleeper]()
+				s := newSleepers(4)
+				k.Set(s[0], 10*second)
+				k.Set(s[1], 11*second)
+				k.Set(s[2], 60*second)
+				time.Sleep(5 * second)
+				k.Stand(tt.stood)
+				tt.then(k, s[3])
+				time.Sleep(100 * second)
+				for i, at := range tt.want {
+					s[i].was(t, at)
+				}
+			})
+		})
+	}
+}
+
+// However often the process stands still, everybody is rung for at last.
+func TestStandsStillAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := alarm.New[*sleeper]()
+		s := newSleepers(2)
+		k.Set(s[0], 10*time.Second)
+		k.Set(s[1], 20*time.Second)
+		time.Sleep(5 * time.Second)
+		k.Stand(time.Minute)
+		if now := k.Now(); now != 9*time.Second {
+			t.Errorf("the clock has gone back to %v", now)
+		}
+		k.Stand(time.Minute)
+		if now := k.Now(); now != 69*time.Second {
+			t.Errorf("the clock has gone back again, to %v", now)
+		}
+		time.Sleep(time.Minute)
+		s[0].was(t, 6*time.Second)
+		s[1].was(t, 6*time.Second)
+		k.Set(s[0], 10*time.Second)
+		k.Stand(time.Minute) // another time
+		k.Now()
+		time.Sleep(time.Minute)
+		s[0].was(t, 6*time.Second, 66*time.Second)
+	})
+}
