@@ -11,6 +11,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 NPM       = npm --prefix client-js --silent
 FUZZTIME ?= 60s
+SOAKTIME ?= 30m
 
 .PHONY: help
 help: ## print this
@@ -83,6 +84,11 @@ bench: build ## measure all workloads, write docs/performance.md and say what ha
 bench-peers: build ## measure side by side with Nchan and Socket.IO, write docs/peers.md; 15 minutes
 	@scripts/deps.sh check peers || scripts/deps.sh install peers
 	go run ./bench/report --shaveet bin/shaveet --peers $(BENCH)
+
+# Not with the race detector: it is the server as it is that is measured.
+.PHONY: soak
+soak: build ## hold 10,000 readers that come and go for SOAKTIME (30m), and write docs/soak.md
+	SHAVEET_SOAK=$(SOAKTIME) SHAVEET_SOAK_RESULT=$(CURDIR)/docs/soak.md SHAVEET_BIN=$(CURDIR)/bin/shaveet go test -count 1 -run Soak -timeout 12h -v ./tests/edges
 
 # How to read the figures: times are of this machine at this moment, so compare
 # two versions by running them in turn (benchstat does the sums); allocs/op and

@@ -97,13 +97,30 @@ func (r *reader) enginePost(packet string) []byte {
 		r.sid, len(packet), packet)
 }
 
-// connect is the packet that joins the namespace: as the one it was, if the reader
-// has had anything.
+// connect is the packet that joins the namespace: as the one it was, unless that
+// one has said goodbye or has had nothing.
 func (r *reader) connect() string {
-	if r.pid != "" && r.cursor != "" {
-		return fmt.Sprintf(`40{"client_id":%q,"key":%q,"pid":%q,"offset":%q}`, r.id, r.key, r.pid, r.cursor)
+	switch {
+	case r.cursor == "":
+		return fmt.Sprintf(`40{"client_id":%q,"key":%q,"cursor":"oldest"}`, r.id, r.key)
+	case r.pid == "":
+		return fmt.Sprintf(`40{"client_id":%q,"key":%q,"cursor":%q}`, r.id, r.key, r.cursor)
 	}
-	return fmt.Sprintf(`40{"client_id":%q,"key":%q,"cursor":"oldest"}`, r.id, r.key)
+	return fmt.Sprintf(`40{"client_id":%q,"key":%q,"pid":%q,"offset":%q}`, r.id, r.key, r.pid, r.cursor)
+}
+
+// goodbye is what a reader says who leaves in good order, where there is
+// something to be said.
+func (r *reader) goodbye() []byte {
+	closing := frame(opClose, []byte{0x03, 0xe8})
+	switch r.way {
+	case byFrames:
+		return closing
+	case byIO:
+		r.pid = "" // whoever says so comes back as somebody else
+		return append(frame(opText, []byte("1")), closing...)
+	}
+	return nil
 }
 
 // hear takes what has come, says how much of it is done with, and what the reader
