@@ -25,7 +25,6 @@ type crowd struct {
 	under   int     // connections under way to standing
 	buffer  []byte
 	closed  bool
-	hushed  bool // what readers answer waits
 	done    chan struct{}
 }
 
@@ -38,6 +37,7 @@ type seat struct {
 	talking bool // the connection stands
 	slow    bool // counted in crowd.under
 	in, out []byte
+	hushed  bool // what it answers waits
 	narrow  bool // there is little room for what comes
 }
 
@@ -243,7 +243,7 @@ func (c *crowd) read(r *seat) {
 	}
 	if len(reply) > 0 {
 		r.out = append(r.out, reply...)
-		if c.hushed && err == nil {
+		if r.hushed && err == nil {
 			return
 		}
 		if c.send(r); r.fd != 0 && len(r.out) > 0 {
@@ -340,12 +340,12 @@ func (c *crowd) speaker(size int) *speaker {
 	return &speaker{s: c.s, size: size, said: make([]uint32, channels)}
 }
 
-// hush has what readers answer wait, and hushed ones say it after all.
-func (c *crowd) hush(on bool) {
+// hush has what these readers answer wait, and hushed ones say it after all.
+func (c *crowd) hush(on bool, readers []*seat) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hushed = on
-	for _, r := range c.readers {
+	for _, r := range readers {
+		r.hushed = on
 		if !on && r.fd != 0 && len(r.out) > 0 {
 			c.send(r)
 		}

@@ -9,7 +9,7 @@ import (
 // told, and it exits with 0 within its time.
 func TestDrain(t *testing.T) {
 	n, limit := count(500, 10000), 30*time.Second
-	s := start(t, "--drain-timeout", limit.String(), "--socketio-max-connections", "20000")
+	s := start(t, "--drain-timeout", limit.String(), "--max-connections", "12000", "--socketio-max-connections", "20000")
 	c := newCrowd(s, n, 5, allWays)
 	p := c.speaker(100)
 	c.comeAll()

@@ -7,31 +7,54 @@ import (
 )
 
 // TestPause stops the process for longer than anybody may be away, just when all
-// owe it something: whoever polls the next poll, whoever was pinged the answer.
-// They say it while it stands still. Nobody is blamed for that: none is let go of,
-// no connection ends, and nothing is lost or comes twice.
+// owe it something: whoever polls the next poll, whoever was pinged the answer, and
+// who has just come the next step. They say it while it stands still. Nobody is
+// blamed for that: none is let go of, no connection ends, and nothing is lost or
+// comes twice.
 func TestPause(t *testing.T) {
-	n, pause := count(120, 2000), 4*time.Second
+	const beat = 3 * time.Second
+	n, pause := count(180, 2400), 4*time.Second
 	if long() {
 		pause = time.Minute
 	}
-	s := start(t, "--idle-time", "3s", "--min-age", "1s", "--sweep-interval", "1s", "--heartbeat-time", "3s",
-		"--socketio-ping-interval", "3s", "--socketio-ping-timeout", "3s", "--header-timeout", "2s", "--write-timeout", "2s")
+	s := start(t, "--idle-time", "3s", "--min-age", "1s", "--sweep-interval", "1s", "--heartbeat-time", beat.String(),
+		"--socketio-ping-interval", beat.String(), "--socketio-ping-timeout", beat.String(), "--header-timeout", "2s", "--write-timeout", "2s")
 	c := newCrowd(s, n, 3, allWays)
 	p := c.speaker(100)
-	c.comeAll()
-	s.awaitSessions(n)
-
-	c.hush(true)
-	c.await("they have been asked something", func(r *seat) bool { return len(r.out) > 0 || r.way != byFrames && r.way != byIO })
+	var first, spread, last, hushed []*seat
+	for i, r := range c.readers {
+		byIO := r.way == byIO || r.way == byIOPolls
+		switch {
+		case byIO && i < n/3 || r.way == byEvents || r.way == byLines:
+			spread = append(spread, r)
+			continue
+		case byIO && i >= n*2/3:
+			last = append(last, r)
+		default:
+			first = append(first, r)
+		}
+		hushed = append(hushed, r)
+	}
+	c.come(first...)
+	c.await("the first stand", func(r *seat) bool { return r.fd == 0 || r.stands })
+	s.awaitSessions(len(first))
+	c.hush(true, hushed)
+	for _, r := range spread { // so that something is due at every moment
+		c.come(r)
+		time.Sleep(beat / time.Duration(len(spread)))
+	}
+	c.await("they have been asked something", func(r *seat) bool {
+		return len(r.out) > 0 || !r.hushed || r.way == byPolls || r.way == byIOPolls || r.fd == 0
+	})
 	for channel := range p.said {
 		p.say(channel, 1)
 	}
-	c.await("they have something to say", func(r *seat) bool { return len(r.out) > 0 || r.way == byEvents || r.way == byLines })
+	c.come(last...)
+	c.await("they have something to say", func(r *seat) bool { return r.fd != 0 && (len(r.out) > 0 || !r.hushed) })
 	if err := syscall.Kill(s.Pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	c.hush(false)
+	c.hush(false, hushed)
 	time.Sleep(pause)
 	woken := time.Now()
 	if err := syscall.Kill(s.Pid(), syscall.SIGCONT); err != nil {

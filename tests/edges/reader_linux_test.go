@@ -20,10 +20,7 @@ const (
 	byIOPolls way = "socketio-polling"
 )
 
-var (
-	allWays       = []way{byPolls, byEvents, byLines, byFrames, byIO, byIOPolls}
-	streamingWays = []way{byEvents, byLines, byFrames, byIO}
-)
+var allWays = []way{byPolls, byEvents, byLines, byFrames, byIO, byIOPolls}
 
 // A reader is one client, on one connection at a time. It checks what it hears:
 // the messages of its channel, each once, in order.

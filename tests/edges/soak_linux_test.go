@@ -49,6 +49,9 @@ func TestSoak(t *testing.T) {
 	s.awaitSessions(soakReaders)
 	k.run(lasts)
 
+	if len(k.broken) > 0 {
+		k.broken = append(k.broken, fmt.Sprintf("Socket.IO has closed for %v", k.reasons()))
+	}
 	var verdict []string
 	k.crowd.each(func(r *seat) { verdict = append(verdict, r.faults...) })
 	verdict = append(append(verdict, k.broken...), k.growth()...)
@@ -233,6 +236,17 @@ Many readers for a long time, with the real program: what it needs must not grow
 		fmt.Fprintf(&b, "- %s\n", v)
 	}
 	return b.String()
+}
+
+// reasons says how often Socket.IO has ended a connection for what.
+func (k *soak) reasons() map[string]float64 {
+	all := make(map[string]float64)
+	for name, n := range k.s.metrics() {
+		if reason, ok := strings.CutPrefix(name, "shaveet_socketio_sessions_closed_total{reason="); ok && n > 0 {
+			all[strings.TrimSuffix(reason, "}")] = n
+		}
+	}
+	return all
 }
 
 func (k *soak) sum() (n int) {
