@@ -66,7 +66,8 @@ func New[T Sleeper]() *Clock[T] {
 	return k
 }
 
-// Now is for how long the clock has been going.
+// Now is for how long the clock has been going. It is for alarms: since it may go
+// back, a little more than a second at most, it measures nothing else.
 func (k *Clock[T]) Now() time.Duration {
 	if now := k.time(); int64(now) <= k.late.Load() {
 		return now

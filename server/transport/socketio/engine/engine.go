@@ -130,6 +130,7 @@ type Server struct {
 	lot    *park.Lot
 	config atomic.Pointer[config]
 	clock  *alarm.Clock[*sleeper]
+	begun  time.Time // what must not go back, as the clock may, is counted from here
 	guests guests
 	counts counts
 
@@ -141,7 +142,7 @@ type Server struct {
 
 // New returns a server without sessions.
 func New(o Options) *Server {
-	sv := &Server{lot: o.Lot, clock: alarm.New[*sleeper](), sessions: make(map[sid]*Session)}
+	sv := &Server{lot: o.Lot, clock: alarm.New[*sleeper](), begun: time.Now(), sessions: make(map[sid]*Session)}
 	sv.Configure(o)
 	return sv
 }

@@ -32,7 +32,7 @@ func (s *sleeper) Ring() { (*Session)(s).ring() }
 func (s *Session) begin() {
 	s.state = open
 	s.pingAt = s.now() + s.config.PingInterval
-	s.quota = s.now() - time.Second // who comes at once has all its quota, too
+	s.quota = time.Since(s.server.begun) - time.Second // who comes at once has all its quota, too
 	s.server.counts.handshakes.Add(1)
 	s.ready()
 	s.settle()
@@ -168,7 +168,7 @@ func (s *Session) take(p engineio.Packet) {
 // quotaLeft reports whether the client may have sent one more packet, and ends
 // the session if not.
 func (s *Session) quotaLeft() bool {
-	now, each := s.now(), s.config.packetTime
+	now, each := time.Since(s.server.begun), s.config.packetTime
 	s.quota = max(s.quota, now-time.Duration(s.config.MaxPackets)*each) + each
 	if s.quota > now {
 		s.finish(TooMuch)

@@ -64,7 +64,7 @@ type Session struct {
 	pingAt time.Duration // when the next ping is, or was, due; with protocol 3, the client's
 	dueAt  time.Duration // when the app is due; 0: never
 	until  time.Duration // how long it can be found after its end
-	quota  time.Duration // when the packets that have come would be due
+	quota  time.Duration // when the packets that have come would be due, since the server began
 
 	// Guarded by the server's lock of its table.
 
