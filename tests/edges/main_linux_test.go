@@ -109,8 +109,8 @@ func (s *server) metrics() map[string]float64 {
 	}
 	all := make(map[string]float64)
 	for line := range strings.Lines(text.String()) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name != "#" {
-			all[name], _ = strconv.ParseFloat(value, 64)
+		if at := strings.LastIndexByte(line, ' '); at > 0 && line[0] != '#' { // labels may have spaces
+			all[line[:at]], _ = strconv.ParseFloat(strings.TrimSpace(line[at:]), 64)
 		}
 	}
 	return all
