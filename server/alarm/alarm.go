@@ -33,8 +33,8 @@ type Sleeper interface {
 //
 // When it should have rung for somebody and could not, because the process stood
 // still, that was no time for anybody: what peers have said meanwhile has not been
-// looked at yet. So the clock goes back to a moment before, for all. It does so
-// once for a ring, however late that comes.
+// looked at yet. So the clock goes back to a moment before, for all; but not often,
+// or it would hardly move on a machine that is always late.
 type Clock[T Sleeper] struct {
 	begun time.Time
 	stood atomic.Int64 // for how long since then it has not been going
@@ -46,7 +46,7 @@ type Clock[T Sleeper] struct {
 	wound   bool          // it goes off
 	next    time.Duration // when it does
 	ringing bool          // it has gone off, and those who are due are rung for
-	spared  bool          // the clock has gone back, and nobody was rung for since then
+	steady  time.Duration // since it was made; until then the clock does not go back again
 }
 
 const (
@@ -57,6 +57,8 @@ const (
 	// grace is for how long what has come is looked at before anybody is rung for,
 	// when the process stood still.
 	grace = time.Second
+	// rest is how long the clock does not go back again.
+	rest = 10 * time.Second
 )
 
 // New returns a clock that begins now.
@@ -83,10 +85,11 @@ func (k *Clock[T]) time() time.Duration { return time.Since(k.begun) - time.Dura
 // now is Now with k.mu held.
 func (k *Clock[T]) now() time.Duration {
 	now, late := k.time(), time.Duration(k.late.Load())
-	if now <= late || k.spared {
+	elapsed := now + time.Duration(k.stood.Load())
+	if now <= late || elapsed < k.steady {
 		return now
 	}
-	k.spared = true
+	k.steady = elapsed + rest
 	back := late - tolerance - grace
 	k.stood.Add(int64(now - back))
 	k.timer.Reset(grace)
@@ -176,7 +179,7 @@ func (k *Clock[T]) ring() {
 		return
 	}
 	k.now() // if that goes back, nobody is due
-	k.ringing, k.spared = true, k.spared && k.time() < k.next
+	k.ringing = true
 	k.late.Store(never)
 	k.mu.Unlock()
 	for {
