@@ -244,6 +244,7 @@ func (c *crowd) read(r *seat) {
 	if len(reply) > 0 {
 		r.out = append(r.out, reply...)
 		if r.hushed && err == nil {
+			c.steady(r) // others may come
 			return
 		}
 		if c.send(r); r.fd != 0 && len(r.out) > 0 {
