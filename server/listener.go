@@ -56,30 +56,47 @@ type limitedListener struct {
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
+	if err := l.Enter(); err != nil {
+		return nil, err
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		l.Leave()
+		return nil, err
+	}
+	l.Entered()
+	return &limitedConn{Conn: c, listener: l}, nil
+}
+
+// Inside is part of [park.Gate].
+func (l *limitedListener) Inside() net.Listener { return l.Listener }
+
+// Enter is part of [park.Gate].
+func (l *limitedListener) Enter() error {
 	if l.room != nil {
 		select {
 		case l.room <- struct{}{}:
 		case <-l.closed:
-			return nil, net.ErrClosed
+			return net.ErrClosed
 		}
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		l.leave()
-		return nil, err
-	}
+	return nil
+}
+
+// Entered is part of [park.Gate].
+func (l *limitedListener) Entered() (gone func()) {
 	l.counts.Opened()
-	return &limitedConn{Conn: c, listener: l}, nil
+	return l.gone
 }
 
 // end is for a connection that has been closed.
 func (l *limitedListener) end() {
 	l.counts.Closed()
-	l.leave()
+	l.Leave()
 }
 
-// leave gives back the room of one connection.
-func (l *limitedListener) leave() {
+// Leave is part of [park.Gate]: it gives back the room of one connection.
+func (l *limitedListener) Leave() {
 	if l.room != nil {
 		<-l.room
 	}

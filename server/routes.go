@@ -54,6 +54,19 @@ func (s *Server) routes() (main, public, admin http.Handler) {
 	return door(unknown, health, browser, backend), door(unknown, health, browser), door(unknown, health, backend)
 }
 
+// quick reports whether a path's requests are polls, streams or WebSockets, or
+// are answered at once. Polls of Socket.IO may wait, while their client goes over to
+// a WebSocket.
+func quick(path string, upgrade bool) bool {
+	switch path {
+	case "/longpoll", "/sse", "/stream", "/websocket":
+		return true
+	case "/socket.io/":
+		return upgrade
+	}
+	return false
+}
+
 // routes are handlers by path.
 type routes map[string]http.Handler
 

@@ -116,7 +116,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		MaxUnsent:    cfg.MaxUnsentBytes,
 		DeadAfter:    max(cfg.HeartbeatTime, cfg.WriteTimeout+time.Second),
 		Behind:       s.metrics.Behind,
-		Quick:        func(path string) bool { return path == "/longpoll" },
+		Quick:        quick,
 		TooSlow:      s.metrics.TooSlow,
 		Panicked: func(v any, stack []byte) {
 			log.Error("a handler panicked", "route", "held", "panic", v, "stack", string(stack))

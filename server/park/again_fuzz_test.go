@@ -29,7 +29,7 @@ func FuzzAgain(f *testing.F) {
 	}
 	f.Add([]byte("POST /p?cursor=a HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"cursor\":\"a\"}"), []byte("POST /p?cursor=b HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"cursor\":\"a\"}"))
 	f.Add([]byte("GET /p?cursor=a&%63ursor=a HTTP/1.1\r\nHost: x\r\n\r\n"), []byte("GET /p?cursor=b&%63ursor=a HTTP/1.1\r\nHost: x\r\n\r\n"))
-	lot := New(Options{Quick: func(string) bool { return true }})
+	lot := New(Options{Quick: func(string, bool) bool { return true }})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		d := desks.New().(*desk)
 		r, rest, ok := lot.readQuick(first, &http.Server{}, d)

@@ -66,6 +66,7 @@ type replay struct {
 	first []byte // what has not been read again
 	asked []byte // all of it, as long as nothing else has come
 	age   uint32 // of the lot, as it came
+	fresh bool   // it is its first request of which they are
 }
 
 func newReplay(c net.Conn, first []byte, age uint32) *replay {
@@ -94,7 +95,7 @@ func (c *replay) request() []byte {
 	if end < 4 {
 		return nil
 	}
-	length, ok := plainHead(c.asked[:end-2], func(string) bool { return true })
+	length, ok := plainHead(c.asked[:end-2], func(string, bool) bool { return true })
 	if !ok || end+length != len(c.asked) {
 		return nil
 	}
@@ -107,8 +108,8 @@ func (c *replay) NetConn() net.Conn { return c.Conn }
 // CameBack reports whether c is a connection on which a poll was answered, and
 // of whose next request the beginning has come.
 func CameBack(c net.Conn) bool {
-	_, ok := c.(*replay)
-	return ok
+	r, ok := c.(*replay)
+	return ok && !r.fresh
 }
 
 // bare takes off what we have put around a connection that came back before.

@@ -23,21 +23,20 @@ type Conn struct {
 	// The order is that in which it takes the least room. What is nobody's
 	// in particular is of whoever runs, or set before anybody does.
 
-	whole    bool          // the last chunk has been written
-	status   uint16        // of the answer, once there is a head
-	parts    atomic.Int32  // who still has something to do with a connection that we have taken
-	state    atomic.Uint32 // what has happened and is not looked at yet, and who looks
-	kind     kind
-	close    bool // a poll's answer is its last; from the end of the tenancy on guarded by mu
-	drained  bool // the lot has let go while there was a tenant; guarded by mu
-	away     bool // the connection has gone back to its server; guarded by mu
-	isParked bool // it is in the lot's poller, and parked says how
-	lot      *Lot
-	every    time.Duration // between two times Due; 0: it has none
-	alarm    alarm.Alarm   // of lot.clock
-	bytes    int64         // written
-	began    time.Duration // of the lot's clock, when the handler let go
-	ended    ended         // told at the end; nil: nobody
+	whole   bool          // the last chunk has been written
+	status  uint16        // of the answer, once there is a head
+	parts   atomic.Int32  // who still has something to do with a connection that we have taken
+	state   atomic.Uint32 // what has happened and is not looked at yet, and who looks
+	kind    kind
+	close   bool // a poll's answer is its last; from the end of the tenancy on guarded by mu
+	drained bool // the lot has let go while there was a tenant; guarded by mu
+	away    bool // the connection has gone back to its server; guarded by mu
+	lot     *Lot
+	every   time.Duration // between two times Due; 0: it has none
+	alarm   alarm.Alarm   // of lot.clock
+	bytes   int64         // written
+	began   time.Duration // of the lot's clock, when the handler let go
+	ended   ended         // told at the end; nil: nobody
 
 	mu     sync.Mutex // held for each call of tenant
 	tenant Tenant     // nil at the end; guarded by mu
@@ -49,7 +48,7 @@ type Conn struct {
 	kept   *kept  // where net/http keeps the connection; nil: we have it; to change it takes mu
 	held   held   // to set it takes mu
 	again  *again // of a poll: by what the next is recognized; nil: it is not
-	parked parked
+	parked parked // says whether it is in the lot's poller, and how
 }
 
 // held is a connection that we have taken.
@@ -65,7 +64,9 @@ type ended func(status int, bytes int64, took time.Duration, peer fmt.Stringer)
 // A wire is what a connection is read and written by where it is not parked.
 type wire struct {
 	rw    net.Conn
-	inbox [16]byte // most of what peers of ours have to say fits
+	noise int32    // bytes that nobody had asked for; of whoever listens, as the next
+	quiet bool     // nothing that has come is still inside of rw
+	inbox [11]byte // most of what peers of ours have to say fits
 }
 
 // A kind is what a connection is held for.
@@ -105,7 +106,7 @@ func (c *Conn) Wake() { c.kick(woken) }
 func (c *Conn) RemoteAddr() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tenant == nil || !c.isParked && c.held.wire == nil {
+	if c.tenant == nil || !c.parked.on && c.held.wire == nil {
 		return ""
 	}
 	return c.peer().String()
@@ -113,7 +114,7 @@ func (c *Conn) RemoteAddr() string {
 
 // peer returns the peer's address, of a connection that we have taken.
 func (c *Conn) peer() fmt.Stringer {
-	if c.isParked {
+	if c.parked.on {
 		return &c.parked.peer
 	}
 	return c.held.rw.RemoteAddr()
@@ -154,7 +155,7 @@ func (c *Conn) start() {
 		c.kept.bell <- struct{}{}
 		return
 	}
-	if c.isParked {
+	if c.parked.on {
 		c.lot.crew.add(c)
 		return
 	}
@@ -368,7 +369,7 @@ func (c *Conn) settle(err error, last bool) (deaf bool) {
 	c.tenant = nil
 	c.state.And(^ticking)
 	c.close = c.close || last || c.drained
-	if !c.isParked || c.kind != answer || c.close { // else another time is set at once
+	if !c.parked.on || c.kind != answer || c.close { // else another time is set at once
 		c.lot.clock.Clear((*sleeper)(c))
 	}
 	deaf = c.kind == answer && c.pending != nil
@@ -412,7 +413,7 @@ func (c *Conn) letGo() {
 	case c.tenant != nil:
 		c.drained = true
 		c.kick(draining)
-	case c.isParked:
+	case c.parked.on:
 		c.kick(draining)
 	case c.kept == nil && !c.away && !c.close:
 		c.held.rw.Close()

@@ -121,13 +121,18 @@ func duplicate(conn net.Conn) (fd int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	var errno syscall.Errno
-	err = raw.Control(func(old uintptr) {
-		var r uintptr
-		r, _, errno = syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
-		fd = int(r)
-	})
-	return fd, err == nil && errno == 0
+	var failed error
+	err = raw.Control(func(old uintptr) { fd, failed = anotherOf(old) })
+	return fd, err == nil && failed == nil
+}
+
+// anotherOf returns another descriptor of what fd is one of.
+func anotherOf(fd uintptr) (another int, err error) {
+	r, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return -1, os.NewSyscallError("fcntl", errno)
+	}
+	return int(r), nil
 }
 
 // A peerAddr is a peer's address in little room: none for one that is not of the
@@ -136,6 +141,17 @@ type peerAddr struct {
 	ip   [16]byte
 	port uint16
 	is   bool
+}
+
+// packSockaddr is packAddr for what accept says.
+func packSockaddr(a syscall.Sockaddr) (p peerAddr) {
+	switch a := a.(type) {
+	case *syscall.SockaddrInet4:
+		return peerAddr{netip.AddrFrom4(a.Addr).As16(), uint16(a.Port), true}
+	case *syscall.SockaddrInet6:
+		return peerAddr{a.Addr, uint16(a.Port), true}
+	}
+	return p
 }
 
 func packAddr(a net.Addr) (p peerAddr) {

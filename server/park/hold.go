@@ -114,7 +114,7 @@ func (c *Conn) keep(s *kept) {
 // behind the request.
 func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byte, ok bool) {
 	if q := quickOf(w); q != nil {
-		return c.takeQuick(q, w)
+		return c.takeQuick(q, w, k)
 	}
 	c.lot.add(c) // before net/http counts it no more
 	conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -136,7 +136,7 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 	}
 	c.outlive(w)
 	c.hold(bare(conn), at.back, k)
-	if back, ok := conn.(*replay); ok && c.isParked && k == answer && len(early) == 0 {
+	if back, ok := conn.(*replay); ok && c.parked.on && k == answer && len(early) == 0 {
 		c.again = learn(back.request(), c.tenant, back.age, w)
 	}
 	return early, true
@@ -160,7 +160,7 @@ func (c *Conn) opens(status uint16, head http.Header) {
 // stay lets the handler go: the connection is held from here on. early is what
 // has come already, of what is no poll.
 func (c *Conn) stay(early []byte) {
-	if c.isParked {
+	if c.parked.on {
 		c.park(early)
 		return
 	}

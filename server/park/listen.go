@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -29,7 +30,11 @@ func (c *Conn) listen() {
 		c.listenForNext()
 		return
 	}
-	if c.listenOn() {
+	listen := c.listenOn
+	if under(c.held.rw) != nil {
+		listen = c.listenAtTimes
+	}
+	if listen() {
 		go c.listen() // what has been said may have taken a large stack, which one that waits would keep
 		return
 	}
@@ -68,6 +73,30 @@ func (c *Conn) listenOn() (again bool) {
 		}
 	}
 	return false
+}
+
+// listenAtTimes listens to a stream behind TLS, or the like. To wait in a read of
+// that takes a stack twice as large as to wait for the connection under it, as long as
+// nothing is left over above. It reports false at the end.
+func (c *Conn) listenAtTimes() (again bool) {
+	if c.held.quiet {
+		awaitBytes(under(c.held.rw))
+	}
+	b := inboxes.Get().(*[4 << 10]byte)
+	defer inboxes.Put(b)
+	for c.held.noise <= maxNoise && c.await(time.Now().Add(moreTime)) {
+		n, err := c.held.rw.Read(b[:])
+		if heard := c.kind == upgrade && c.receive(b[:n]); !heard {
+			c.held.noise += int32(n)
+		}
+		if err == nil {
+			continue
+		}
+		c.held.quiet = errors.Is(err, os.ErrDeadlineExceeded)
+		c.await(time.Time{})
+		return c.held.quiet
+	}
+	return c.held.noise <= maxNoise && c.listenOn() // to the end: nobody is told any more
 }
 
 // moreTime is how long what has begun to come may take to go on, for as long as
@@ -252,6 +281,20 @@ func (l *Lot) judge(err error, took time.Duration) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrGone, err)
+}
+
+// under returns the connection of the system's that c is around, if it can be waited
+// for and c is more than an account of it. nil: it is not.
+func under(c net.Conn) syscall.Conn {
+	outer, around := c.(interface{ NetConn() net.Conn })
+	if _, account := c.(Detachable); account && around {
+		outer, around = outer.NetConn().(interface{ NetConn() net.Conn })
+	}
+	if !around || !canAwait {
+		return nil
+	}
+	inner, _ := innermost(outer.NetConn()).(syscall.Conn)
+	return inner
 }
 
 // innermost takes off what is wrapped around a connection.

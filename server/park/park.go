@@ -9,7 +9,9 @@
 // Tenants cannot tell the two apart.
 //
 // A connection whose poll has been answered waits here for its next request
-// too, and goes back to its server with the first byte of that.
+// too, and goes back to its server with the first byte of that. Where connections
+// can be watched together, those who come to a door wait here for their first
+// request in the same way.
 package park
 
 import (
@@ -55,11 +57,11 @@ type Options struct {
 	// window has no room, too, so it must be longer than WriteTimeout.
 	DeadAfter time.Duration
 
-	// Quick reports whether requests for a path are polls, or are answered at
-	// once: GET or POST requests for it that come by connections that have waited
-	// here are served without the detour by net/http's connections, on a goroutine
-	// that others wait for. nil: none are.
-	Quick func(path string) bool
+	// Quick reports whether requests for a path are polls, streams or WebSockets,
+	// or are answered at once: GET or POST requests for it are served without the
+	// detour by net/http's connections, on a goroutine that others wait for. upgrade
+	// says that they ask for a WebSocket. nil: none are.
+	Quick func(path string, upgrade bool) bool
 
 	// Portable has connections be held in the way of systems without an epoll.
 	Portable bool
@@ -90,7 +92,7 @@ func (o Options) withDefaults() Options {
 		o.DeadAfter = max(20*time.Second, o.WriteTimeout+time.Second)
 	}
 	if o.Quick == nil {
-		o.Quick = func(string) bool { return false }
+		o.Quick = func(string, bool) bool { return false }
 	}
 	if o.Behind == nil {
 		o.Behind = func() {}
@@ -112,6 +114,8 @@ type Lot struct {
 	crew  *crew
 	age   atomic.Uint32 // how often it was to forget
 
+	arrives bool // who comes by a door is taken in before anything has been asked
+
 	begin sync.Once // makes poll
 	poll  *poller   // nil: there is none
 
@@ -123,7 +127,10 @@ type Lot struct {
 
 // New returns an empty lot.
 func New(opts Options) *Lot {
-	l := &Lot{opts: opts.withDefaults(), clock: alarm.New[*sleeper](), crew: newCrew(runtime.GOMAXPROCS(0)), conns: make(map[*Conn]struct{})}
+	l := &Lot{
+		opts: opts.withDefaults(), clock: alarm.New[*sleeper](), crew: newCrew(runtime.GOMAXPROCS(0)),
+		conns: make(map[*Conn]struct{}), arrives: opts.Quick != nil,
+	}
 	context.AfterFunc(l.opts.Drain, l.letGo)
 	return l
 }
@@ -210,6 +217,20 @@ type Detachable interface {
 	// Detach returns the connection inside, which is the caller's from now on,
 	// and what is to be called when it has been closed; nil: nothing.
 	Detach() (inner net.Conn, gone func())
+}
+
+// A Gate is a listener that lets so many through at once of those who come to the
+// listener inside. The lot may take them in there.
+type Gate interface {
+	net.Listener
+	Inside() net.Listener
+	// Enter waits until there is room for one more. The error says that there
+	// never will be.
+	Enter() error
+	// Leave says that nobody has come for that room, and Entered that somebody
+	// has; then gone is to be called when the connection has been closed.
+	Leave()
+	Entered() (gone func())
 }
 
 // Held returns how many connections there are, those included that wait for
@@ -321,15 +342,28 @@ func (l *Lot) Serve(srv *http.Server, ln net.Listener) error {
 		if also != nil {
 			ctx = also(ctx, c)
 		}
-		if !CameBack(c) {
+		if _, known := c.(*replay); !known {
 			l.tune(c)
 		}
 		return context.WithValue(ctx, placeKey{}, place{c, back})
 	}
 	var both sync.WaitGroup
 	both.Go(func() { srv.Serve(back) }) // ends with the server, or below
-	err := srv.Serve(ln)
+	err := srv.Serve(l.arrivals(srv, ln, back))
 	back.Close()
 	both.Wait()
+	l.dismiss(back)
 	return err
+}
+
+// dismiss closes connections by which a server that has ended might be asked
+// something.
+func (l *Lot) dismiss(back *returns) {
+	for _, c := range l.all() {
+		c.mu.Lock()
+		if c.parked.on && c.tenant == nil && c.held.back == back {
+			c.kick(draining)
+		}
+		c.mu.Unlock()
+	}
 }

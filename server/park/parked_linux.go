@@ -16,6 +16,7 @@ type stage uint8
 
 const (
 	tenanted  stage = iota
+	arrived         // and waits for its first request
 	waiting         // for its next request
 	lingering       // until the peer has heard the end
 )
@@ -34,6 +35,7 @@ type parked struct {
 	unsent  *unsent  // what there was no room for; nil: nothing
 	gone    func()   // told when the descriptor is closed; nil: nobody is
 	peer    peerAddr // kept, since the kernel forgets it when the peer breaks the connection
+	on      bool     // it is parked at all
 }
 
 // unsent is what a pass has not brought to an end.
@@ -57,8 +59,7 @@ func (c *Conn) adopt(conn net.Conn) bool {
 	if !ok {
 		return false
 	}
-	c.isParked = true
-	c.parked = parked{fd: int32(fd), peer: packAddr(conn.RemoteAddr())}
+	c.parked = parked{on: true, fd: int32(fd), peer: packAddr(conn.RemoteAddr())}
 	if d, is := conn.(Detachable); is {
 		conn, c.parked.gone = d.Detach()
 	}
@@ -109,7 +110,7 @@ func (c *Conn) see(now uint32, d *desk) (over bool) {
 		now &^= due // of the tenant's time
 	}
 	switch {
-	case c.parked.stage == waiting:
+	case c.parked.stage == waiting, c.parked.stage == arrived:
 		return c.seeNext(now, d)
 	case c.parked.stage == lingering:
 		return c.seeEnd(now, d)
@@ -378,6 +379,7 @@ func (c *Conn) goBack(came []byte) (over bool) {
 	conn := newFileConn(int(c.parked.fd), c.parked.peer, c.parked.gone)
 	c.lot.poll.remove(c)
 	back, again := c.held.back, newReplay(conn, bytes.Clone(came), c.lot.age.Load())
+	again.fresh = c.parked.stage == arrived
 	c.done()
 	if !back.offer(again) {
 		go back.give(again)

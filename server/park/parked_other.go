@@ -10,13 +10,17 @@ import (
 
 // Elsewhere no connection is parked.
 type (
-	parked struct{ peer peerAddr }
+	parked struct {
+		peer peerAddr
+		on   bool
+	}
 	poller struct{}
 )
 
 type peerAddr struct{}
 
-func (peerAddr) addr() net.Addr { return nil }
+func (peerAddr) addr() net.Addr  { return nil }
+func (*peerAddr) String() string { return "" }
 
 func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 
@@ -24,7 +28,9 @@ func (c *Conn) adopt(net.Conn) bool { return false }
 func (c *Conn) park([]byte)         {}
 func (c *Conn) turn(*desk)          {}
 
-func (c *Conn) takeQuick(*quickWriter, http.ResponseWriter) ([]byte, bool) { return nil, false }
+func (c *Conn) takeQuick(*quickWriter, http.ResponseWriter, kind) ([]byte, bool) { return nil, false }
+
+func (l *Lot) arrivals(_ *http.Server, ln net.Listener, _ *returns) net.Listener { return ln }
 
 func (c *Conn) owes() bool  { return false }
 func (p *poller) held() int { return 0 }

@@ -38,7 +38,7 @@ func (l *Lot) readQuick(came []byte, srv *http.Server, d *desk) (r *http.Request
 
 // plainHead reports whether a head, to the end of its last line, is one about
 // which there are no two opinions, and how many bytes of a body follow it.
-func plainHead(head []byte, path func(string) bool) (length int, ok bool) {
+func plainHead(head []byte, quick func(path string, upgrade bool) bool) (length int, ok bool) {
 	line, head, _ := bytes.Cut(head, crlf)
 	method, line, _ := bytes.Cut(line, []byte{' '})
 	target, version, _ := bytes.Cut(line, []byte{' '})
@@ -47,10 +47,7 @@ func plainHead(head []byte, path func(string) bool) (length int, ok bool) {
 		return 0, false
 	}
 	where, _, _ := bytes.Cut(target, []byte{'?'})
-	if !path(string(where)) {
-		return 0, false
-	}
-	hosts, lengths := 0, 0
+	hosts, lengths, upgrade := 0, 0, false
 	for len(head) > 0 {
 		line, head, ok = bytes.Cut(head, crlf)
 		name, value, found := bytes.Cut(line, []byte{':'})
@@ -70,14 +67,18 @@ func plainHead(head []byte, path func(string) bool) (length int, ok bool) {
 				return 0, false
 			}
 		case is(name, "connection"):
-			if !is(value, "keep-alive") {
+			if !is(value, "keep-alive") && (isPost || !is(value, "upgrade") && !is(value, "keep-alive, upgrade")) {
 				return 0, false
 			}
-		case is(name, "transfer-encoding"), is(name, "expect"), is(name, "upgrade"), is(name, "trailer"):
+		case is(name, "upgrade"):
+			if upgrade = true; isPost || !is(value, "websocket") {
+				return 0, false
+			}
+		case is(name, "transfer-encoding"), is(name, "expect"), is(name, "trailer"):
 			return 0, false
 		}
 	}
-	return length, hosts == 1 && lengths <= 1
+	return length, hosts == 1 && lengths <= 1 && quick(string(where), upgrade)
 }
 
 var crlf = []byte("\r\n")

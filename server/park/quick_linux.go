@@ -75,20 +75,24 @@ func (c *Conn) tenantAgain(value []byte) bool {
 	return true
 }
 
-// takeQuick has c hold the poll whose request came by another connection's
-// descriptor.
-func (c *Conn) takeQuick(q *quickWriter, w http.ResponseWriter) (early []byte, ok bool) {
+// takeQuick has c hold what was asked for by another connection's descriptor.
+func (c *Conn) takeQuick(q *quickWriter, w http.ResponseWriter, k kind) (early []byte, ok bool) {
 	old := q.conn
 	c.lot.add(c)
 	c.outlive(w)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.kept, c.kind, c.held.back, c.isParked = nil, answer, old.held.back, true
-	c.parked = parked{fd: old.parked.fd, roomToo: old.parked.roomToo, known: true, gone: old.parked.gone, peer: old.parked.peer}
-	c.again = learn(q.asked, c.tenant, q.age, w)
+	c.kept, c.kind, c.held.back = nil, k, old.held.back
+	c.parked = parked{on: true, fd: old.parked.fd, roomToo: old.parked.roomToo, known: true, gone: old.parked.gone, peer: old.parked.peer}
+	if k == answer {
+		c.again = learn(q.asked, c.tenant, q.age, w)
+	}
 	c.lot.poll.replace(old, c)
 	q.taker = c
-	return bytes.Clone(bytes.TrimLeft(q.rest, "\r\n")), true
+	if k == answer {
+		q.rest = bytes.TrimLeft(q.rest, "\r\n")
+	}
+	return bytes.Clone(q.rest), true
 }
 
 // answerQuick writes what the handler has answered at once.
@@ -104,6 +108,7 @@ func (c *Conn) answerQuick(w *quickWriter, d *desk) (over bool) {
 	case w.last:
 		return c.farewell()
 	}
+	c.parked.stage = waiting
 	c.lot.clock.Set((*sleeper)(c), c.lot.opts.IdleTimeout)
 	if len(w.rest) > 0 {
 		c.pending = bytes.Clone(w.rest)

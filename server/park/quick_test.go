@@ -26,11 +26,14 @@ func FuzzQuick(f *testing.F) {
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na",
+		"GET /websocket HTTP/1.1\r\n" + browser[:len(browser)-2] + "\r\nUpgrade: websocket\r\nSec-WebSocket-Key: c2hhdmVldC1iZW5jaC1rZQ==\r\n\r\n\x81\x80",
+		"GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nUpgrade: websocket\r\n\r\n",
 		"GET / HTTP/1.0\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n",
 	} {
 		f.Add([]byte(seed))
 	}
-	lot := New(Options{Quick: func(string) bool { return true }})
+	lot := New(Options{Quick: func(string, bool) bool { return true }})
 	f.Fuzz(func(t *testing.T, came []byte) {
 		d := desks.New().(*desk)
 		r, rest, ok := lot.readQuick(came, &http.Server{}, d)
@@ -78,7 +81,11 @@ func TestNotQuick(t *testing.T) {
 		"two lengths":          "POST / HTTP/1.1\r\n" + host + "Content-Length: 1\r\nContent-Length: 1\r\n\r\na",
 		"a signed length":      "POST / HTTP/1.1\r\n" + host + "Content-Length: +1\r\n\r\na",
 		"an expectation":       "POST / HTTP/1.1\r\n" + host + "Expect: 100-continue\r\nContent-Length: 1\r\n\r\na",
-		"an upgrade":           "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"another protocol":     "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+		"several protocols":    "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
+		"an upgrade of POST":   "POST / HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+		"a protocol of POST":   "POST / HTTP/1.1\r\n" + host + "Upgrade: websocket\r\nContent-Length: 0\r\n\r\n",
+		"other options":        "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: websocket\r\n\r\n",
 		"its last":             "GET / HTTP/1.1\r\n" + host + "Connection: close\r\n\r\n",
 		"a folded line":        "GET / HTTP/1.1\r\n" + host + "X: a\r\n b\r\n\r\n",
 		"a space before colon": "GET / HTTP/1.1\r\n" + host + "X : a\r\n\r\n",
@@ -86,7 +93,7 @@ func TestNotQuick(t *testing.T) {
 		"another alphabet":     "GET / HTTP/1.1\r\n" + host + "X: \xe4\r\n\r\n",
 		"a long head":          "GET / HTTP/1.1\r\n" + host + "X: " + strings.Repeat("x", 5000) + "\r\n\r\n",
 	} {
-		lot := New(Options{Quick: func(path string) bool { return path == "/" }})
+		lot := New(Options{Quick: func(path string, _ bool) bool { return path == "/" }})
 		if _, _, ok := lot.readQuick([]byte(request), &http.Server{MaxHeaderBytes: 4096}, desks.New().(*desk)); ok {
 			t.Errorf("%s is served", name)
 		}

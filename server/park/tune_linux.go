@@ -24,8 +24,26 @@ func (l *Lot) tune(c net.Conn) {
 	if err != nil {
 		return
 	}
-	raw.Control(func(fd uintptr) {
-		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, l.opts.MaxUnsent)
-		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(l.opts.DeadAfter.Milliseconds()))
-	})
+	raw.Control(func(fd uintptr) { l.tuneSocket(int(fd)) })
+}
+
+func (l *Lot) tuneSocket(fd int) {
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpNotSentLowat, l.opts.MaxUnsent)
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpUserTimeout, int(l.opts.DeadAfter.Milliseconds()))
+}
+
+// tuneArrival sets these and what package net sets for connections. Who is accepted
+// has them from its listener, unless it came before that had them, or the listener
+// speaks MPTCP, as those of package net do.
+func (l *Lot) tuneArrival(fd int) {
+	inherited, _ := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, tcpUserTimeout)
+	if inherited == int(l.opts.DeadAfter.Milliseconds()) { // which is set last
+		return
+	}
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15) // seconds
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15)
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
+	l.tuneSocket(fd)
 }

@@ -539,7 +539,7 @@ func TestWays(t *testing.T) {
 				case !p.quick:
 					continue
 				default:
-					opts.Quick = func(string) bool { return true }
+					opts.Quick = func(string, bool) bool { return true }
 				}
 				t.Run(way, func(t *testing.T) {
 					s := newStand(t, opts, p.hold)

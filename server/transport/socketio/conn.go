@@ -21,21 +21,58 @@ type conn struct {
 	session  *engine.Session
 	first    *first // what is kept of its first request; nil: nothing
 
-	mu        sync.Mutex                 // guards all below but old, and the sockets
-	asm       *packet.Assembler          // waits for attachments; nil: none are missing
-	sockets   []*Socket                  // of the namespaces it has joined, or is about to
-	out       []message                  // what is said to it alone
-	saying    int                        // bytes of out
-	heard     int                        // bytes of what handlers have not been told yet
-	undecided []undecidedOne             // what nobody could decide about, and the client has not been told of yet
-	parted    map[string]hub.Credentials // of an old client, whose sockets have the same ids again: those that have left
-	pending   int32                      // bytes of a packet that is not whole
-	said      int32                      // how many of out are under way
-	old       bool                       // it speaks protocol 4, which says less
-	joined    bool                       // it has been in a namespace
-	full      bool                       // something found no room in out, without which the client would wait for ever
-	closed    bool
-	away      bool // it is to end when its sockets have left
+	mu      sync.Mutex                 // guards all below but old, and the sockets
+	asm     *packet.Assembler          // waits for attachments; nil: none are missing
+	sockets []*Socket                  // of the namespaces it has joined, or is about to
+	own     *own                       // nil: nothing
+	heard   int                        // bytes of what handlers have not been told yet
+	parted  map[string]hub.Credentials // of an old client, whose sockets have the same ids again: those that have left
+	pending int32                      // bytes of a packet that is not whole
+	old     bool                       // it speaks protocol 4, which says less
+	joined  bool                       // it has been in a namespace
+	full    bool                       // something found no room in out, without which the client would wait for ever
+	closed  bool
+	away    bool // it is to end when its sockets have left
+}
+
+// own is what is said to a connection alone, which most of the time is nothing. That
+// of a conn is guarded by its lock.
+type own struct {
+	out       []message
+	saying    int            // bytes of out
+	said      int            // how many of out are under way
+	undecided []undecidedOne // what nobody could decide about, and the client has not been told of yet
+}
+
+// waiting returns what is to be said.
+func (o *own) waiting() []message {
+	if o == nil {
+		return nil
+	}
+	return o.out
+}
+
+// untold returns what nobody could decide about.
+func (o *own) untold() []undecidedOne {
+	if o == nil {
+		return nil
+	}
+	return o.undecided
+}
+
+// owned returns what is said to c alone, to be changed.
+func (c *conn) owned() *own {
+	if c.own == nil {
+		c.own = new(own)
+	}
+	return c.own
+}
+
+// disown lets go of it if it is nothing.
+func (c *conn) disown() {
+	if o := c.own; o != nil && len(o.out) == 0 && len(o.undecided) == 0 {
+		c.own = nil
+	}
 }
 
 // first is what a connection's first request has told.
@@ -175,7 +212,7 @@ func (c *conn) join(name string, said auth) {
 	case ns == nil:
 		c.refuse(name, "Invalid namespace", nil)
 		return
-	case len(c.sockets)+len(c.undecided) >= c.settings.MaxNamespaces:
+	case len(c.sockets)+len(c.own.untold()) >= c.settings.MaxNamespaces:
 		c.refuse(name, "limit reached", []byte(`{"code":429,"type":"limit_reached"}`))
 		return
 	}
@@ -215,19 +252,20 @@ func (c *conn) socket(namespace string) *Socket {
 // what comes of it.
 func (c *conn) wants(namespace string) bool {
 	return c.socket(namespace) != nil ||
-		slices.ContainsFunc(c.undecided, func(o undecidedOne) bool { return o.namespace == namespace })
+		slices.ContainsFunc(c.own.untold(), func(o undecidedOne) bool { return o.namespace == namespace })
 }
 
 // say has messages be sent, for which somebody has to call Wake. It reports
 // whether there was room for them.
 func (c *conn) say(all ...message) bool {
-	if c.closed || c.saying > c.settings.MaxWaiting {
+	if c.closed || c.own != nil && c.own.saying > c.settings.MaxWaiting {
 		return false // the last one may have been large
 	}
+	o := c.owned()
 	for _, m := range all {
-		c.saying += len(m.data) + messageCost
+		o.saying += len(m.data) + messageCost
 	}
-	c.out = append(c.out, all...)
+	o.out = append(o.out, all...)
 	c.session.Wake()
 	return true
 }
@@ -252,10 +290,10 @@ func packetOf(p *packet.Packet, attached [][]byte) []message {
 func (c *conn) Next(out *engine.Writer) {
 	c.mu.Lock()
 	defer c.unlock()
-	for i := range c.out {
-		put(out, c.out[i])
+	before := c.own.waiting()
+	for _, m := range before {
+		put(out, m)
 	}
-	c.said = int32(len(c.out))
 	for i := 0; i < len(c.sockets); {
 		s := c.sockets[i]
 		if s.state == connected {
@@ -269,10 +307,12 @@ func (c *conn) Next(out *engine.Writer) {
 		}
 	}
 	// What was said in between, because of what was read.
-	for _, m := range c.out[c.said:] {
+	for _, m := range c.own.waiting()[len(before):] {
 		put(out, m)
 	}
-	c.said = int32(len(c.out))
+	if c.own != nil {
+		c.own.said = len(c.own.out)
+	}
 	if c.away && len(c.sockets) == 0 {
 		c.session.Fail(engine.Forced)
 	}
@@ -290,14 +330,13 @@ func put(out *engine.Writer, m message) {
 func (c *conn) Sent() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.said {
-		c.saying -= len(c.out[i].data) + messageCost
+	if o := c.own; o != nil {
+		for _, m := range o.out[:o.said] {
+			o.saying -= len(m.data) + messageCost
+		}
+		o.out, o.said = slices.Delete(o.out, 0, o.said), 0
+		c.disown()
 	}
-	c.out = slices.Delete(c.out, 0, int(c.said))
-	if len(c.out) == 0 {
-		c.out = nil
-	}
-	c.said = 0
 	for _, s := range c.sockets {
 		if s.batch {
 			s.batch, s.fresh = false, false
@@ -334,7 +373,7 @@ func (c *conn) Closed(why engine.Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	c.out, c.said = nil, 0
+	c.own = nil
 	c.pend(0)
 	text, mayReturn := reasonOf(why)
 	for len(c.sockets) > 0 {

@@ -99,7 +99,8 @@ func (c *conn) refuseFor(ns *Namespace, err error) (fail bool) {
 	isUndecided := errors.As(err, &u)
 	switch {
 	case isUndecided:
-		c.undecided = append(c.undecided, undecidedOne{ns.Name, u.refusal()})
+		o := c.owned()
+		o.undecided = append(o.undecided, undecidedOne{ns.Name, u.refusal()})
 		return false
 	case !errors.Is(err, errUnauthorized) && !errors.Is(err, hub.ErrBadCredentials):
 		refusal = transport.RefusalOf(err, 0)
@@ -129,15 +130,16 @@ type undecidedOne struct {
 // connection, whose handlers may be fine, they are refused. If nobody does the
 // connection has to end, which it reports. As long as neither is known they wait.
 func (c *conn) decide() (fail bool) {
-	if len(c.undecided) == 0 {
+	if len(c.own.untold()) == 0 {
 		return false
 	}
 	if !slices.ContainsFunc(c.sockets, func(s *Socket) bool { return s.state == connected }) {
 		return len(c.sockets) == 0
 	}
-	for _, one := range c.undecided {
+	for _, one := range c.own.undecided {
 		c.refuseAs(one.namespace, one.refusal)
 	}
-	c.undecided = nil
+	c.own.undecided = nil
+	c.disown()
 	return false
 }

@@ -74,8 +74,8 @@ type conn struct {
 
 	beat     time.Duration
 	attempt  atomic.Uint32 // one of notAttached to abandoned
-	arrival  *arrival      // until the session has begun
 	released bool          // the session has been closed
+	arrival  *arrival      // until the session has begun
 }
 
 // An arrival is what is needed only until the session has begun.
