@@ -159,8 +159,19 @@ func packAddr(a net.Addr) (p peerAddr) {
 	if !ok {
 		return p
 	}
-	at := tcp.AddrPort()
-	return peerAddr{at.Addr().As16(), at.Port(), true}
+	return packAddrPort(tcp.AddrPort())
+}
+
+func packAddrPort(a netip.AddrPort) peerAddr {
+	return peerAddr{a.Addr().As16(), a.Port(), a.IsValid()}
+}
+
+// addrPort is not valid for what is not of the Internet's protocols.
+func (p peerAddr) addrPort() (a netip.AddrPort) {
+	if p.is {
+		a = netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port)
+	}
+	return a
 }
 
 func (p *peerAddr) String() string { return p.addr().String() }
@@ -169,5 +180,5 @@ func (p peerAddr) addr() net.Addr {
 	if !p.is {
 		return &net.UnixAddr{Name: "@", Net: "unix"}
 	}
-	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port))
+	return net.TCPAddrFromAddrPort(p.addrPort())
 }

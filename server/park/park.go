@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/shaveet/shaveet/server/alarm"
+	"github.com/shaveet/shaveet/server/park/internal/kernel"
 )
 
 // Why a connection ended, as [Tenant.Closed] is told.
@@ -63,6 +64,10 @@ type Options struct {
 	// says that they ask for a WebSocket. nil: none are.
 	Quick func(path string, upgrade bool) bool
 
+	// Kernel has the descriptors of parked connections, where connections are
+	// parked at all; package parktest has one for tests. nil: the machine's.
+	Kernel kernel.Kernel
+
 	// Portable has connections be held in the way of systems without an epoll.
 	Portable bool
 
@@ -91,6 +96,9 @@ func (o Options) withDefaults() Options {
 	if o.DeadAfter == 0 {
 		o.DeadAfter = max(20*time.Second, o.WriteTimeout+time.Second)
 	}
+	if o.Kernel == nil {
+		o.Kernel = ownKernel()
+	}
 	if o.Quick == nil {
 		o.Quick = func(string, bool) bool { return false }
 	}
@@ -109,10 +117,11 @@ func (o Options) withDefaults() Options {
 // A Lot holds connections. Its methods may be called by many goroutines at
 // once.
 type Lot struct {
-	opts  Options
-	clock *alarm.Clock[*sleeper]
-	crew  *crew
-	age   atomic.Uint32 // how often it was to forget
+	opts   Options
+	kernel kernel.Kernel // of opts
+	clock  *alarm.Clock[*sleeper]
+	crew   *crew
+	age    atomic.Uint32 // how often it was to forget
 
 	arrives bool // who comes by a door is taken in before anything has been asked
 
@@ -127,9 +136,11 @@ type Lot struct {
 
 // New returns an empty lot.
 func New(opts Options) *Lot {
+	arrives := opts.Quick != nil && opts.Kernel == nil // another has no doors
+	opts = opts.withDefaults()
 	l := &Lot{
-		opts: opts.withDefaults(), clock: alarm.New[*sleeper](), crew: newCrew(runtime.GOMAXPROCS(0)),
-		conns: make(map[*Conn]struct{}), arrives: opts.Quick != nil,
+		opts: opts, kernel: opts.Kernel, clock: alarm.New[*sleeper](), crew: newCrew(runtime.GOMAXPROCS(0)),
+		conns: make(map[*Conn]struct{}), arrives: arrives,
 	}
 	context.AfterFunc(l.opts.Drain, l.letGo)
 	return l
@@ -189,7 +200,7 @@ func (l *Lot) poller() *poller {
 			return
 		}
 		var err error
-		if l.poll, err = newPoller(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		if l.poll, err = newPoller(l.kernel); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			slog.Error("connections cannot be watched together", "error", err)
 		}
 	})

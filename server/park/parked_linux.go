@@ -46,6 +46,13 @@ type unsent struct {
 	said, end bool      // what the pass said
 }
 
+func (c *Conn) fd() int { return int(c.parked.fd) }
+
+// unparked makes a connection of the descriptor again.
+func (c *Conn) unparked() net.Conn {
+	return c.lot.kernel.Conn(c.fd(), c.parked.peer.addrPort(), c.parked.gone)
+}
+
 // owes reports whether something is still to be written.
 func (c *Conn) owes() bool { return c.parked.unsent != nil }
 
@@ -55,7 +62,7 @@ func (c *Conn) adopt(conn net.Conn) bool {
 	if c.lot.poller() == nil {
 		return false
 	}
-	fd, ok := duplicate(conn)
+	fd, ok := c.lot.kernel.Duplicate(conn)
 	if !ok {
 		return false
 	}
@@ -185,7 +192,7 @@ func (c *Conn) framed(out []byte, front int, end bool) []byte {
 // push writes what there is room for.
 func (c *Conn) push(p []byte) (n int, err error) {
 	for n < len(p) {
-		m, err := syscall.Write(int(c.parked.fd), p[n:])
+		m, err := c.lot.kernel.Write(c.fd(), p[n:])
 		switch {
 		case err == nil:
 			n += m
@@ -247,7 +254,7 @@ func (c *Conn) sendRest(now uint32) (done bool, err error) {
 // said goes on when all has been written that a pass had.
 func (c *Conn) said(anything, end bool) (over bool) {
 	if anything {
-		if c.kind == answer && c.Certain && fdGone(int(c.parked.fd)) {
+		if c.kind == answer && c.Certain && c.lot.kernel.Gone(c.fd()) {
 			return c.endParked(ErrGone)
 		}
 		c.sent()
@@ -269,7 +276,7 @@ func (c *Conn) endParked(err error) (over bool) {
 		return c.farewell()
 	}
 	if !errors.Is(err, ErrCut) { // nobody waits for what it has not taken
-		syscall.SetsockoptLinger(int(c.parked.fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+		c.lot.kernel.Abort(c.fd())
 	}
 	return c.release()
 }
@@ -277,7 +284,7 @@ func (c *Conn) endParked(err error) (over bool) {
 // release lets go of the descriptor.
 func (c *Conn) release() (over bool) {
 	c.lot.poll.forget(c) // before the descriptor can be another's
-	syscall.Close(int(c.parked.fd))
+	c.lot.kernel.Close(c.fd())
 	if c.parked.gone != nil {
 		c.parked.gone()
 	}
@@ -303,7 +310,7 @@ func (c *Conn) answeredParked() (over bool) {
 // connection closed with something on it that nobody has read, it might lose
 // what it has not read yet.
 func (c *Conn) farewell() (over bool) {
-	if syscall.Shutdown(int(c.parked.fd), syscall.SHUT_WR) != nil {
+	if c.lot.kernel.Shutdown(c.fd()) != nil {
 		return c.release()
 	}
 	c.parked.stage, c.parked.noise = lingering, 0
@@ -376,7 +383,7 @@ func (c *Conn) seeNext(now uint32, d *desk) (over bool) {
 // request.
 func (c *Conn) goBack(came []byte) (over bool) {
 	c.lot.clock.Clear((*sleeper)(c))
-	conn := newFileConn(int(c.parked.fd), c.parked.peer, c.parked.gone)
+	conn := c.unparked()
 	c.lot.poll.remove(c)
 	back, again := c.held.back, newReplay(conn, bytes.Clone(came), c.lot.age.Load())
 	again.fresh = c.parked.stage == arrived
@@ -393,7 +400,7 @@ var errEnd = errors.New("the end")
 // fetch reads what there is; 0 bytes without an error are nothing now.
 func (c *Conn) fetch(p []byte) (n int, err error) {
 	for {
-		n, err = syscall.Read(int(c.parked.fd), p)
+		n, err = c.lot.kernel.Read(c.fd(), p)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case errors.Is(err, syscall.EAGAIN):
@@ -440,7 +447,7 @@ func (c *Conn) hearParked(now uint32, d *desk) error {
 // until the poll has been answered, but for line breaks, and the end.
 func (c *Conn) hearEarly(d *desk) error {
 	for !c.parked.unread {
-		n, _, err := syscall.Recvfrom(int(c.parked.fd), d.in[:maxBreaks], syscall.MSG_PEEK)
+		n, err := c.lot.kernel.Peek(c.fd(), d.in[:maxBreaks])
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+
+	"github.com/shaveet/shaveet/server/park/internal/kernel"
 )
 
 // Elsewhere no connection is parked.
@@ -22,7 +24,9 @@ type peerAddr struct{}
 func (peerAddr) addr() net.Addr  { return nil }
 func (*peerAddr) String() string { return "" }
 
-func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
+func newPoller(kernel.Kernel) (*poller, error) { return nil, errors.ErrUnsupported }
+
+func ownKernel() kernel.Kernel { return nil }
 
 func (c *Conn) adopt(net.Conn) bool { return false }
 func (c *Conn) park([]byte)         {}

@@ -121,7 +121,7 @@ func (c *Conn) answerQuick(w *quickWriter, d *desk) (over bool) {
 // connection back to its server.
 func (c *Conn) finishQuick(p, rest []byte, last bool) (over bool) {
 	c.lot.poll.remove(c)
-	conn := newFileConn(int(c.parked.fd), c.parked.peer, c.parked.gone)
+	conn := c.unparked()
 	back, timeout := c.held.back, c.lot.opts.WriteTimeout
 	go func() {
 		defer c.done()

@@ -1,7 +1,8 @@
 package park_test
 
 // The two ways in which connections are held are told apart by nobody: what is
-// played here with real sockets comes out the same, to the byte.
+// played here comes out the same, to the byte; with real sockets, and with those of
+// package parktest, which is how it is known that those are like real ones.
 
 import (
 	"bufio"
@@ -20,18 +21,27 @@ import (
 	"time"
 
 	"github.com/shaveet/shaveet/server/park"
+	"github.com/shaveet/shaveet/server/park/parktest"
 )
 
-// A stand is a server with real sockets. What a case wants remembered it logs.
+// A stand is a server with real sockets, or such as are in memory. What a case
+// wants remembered it logs.
 type stand struct {
 	*testing.T
 	lot   *park.Lot
-	addr  string
+	reach func() (wire, error)
 	drain context.CancelFunc
 	calls chan *speaker
 	log   []string
 
 	regular bool // who comes again in the same way is not shown to the handler
+}
+
+// A wire is a peer's connection.
+type wire interface {
+	net.Conn
+	CloseWrite() error
+	SetLinger(sec int) error
 }
 
 func newStand(t *testing.T, opts park.Options, hold func(*park.Lot, http.ResponseWriter, *http.Request, *speaker)) *stand {
@@ -49,11 +59,7 @@ func newStand(t *testing.T, opts park.Options, hold func(*park.Lot, http.Respons
 		}
 		hold(s.lot, w, r, sp)
 	})}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = l.Addr().String()
+	l := s.listen(opts.Kernel)
 	var served sync.WaitGroup
 	served.Go(func() { s.lot.Serve(srv, l) })
 	t.Cleanup(func() {
@@ -67,6 +73,27 @@ func newStand(t *testing.T, opts park.Options, hold func(*park.Lot, http.Respons
 		served.Wait()
 	})
 	return s
+}
+
+// listen listens in a kernel, nil being the machine's.
+func (s *stand) listen(k any) net.Listener {
+	if k, ok := k.(*parktest.Kernel); ok {
+		l := k.Listen()
+		s.reach = func() (wire, error) { return l.Dial(s.Context()) }
+		return l
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.reach = func() (wire, error) {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.TCPConn), nil
+	}
+	return l
 }
 
 func (s *stand) expect() *speaker {
@@ -90,19 +117,19 @@ func (s *stand) note(format string, a ...any) { s.log = append(s.log, fmt.Sprint
 // A talk is one connection to a stand.
 type talk struct {
 	*stand
-	conn *net.TCPConn
+	conn wire
 	r    *bufio.Reader
 }
 
 func (s *stand) dial() *talk {
 	s.Helper()
-	c, err := net.Dial("tcp", s.addr)
+	c, err := s.reach()
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &talk{s, c.(*net.TCPConn), bufio.NewReader(c)}
+	return &talk{s, c, bufio.NewReader(c)}
 }
 
 func (k *talk) send(text string) {
@@ -440,7 +467,7 @@ var plays = map[string]struct {
 		for _, leave := range []func(*talk){
 			func(k *talk) { k.conn.Close() },
 			func(k *talk) { k.conn.CloseWrite() },
-			func(k *talk) { k.send(strings.Repeat("x", 100<<10)) },
+			func(k *talk) { io.WriteString(k.conn, strings.Repeat("x", 100<<10)) }, // which may be too late
 		} {
 			k := s.dial()
 			sp := s.expect()
@@ -530,8 +557,15 @@ func TestWays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var logs []string
-			for _, way := range []string{"portable", "parked", "quick", "again"} {
+			for _, way := range []string{"portable", "parked", "quick", "again",
+				"portable in memory", "parked in memory", "quick in memory", "again in memory"} {
 				opts := p.opts
+				way, memory := strings.CutSuffix(way, " in memory")
+				if memory {
+					k := parktest.NewKernel(64 << 10)
+					opts.Kernel = k
+					t.Cleanup(func() { kernelIsWell(t, k) })
+				}
 				switch {
 				case way == "portable":
 					opts.Portable = true
@@ -554,6 +588,16 @@ func TestWays(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// kernelIsWell says that all descriptors have been closed, once.
+func kernelIsWell(t *testing.T, k *parktest.Kernel) {
+	if err := k.Err(); err != nil {
+		t.Error(err)
+	}
+	if n := k.Open(); n != 0 {
+		t.Errorf("%d descriptors are still open", n)
 	}
 }
 
