@@ -55,8 +55,8 @@ var ways = []way{
 
 func (w way) transport() transporttest.Transport {
 	return transporttest.Transport{
-		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
-			return w.handler(h, transport.Options{Lot: park.New(park.Options{Drain: drain})})
+		Handler: func(h *hub.Hub, lot *park.Lot, _ context.Context) http.Handler {
+			return w.handler(h, transport.Options{Lot: lot})
 		},
 		Dial:      w.dial("http://shaveet"),
 		Positions: true,

@@ -47,7 +47,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		case c.read.over():
 			return 0, c.failed("read", os.ErrDeadlineExceeded)
 		case e.asked != nil: // by somebody else
-			e.changed.Wait()
+			e.reads.Wait()
 			continue
 		case len(p) == 0 && (len(e.in) > 0 || e.peer.refused):
 			return 0, nil
@@ -64,7 +64,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		asked := &ask{p: p}
 		e.asked = asked
 		e.peer.roomier()
-		e.changed.Wait()
+		e.reads.Wait()
 		e.asked = nil
 		if asked.n > 0 {
 			return asked.n, nil
@@ -91,7 +91,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		case n == len(p):
 			return n, nil
 		}
-		c.end.changed.Wait()
+		c.end.writes.Wait()
 	}
 }
 
@@ -117,7 +117,7 @@ func (c *Conn) Close() error {
 		}
 	}
 	c.k.closeLocked(c.fd)
-	c.end.changed.Broadcast()
+	c.end.look()
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (c *Conn) until(t time.Time, deadlines ...*deadline) error {
 			d.timer = time.AfterFunc(time.Until(t), c.look)
 		}
 	}
-	c.end.changed.Broadcast()
+	c.end.look()
 	return nil
 }
 
@@ -183,5 +183,5 @@ func (c *Conn) until(t time.Time, deadlines ...*deadline) error {
 func (c *Conn) look() {
 	c.k.mu.Lock()
 	defer c.k.mu.Unlock()
-	c.end.changed.Broadcast()
+	c.end.look()
 }

@@ -13,18 +13,20 @@ const again = syscall.EAGAIN
 // mutex.
 type end struct {
 	peer    *end
-	open    int    // descriptors it has
-	in      []byte // what has come and is not read
-	most    int    // how much of that there is room for
-	asked   *ask   // a Read that waits; nil: none does
-	fin     bool   // nothing comes behind in
-	shut    bool   // the end has been said
-	broken  bool   // nothing goes to and fro any more
-	err     error  // told once by what comes next, when it is broken
-	hard    bool   // closing it forgets what has not been taken
-	refused bool   // a write has found too little room, and there has not been more since
-	item    *item  // in a poll; nil: none tells of it
-	changed *sync.Cond
+	open    int        // descriptors it has
+	in      []byte     // what has come and is not read
+	most    int        // how much of that there is room for
+	asked   *ask       // a Read that waits; nil: none does
+	fin     bool       // nothing comes behind in
+	shut    bool       // the end has been said
+	broken  bool       // nothing goes to and fro any more
+	err     error      // told once by what comes next, when it is broken
+	hard    bool       // closing it forgets what has not been taken
+	refused bool       // a write has found too little room, and there has not been more since
+	full    bool       // so has who asked: it is told when there is more
+	item    *item      // in a poll; nil: none tells of it
+	reads   *sync.Cond // told when something has come, and
+	writes  *sync.Cond // when there is room
 }
 
 // An ask is a Read that waits, and what it has been given.
@@ -47,8 +49,8 @@ func (e *end) write(p []byte) (n int, err error) {
 	}
 	n = to.take(p)
 	if n < len(p) {
-		e.refused = true
-		to.changed.Broadcast() // for who wants to know that something is said
+		e.refused, e.full = true, true
+		to.reads.Broadcast() // for who wants to know that something is said
 		if n == 0 {
 			return 0, again
 		}
@@ -89,9 +91,10 @@ func (e *end) hasRoom() bool {
 
 // roomier says that there is more room for what is written here.
 func (e *end) roomier() {
-	e.changed.Broadcast()
-	if e.refused && e.hasRoom() {
-		e.refused = false
+	e.writes.Broadcast()
+	e.refused = e.refused && e.room() == 0
+	if e.full && e.hasRoom() {
+		e.full = false
 		e.happened(kernel.Room)
 	}
 }
@@ -137,14 +140,15 @@ func (e *end) shutdown() error {
 }
 
 // close is for when its last descriptor has gone. With something left that
-// nobody has read, the peer hears of it as of a break.
+// nobody has read, or that still waits for room, the peer hears of it as of a
+// break.
 func (e *end) close() {
 	if e.item != nil {
 		e.item.poll.drop(e.item)
 	}
 	switch {
 	case e.broken:
-	case e.hard || len(e.in) > 0:
+	case e.hard || len(e.in) > 0 || e.peer.refused:
 		e.peer.breaks(syscall.ECONNRESET)
 	default:
 		e.shutdown()
@@ -159,10 +163,19 @@ func (e *end) breaks(err error) {
 
 // happened has those who wait look, and the poll tell of it.
 func (e *end) happened(what kernel.What) {
-	e.changed.Broadcast()
+	e.reads.Broadcast()
+	if what&kernel.Room != 0 {
+		e.writes.Broadcast()
+	}
 	if i := e.item; i != nil && what&i.wanted != 0 {
 		i.poll.queue(i)
 	}
+}
+
+// look has those who wait look.
+func (e *end) look() {
+	e.reads.Broadcast()
+	e.writes.Broadcast()
 }
 
 // now is what a poll tells of the end.
@@ -173,7 +186,7 @@ func (e *end) now() (what kernel.What) {
 	if e.broken || e.shut || e.hasRoom() {
 		what |= kernel.Room
 	} else {
-		e.refused = true // who has asked is told when there is
+		e.full = true
 	}
 	if e.fin || e.broken {
 		what |= kernel.Ending

@@ -225,7 +225,9 @@ func (k *Kernel) connect() (ours, theirs *Conn) {
 	defer k.mu.Unlock()
 	a, b := &end{most: k.most}, &end{most: fromPeer}
 	a.peer, b.peer = b, a
-	a.changed, b.changed = sync.NewCond(&k.mu), sync.NewCond(&k.mu)
+	for _, e := range []*end{a, b} {
+		e.reads, e.writes = sync.NewCond(&k.mu), sync.NewCond(&k.mu)
+	}
 	k.port++
 	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(k.port)}
 	return k.newConnLocked(a, k.openLocked(a), server, nil), k.newConnLocked(b, k.openLocked(b), from, nil)

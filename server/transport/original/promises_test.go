@@ -18,8 +18,8 @@ import (
 
 func TestPromises(t *testing.T) {
 	transporttest.Run(t, transporttest.Transport{
-		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
-			return original.New(h, original.Options{Lot: park.New(park.Options{Drain: drain})})
+		Handler: func(h *hub.Hub, lot *park.Lot, _ context.Context) http.Handler {
+			return original.New(h, original.Options{Lot: lot})
 		},
 		Dial: func(client *http.Client, start transporttest.Start) transporttest.Reader {
 			q := url.Values{"callback": {"cb"}}

@@ -14,9 +14,9 @@ import (
 
 func by(polling bool) transporttest.Transport {
 	return transporttest.Transport{
-		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
+		Handler: func(h *hub.Hub, lot *park.Lot, drain context.Context) http.Handler {
 			o := socketio.Options{RecoveryTime: time.Hour}
-			o.Lot, o.Drain = park.New(park.Options{Drain: drain}), drain
+			o.Lot, o.Drain = lot, drain
 			sv := socketio.New(h, o)
 			go sv.Run(drain)
 			return sv

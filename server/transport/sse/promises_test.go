@@ -16,8 +16,8 @@ import (
 // query.
 func by(dial func(*http.Client, transporttest.Start) transporttest.Reader, silent bool) transporttest.Transport {
 	return transporttest.Transport{
-		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
-			return sse.New(h, transport.Options{Lot: park.New(park.Options{Drain: drain})})
+		Handler: func(h *hub.Hub, lot *park.Lot, _ context.Context) http.Handler {
+			return sse.New(h, transport.Options{Lot: lot})
 		},
 		Dial:      dial,
 		Positions: true,

@@ -14,8 +14,8 @@ import (
 
 func by(ask transporttest.Way) transporttest.Transport {
 	return transporttest.Transport{
-		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
-			return stream.New(h, transport.Options{Lot: park.New(park.Options{Drain: drain})})
+		Handler: func(h *hub.Hub, lot *park.Lot, _ context.Context) http.Handler {
+			return stream.New(h, transport.Options{Lot: lot})
 		},
 		Dial:      transporttest.Lines("http://shaveet/stream", ask),
 		Positions: true,

@@ -5,14 +5,15 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/shaveet/shaveet/server/park/parktest"
 )
 
-// A network has connections in memory. Nothing is buffered in them: what one
-// side has not read, the other has not written.
+// A network has connections in memory. Nothing is buffered in them on the way to
+// readers: what has not been read has not been written.
 type network struct {
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	ln    *parktest.Listener
+	again bool // connections serve more than one request
 
 	mu    sync.Mutex // guards all below
 	limit int        // bytes the next connections deliver before they break; none if negative
@@ -20,14 +21,28 @@ type network struct {
 	conns []*conn
 }
 
-func newNetwork() *network {
-	return &network{accept: make(chan net.Conn), closed: make(chan struct{}), limit: -1}
+func newNetwork(k *parktest.Kernel, again bool) *network {
+	return &network{ln: k.Listen(), again: again, limit: -1}
 }
 
-// client returns an HTTP client that opens a connection for each request and
-// leaves it open: it cannot try again by itself, and it does not hang up while
-// the server looks whether its answer has arrived.
-func (n *network) client() *http.Client { return &http.Client{Transport: &freshTransport{network: n}} }
+// client returns an HTTP client that cannot try again by itself, and does not hang
+// up while the server looks whether its answer has arrived. It opens a connection
+// for each request and leaves it open, or has one for all.
+func (n *network) client() *http.Client {
+	if n.again {
+		return &http.Client{Transport: once{&http.Transport{DialContext: n.dial}}}
+	}
+	return &http.Client{Transport: &freshTransport{network: n}}
+}
+
+// once has what has been asked not be asked again.
+type once struct{ *http.Transport }
+
+func (o once) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.GetBody = nil
+	return o.Transport.RoundTrip(r)
+}
 
 // A freshTransport has one connection for each request.
 type freshTransport struct {
@@ -54,19 +69,17 @@ func (t *freshTransport) CloseIdleConnections() {
 }
 
 func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
 	n.mu.Lock()
-	c := &conn{Conn: ours, left: n.limit, stall: n.stall, closed: make(chan struct{})}
-	n.conns = append(n.conns, c)
+	c := &conn{left: n.limit, stall: n.stall, closed: make(chan struct{})}
 	n.mu.Unlock()
-	select {
-	case n.accept <- theirs:
-		return c, nil
-	case <-n.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	var err error
+	if c.Conn, err = n.ln.Dial(ctx); err != nil {
+		return nil, err
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conns = append(n.conns, c)
+	return c, nil
 }
 
 // fault has the next connections break after so many bytes, or stall.
@@ -86,23 +99,6 @@ func (n *network) cut() {
 		c.Close()
 	}
 }
-
-// Accept, Close and Addr make the network the server's listener.
-func (n *network) Accept() (net.Conn, error) {
-	select {
-	case c := <-n.accept:
-		return c, nil
-	case <-n.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (n *network) Close() error {
-	n.once.Do(func() { close(n.closed) })
-	return nil
-}
-
-func (n *network) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
 
 // A conn is the reader's end of a connection.
 type conn struct {

@@ -109,6 +109,7 @@ func heardAtOnce(w *world) {
 	if c.ended() {
 		w.t.Fatalf("it does not wait: %+v, %v", c.got, c.err)
 	}
+	w.isHeld()
 	w.publish("room", "now")
 	if !c.ended() || c.err != nil || !slices.Equal(c.got.texts("room"), []string{"now"}) {
 		w.t.Errorf("ended %t with %+v, %v", c.ended(), c.got, c.err)

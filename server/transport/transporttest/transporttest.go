@@ -9,7 +9,8 @@
 // Transports whose readers hold their position say so, and are held to more.
 // Everything happens inside one bubble of testing/synctest, over connections
 // in memory that the table breaks, cuts short and stalls as it likes. So no
-// test waits for real, and "at once" means within no time at all.
+// test waits for real, and "at once" means within no time at all. And everything
+// happens in both forms in which a lot holds connections.
 package transporttest
 
 import (
@@ -18,19 +19,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
+	"github.com/shaveet/shaveet/server/park"
+	"github.com/shaveet/shaveet/server/park/parktest"
 )
 
 // A Transport is one way from the hub to its readers.
 type Transport struct {
-	// Handler returns what serves h. When drain ends, it lets go of whoever
-	// it holds.
-	Handler func(h *hub.Hub, drain context.Context) http.Handler
+	// Handler returns what serves h, and holds in lot whom it holds. When drain
+	// ends, the lot lets go of them.
+	Handler func(h *hub.Hub, lot *park.Lot, drain context.Context) http.Handler
 	// Dial returns a reader, as a page would be one. It does no I/O; client
 	// brings all requests to the handler, whatever host they name.
 	Dial func(client *http.Client, start Start) Reader
@@ -44,6 +48,9 @@ type Transport struct {
 	// Plain says that readers read for one client, and hear messages and nothing
 	// else. What first comes is that they are let in.
 	Plain bool
+	// Again says that readers ask again by the connection by which they were
+	// answered, and that its lot serves them where it can.
+	Again bool
 	// Silent says that who is refused is not told which of its clients is gone.
 	Silent bool
 }
@@ -118,13 +125,25 @@ type promise struct {
 
 func run(t *testing.T, tr Transport, p promise) {
 	t.Run(p.name, func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, tr, p.limits)
-			defer w.end()
-			p.keeps(w)
-		})
+		for _, f := range forms {
+			t.Run(f.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, tr, p.limits, f)
+					defer w.end()
+					p.keeps(w)
+				})
+			})
+		}
 	})
 }
+
+// A form is one in which connections are held.
+type form struct {
+	name     string
+	portable bool
+}
+
+var forms = []form{{"portable", true}, {"parked", false}}
 
 // A world is a hub behind the transport, and those who read from it.
 type world struct {
@@ -132,6 +151,9 @@ type world struct {
 	hub       *hub.Hub
 	limits    hub.Limits
 	transport Transport
+	form      form
+	kernel    *parktest.Kernel
+	lot       *park.Lot
 	network   *network
 	handler   atomic.Pointer[http.Handler]
 	drained   context.Context
@@ -141,9 +163,15 @@ type world struct {
 	closers   []func() // last first
 }
 
-func newWorld(t *testing.T, tr Transport, limits hub.Limits) *world {
-	w := &world{t: t, limits: limits, transport: tr, network: newNetwork()}
+func (f form) options(k *parktest.Kernel, tr Transport, drain context.Context) park.Options {
+	return park.Options{Drain: drain, Kernel: k, Portable: f.portable, Quick: func(string) bool { return tr.Again }}
+}
+
+func newWorld(t *testing.T, tr Transport, limits hub.Limits, f form) *world {
+	w := &world{t: t, limits: limits, transport: tr, form: f, kernel: parktest.NewKernel(0)}
+	w.network = newNetwork(w.kernel, tr.Again)
 	w.drained, w.drain = context.WithCancel(context.Background())
+	w.lot = park.New(f.options(w.kernel, tr, w.drained))
 	w.begin()
 	w.atEnd(func() { w.stop() })
 	w.serve()
@@ -152,7 +180,8 @@ func newWorld(t *testing.T, tr Transport, limits hub.Limits) *world {
 
 // by returns the same world as another transport shows it. It ends with w.
 func (w *world) by(tr Transport) *world {
-	other := &world{t: w.t, hub: w.hub, transport: tr, network: newNetwork(), drained: w.drained, drain: w.drain}
+	other := &world{t: w.t, hub: w.hub, transport: tr, kernel: w.kernel, lot: w.lot,
+		network: newNetwork(w.kernel, tr.Again), drained: w.drained, drain: w.drain}
 	other.mount()
 	other.serve()
 	w.atEnd(other.close)
@@ -164,13 +193,13 @@ func (w *world) serve() {
 	srv := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		(*w.handler.Load()).ServeHTTP(rw, r)
 	})}
-	go srv.Serve(w.network)
+	go w.lot.Serve(srv, w.network.ln)
 	w.atEnd(func() { w.drain(); srv.Close() })
 }
 
 // mount puts the transport in front of the hub.
 func (w *world) mount() {
-	handler := w.transport.Handler(w.hub, w.drained)
+	handler := w.transport.Handler(w.hub, w.lot, w.drained)
 	w.handler.Store(&handler)
 }
 
@@ -178,7 +207,7 @@ func (w *world) mount() {
 // old one is left.
 func (w *world) begin() {
 	newKey := func() string { w.keys++; return fmt.Sprintf("key-%d", w.keys) }
-	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits}, memory.New())
+	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.lot.Herd}, memory.New())
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
 	running := w.hub
@@ -203,6 +232,19 @@ func (w *world) end() {
 	synctest.Wait()
 	if n := w.hub.Stats().Sessions; n != 0 {
 		w.t.Errorf("%d sessions are left when all connections have gone", n)
+	}
+	w.must(w.kernel.Err())
+	if n := w.kernel.Open(); n != 0 {
+		w.t.Errorf("%d descriptors are left when all connections have gone", n)
+	}
+}
+
+// isHeld says that who waits is held in the form that is meant.
+func (w *world) isHeld() {
+	w.t.Helper()
+	parks := !w.form.portable && runtime.GOOS == "linux"
+	if n := w.lot.Parked(); parks != (n > 0) {
+		w.t.Errorf("%d connections are parked of %d", n, w.lot.Held())
 	}
 }
 

@@ -95,8 +95,7 @@ func bySubprotocol(s transporttest.Start) (*http.Request, string) {
 
 func by(ask func(transporttest.Start) (*http.Request, string), compressed bool) transporttest.Transport {
 	return transporttest.Transport{
-		Handler: func(h *hub.Hub, drain context.Context) http.Handler {
-			lot := park.New(park.Options{Drain: drain})
+		Handler: func(h *hub.Hub, lot *park.Lot, _ context.Context) http.Handler {
 			return withEarly(websocket.New(h, websocket.Options{Options: transport.Options{Lot: lot}, Compression: compressed}))
 		},
 		Dial: func(client *http.Client, start transporttest.Start) transporttest.Reader {
