@@ -106,7 +106,8 @@ type world struct {
 	stopHub func()
 	model   *model
 	keys    map[string]string
-	depth   int // how many steps of reading we are inside of
+	waves   func(time.Duration, func()) // of the hub
+	depth   int                         // how many steps of reading we are inside of
 	ending  bool
 	reader  *reader
 	retry   hub.Emission // what was emitted last under an id
@@ -148,7 +149,7 @@ func drawLimits(t *rapid.T) hub.Limits {
 func (w *world) start() {
 	n := 0
 	newKey := func() string { n++; return fmt.Sprintf("key%d-%d", n, time.Now().UnixNano()) }
-	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits}, memory.New())
+	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.waves}, memory.New())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); w.hub.Run(ctx) }()

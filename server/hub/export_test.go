@@ -3,6 +3,11 @@ package hub
 // SetStep has f called between the steps of reading.
 func (h *Hub) SetStep(f func()) { h.step = f }
 
+// NewMessage returns what a reader knows of a message that it has decoded.
+func NewMessage(channel string, seq, id uint64) *Message {
+	return &Message{Seq: seq, ID: id, name: channel}
+}
+
 // Wheeled reports how many clients the wheel holds.
 func (h *Hub) Wheeled() int {
 	h.wheel.mu.Lock()

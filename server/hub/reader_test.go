@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -26,6 +27,7 @@ type reader struct {
 	connecting         bool           // nothing else happens while it attaches
 	revoked, dismissed bool           // its session must hear that it is
 	writable           uint64         // the log's top when the session could last take something
+	top                uint64         // of the log when it was collected what comes now; 0: now
 	more               bool           // the last batch was not all there was
 
 	// What it knows, of this epoch; what is up to floor was judged when one of
@@ -251,13 +253,7 @@ func hasSignal(b hub.Batch, kind hub.SignalType) bool {
 // anywhere between two pieces the connection may break.
 func (r *reader) receive(b *hub.Batch) bool {
 	w := r.world
-	if !r.attached {
-		for _, e := range w.model.events {
-			if e.evicted || e.deleted {
-				r.excused[e.seq] = true
-			}
-		}
-	}
+	r.excuse()
 	pieces := r.pieces(b)
 	breaks := -1
 	if !w.ending && w.draw(5) == 0 {
@@ -272,15 +268,42 @@ func (r *reader) receive(b *hub.Batch) bool {
 	if breaks == len(pieces) {
 		return false
 	}
-	if b.Position.IsZero() {
-		return true
-	}
-	if b.Position.Epoch == r.at.Epoch {
-		r.at.Seq = max(r.at.Seq, b.Position.Seq)
-	} else {
-		r.at = b.Position
-	}
+	r.reach(b.Position)
 	return true
+}
+
+// excuse takes note of what was lost before the reader had ever read.
+func (r *reader) excuse() {
+	if r.attached {
+		return
+	}
+	for _, e := range r.world.model.events {
+		if e.evicted || e.deleted {
+			r.excused[e.seq] = true
+		}
+	}
+}
+
+// reach has the reader be where a batch ends.
+func (r *reader) reach(at hub.Position) {
+	switch {
+	case at.IsZero():
+	case at.Epoch == r.at.Epoch:
+		r.at.Seq = max(r.at.Seq, at.Seq)
+	default:
+		r.at = at
+	}
+}
+
+// takeWhole takes a batch that has come by a connection, which was collected when
+// the log's top was r.top.
+func (r *reader) takeWhole(b *hub.Batch) {
+	r.excuse()
+	for _, take := range r.pieces(b) {
+		take()
+	}
+	r.reach(b.Position)
+	r.fresh, r.attached = false, true
 }
 
 // pieces are the batch's parts, in the order they are sent.
@@ -348,7 +371,7 @@ func foldNotices(messages []*hub.Message) (folded []*hub.Message) {
 }
 
 func (r *reader) signal(s hub.Signal, b *hub.Batch) {
-	top := r.world.model.top
+	top := cmp.Or(r.top, r.world.model.top)
 	switch s.Type {
 	case hub.SignalReset:
 		// What was of another life is lost, and said to be.

@@ -38,7 +38,7 @@ func (w *world) went(what string, p hub.Published, err error, e *event, repeated
 func (w *world) broadcast() {
 	channels := []string{w.channel(), w.channel()}
 	w.t.Logf("broadcast %v", channels)
-	all, err := w.hub.Broadcast(context.Background(), channels, hub.Publication{Data: json.RawMessage(`1`)})
+	all, err := w.hub.Broadcast(context.Background(), channels, hub.Publication{Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`1`)})
 	said := w.model.broadcast(slices.Compact(channels))
 	if len(all) != len(said) {
 		w.t.Fatalf("broadcast to %v: %v, %v", channels, all, err)
@@ -52,7 +52,7 @@ func (w *world) publishOnce(channel string) {
 	id, data := rapid.SampledFrom([]string{"x", "y"}).Draw(w.t, "publish id"), 1+w.draw(4)/3
 	w.t.Logf("publish %s under %s", channel, id)
 	p, err := w.hub.Publish(context.Background(), hub.Publication{
-		Channel: channel, PublishID: id, Data: json.RawMessage(strconv.Itoa(data))})
+		Channel: channel, PublishID: id, Sender: json.RawMessage(`"x"`), Data: json.RawMessage(strconv.Itoa(data))})
 	e, repeated, refusal := w.model.publishOnce(channel, id, data)
 	if refusal != nil {
 		if !errors.Is(err, refusal) {

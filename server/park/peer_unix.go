@@ -10,7 +10,11 @@ import (
 // peerGone reports whether the next read of c would find its end, or that it
 // was reset, without reading anything: what the kernel knows at this moment.
 func peerGone(c net.Conn) (gone bool) {
-	sc, ok := innermost(c).(syscall.Conn)
+	c = innermost(c)
+	if known, ok := c.(interface{ Gone() bool }); ok { // it is no socket, but knows
+		return known.Gone()
+	}
+	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return false
 	}

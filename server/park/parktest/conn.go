@@ -95,6 +95,38 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	}
 }
 
+// Take reads what has come, and does not wait.
+func (c *Conn) Take(p []byte) (n int, err error) {
+	c.k.mu.Lock()
+	defer c.k.mu.Unlock()
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	n, err = c.end.read(p)
+	switch {
+	case err == again:
+		return 0, nil
+	case err == nil && n == 0:
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// Closed reports whether Close has been called.
+func (c *Conn) Closed() bool {
+	c.k.mu.Lock()
+	defer c.k.mu.Unlock()
+	return c.closed
+}
+
+// Gone reports whether the next Read would find the end, or that the connection is
+// broken.
+func (c *Conn) Gone() bool {
+	c.k.mu.Lock()
+	defer c.k.mu.Unlock()
+	return c.closed || c.end.gone()
+}
+
 // failed makes an error of a connection out of one of the kernel's.
 func (c *Conn) failed(op string, err error) error {
 	return &net.OpError{Op: op, Net: "memory", Addr: c.peer, Err: err}

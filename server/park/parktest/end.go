@@ -120,6 +120,9 @@ func (e *end) peek(p []byte) (n int, err error) {
 	return 0, again
 }
 
+// gone reports whether there is nothing to read any more.
+func (e *end) gone() bool { return len(e.in) == 0 && (e.fin || e.broken) }
+
 // told returns the error that is told once.
 func (e *end) told() (err error) {
 	err, e.err = e.err, nil

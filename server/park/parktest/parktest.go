@@ -170,7 +170,7 @@ func (k *Kernel) must(fd int, f func(*end)) {
 
 // Gone is part of [kernel.Kernel].
 func (k *Kernel) Gone(fd int) (gone bool) {
-	k.must(fd, func(e *end) { gone = len(e.in) == 0 && (e.fin || e.broken) })
+	k.must(fd, func(e *end) { gone = e.gone() })
 	return gone
 }
 
