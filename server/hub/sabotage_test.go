@@ -100,11 +100,27 @@ var sabotages = []sabotage{
 	{name: "socket_of_anybody", edits: [][3]string{{"sockets.go", "|| c.owner != h.clients.get(owner)", ""}}},
 	{name: "poll_hears_what_another_took", test: "TestPolls", edits: [][3]string{{"emit.go", "if !r.poll || ", "if true || "}}},
 	{name: "poll_forgets_the_last_answer", test: "TestPolls", edits: [][3]string{{"emit.go", "|| s.from >= u.First && s.from < m.Seq", ""}}},
+	{name: "pass_dropped_without_room", test: "TestHeldDelivery", edits: [][3]string{
+		{parked, "return c.owe(p[n:], said, end)", "return c.said(said, end)"}}},
+	{name: "remainder_written_twice", test: "TestHeldDelivery", edits: [][3]string{{parked, "c.owe(p[n:], said, end)", "c.owe(p, said, end)"}}},
+	{name: "remainder_in_what_is_lent", test: "TestHeldDelivery", edits: [][3]string{{parked, "&unsent{p: bytes.Clone(p),", "&unsent{p: p,"}}},
+	{name: "woken_in_vain_while_it_owes", test: "TestHeldDelivery", edits: [][3]string{{parked, "c.parked.later |= now & (woken | draining)\n", ""}}},
+	{name: "woken_in_vain_as_its_turn_ends", test: "TestHeldDelivery", edits: [][3]string{{parked, "if left&events != 0 || !c.state.CompareAndSwap(left, left&^running) {", "if c.state.And(^(events | running)); left == 0 {"}}},
+	{name: "room_not_asked_for", test: "TestHeldDelivery", edits: [][3]string{{parked, "if !c.parked.roomToo {", "if false {"}}},
+	{name: "left_out_of_the_line", test: "TestHeldDelivery", edits: [][3]string{{"../park/crew.go", "for _, c := range mine[:n] {", "for _, c := range mine[n/2 : n] {"}}},
+	{name: "told_to_another", test: "TestHeldDelivery", edits: [][3]string{{"../park/poller_linux.go", "p.conns[e.FD]; c != nil", "p.conns[(int(e.FD)+2)%len(p.conns)]; c != nil"}}},
+	{name: "closed_and_not_forgotten", test: "TestHeldDelivery", edits: [][3]string{{parked, "c.lot.poll.forget(c) // before the descriptor can be another's\n", ""}}},
+	{name: "written_common_from_anywhere", test: "TestHeldDelivery", edits: [][3]string{{"common.go", "c.from == from &&", ""}}},
+	{name: "written_common_to_the_excluded", test: "TestHeldDelivery", edits: [][3]string{{"common.go", "m.Terms != nil || m.Volatile", "m.Volatile"}}},
+	{name: "written_common_of_before", test: "TestHeldDelivery", edits: [][3]string{{"common.go", "&& c.newest == newest", ""}}},
 	{name: "socket_let_go_with_the_clients", edits: [][3]string{{"check.go", "idle.After = max(idle.After, idle.Socket)", ""}}},
 }
 
-// TestSabotage proves that TestDelivery, and TestPolls, can fail: with every
-// sabotage one of them must, and without one they must not.
+// parked is where connections are written that are parked.
+const parked = "../park/parked_linux.go"
+
+// TestSabotage proves that TestDelivery, TestHeldDelivery and TestPolls can fail:
+// with every sabotage one of them must, and without one they must not.
 func TestSabotage(t *testing.T) {
 	if os.Getenv("SHAVEET_HISTORIES") != "" {
 		t.Skip("this is a sabotaged run itself")
@@ -118,7 +134,7 @@ func TestSabotage(t *testing.T) {
 	}
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
-		if out, err := run(t, sabotage{}, "TestDelivery|TestPolls|TestCommon", 1000); err != nil {
+		if out, err := run(t, sabotage{}, "TestDelivery|TestHeldDelivery|TestPolls|TestCommon", 1000); err != nil {
 			t.Errorf("%v:\n%s", err, out)
 		}
 	})

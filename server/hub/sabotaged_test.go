@@ -10,12 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// buildSabotaged builds this package's tests with all the sabotages in them, and
-// returns the binary: building is what takes time. SHAVEET_SABOTAGE names the one
+// buildSabotaged builds this package's tests with all the sabotages in them, also
+// those of other packages, and returns the binary: building is what takes time. SHAVEET_SABOTAGE names the one
 // that is at work when it is run.
 //
 // A function that a sabotage changes has both bodies:
@@ -39,9 +40,10 @@ func buildSabotaged(t *testing.T) string {
 			files[e[0]].add(t, s.name, e[1], e[2])
 		}
 	}
-	contents := map[string]string{"sabotaged.go": "package hub\n\nimport \"os\"\n\nvar sabotage = os.Getenv(\"SHAVEET_SABOTAGE\")\n\nfunc sabotaged(name string) bool { return sabotage == name }\n"}
+	contents := map[string]string{}
 	for name, s := range files {
 		contents[name] = s.sabotaged()
+		contents[filepath.Join(filepath.Dir(name), "sabotaged.go")] = "package " + s.pkg + "\n\nimport \"os\"\n\nvar sabotage = os.Getenv(\"SHAVEET_SABOTAGE\")\n\nfunc sabotaged(name string) bool { return sabotage == name }\n"
 	}
 	binary := filepath.Join(t.TempDir(), "hub.test")
 	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", binary, "-overlay="+overlay(t, contents), ".").CombinedOutput()
@@ -51,8 +53,9 @@ func buildSabotaged(t *testing.T) string {
 	return binary
 }
 
-// A source is one of the hub's files.
+// A source is one of the files.
 type source struct {
+	pkg       string
 	name      string
 	text      string
 	functions []*function // in their order
@@ -85,7 +88,7 @@ func parseSource(t *testing.T, name, text string) *source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &source{name: name, text: text}
+	s := &source{pkg: f.Name.Name, name: name, text: text}
 	for _, d := range f.Decls {
 		fn, ok := d.(*ast.FuncDecl)
 		if !ok || fn.Body == nil {
@@ -145,7 +148,7 @@ func (s *source) sabotaged() string {
 	return b.String()
 }
 
-// overlay writes files of the hub's and returns the file that tells the Go tool
+// overlay writes files, by their paths from here, and returns the file that tells the Go tool
 // to use them.
 func overlay(t *testing.T, contents map[string]string) string {
 	t.Helper()
@@ -156,7 +159,7 @@ func overlay(t *testing.T, contents map[string]string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replace[real] = filepath.Join(dir, name)
+		replace[real] = filepath.Join(dir, strconv.Itoa(len(replace))+".go")
 		if err := os.WriteFile(replace[real], []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
