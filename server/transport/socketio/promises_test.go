@@ -21,8 +21,9 @@ func by(polling bool) transporttest.Transport {
 			go sv.Run(drain)
 			return sv
 		},
-		Dial:  transporttest.SocketIO("http://shaveet", polling),
-		Plain: true,
+		Dial:     transporttest.SocketIO("http://shaveet", polling),
+		Plain:    true,
+		Unsteady: polling,
 	}
 }
 

@@ -15,10 +15,11 @@ type network struct {
 	ln    *parktest.Listener
 	again bool // connections serve more than one request
 
-	mu    sync.Mutex // guards all below
-	limit int        // bytes the next connections deliver before they break; none if negative
-	stall bool       // the next connections deliver nothing, and do not break
-	conns []*conn
+	mu     sync.Mutex // guards all below
+	limit  int        // bytes the next connections deliver before they break; none if negative
+	stall  bool       // the next connections deliver nothing, and do not break
+	conns  []*conn
+	dialed []*record // of all there have been
 }
 
 func newNetwork(k *parktest.Kernel, again bool) *network {
@@ -70,7 +71,7 @@ func (t *freshTransport) CloseIdleConnections() {
 
 func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	n.mu.Lock()
-	c := &conn{left: n.limit, stall: n.stall, closed: make(chan struct{})}
+	c := &conn{left: n.limit, stall: n.stall, closed: make(chan struct{}), record: new(record)}
 	n.mu.Unlock()
 	var err error
 	if c.Conn, err = n.ln.Dial(ctx); err != nil {
@@ -78,7 +79,7 @@ func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.conns = append(n.conns, c)
+	n.conns, n.dialed = append(n.conns, c), append(n.dialed, c.record)
 	return c, nil
 }
 
@@ -107,9 +108,11 @@ type conn struct {
 	stall  bool
 	closed chan struct{}
 	once   sync.Once
+	record *record
 }
 
-func (c *conn) Read(p []byte) (int, error) {
+func (c *conn) Read(p []byte) (n int, err error) {
+	defer func() { c.record.add(p[:n]) }()
 	if c.stall {
 		<-c.closed
 		return 0, net.ErrClosed
@@ -124,7 +127,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.Close()
 		return 0, net.ErrClosed
 	}
-	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	n, err = c.Conn.Read(p[:min(len(p), c.left)])
 	c.left -= n
 	return n, err
 }

@@ -51,6 +51,9 @@ type Transport struct {
 	// Again says that readers ask again by the connection by which they were
 	// answered, and that its lot serves them where it can.
 	Again bool
+	// Unsteady says that readers ask for several things at a time, so that the
+	// bytes by which they are answered are not the same each time.
+	Unsteady bool
 	// Silent says that who is refused is not told which of its clients is gone.
 	Silent bool
 }
@@ -98,6 +101,9 @@ func Run(t *testing.T, tr Transport) {
 		for _, p := range promisesWithPositions {
 			run(t, tr, p)
 		}
+	}
+	if !tr.Unsteady {
+		sameBytes(t, tr)
 	}
 }
 
@@ -159,12 +165,13 @@ type world struct {
 	drained   context.Context
 	drain     context.CancelFunc
 	keys      int
+	lives     uint64
 	stop      func()   // ends the hub
 	closers   []func() // last first
 }
 
 func (f form) options(k *parktest.Kernel, tr Transport, drain context.Context) park.Options {
-	return park.Options{Drain: drain, Kernel: k, Portable: f.portable, Quick: func(string) bool { return tr.Again }}
+	return park.Options{Drain: drain, Kernel: k, Portable: f.portable, Quick: func(string, bool) bool { return tr.Again }}
 }
 
 func newWorld(t *testing.T, tr Transport, limits hub.Limits, f form) *world {
@@ -207,7 +214,8 @@ func (w *world) mount() {
 // old one is left.
 func (w *world) begin() {
 	newKey := func() string { w.keys++; return fmt.Sprintf("key-%d", w.keys) }
-	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.lot.Herd}, memory.New())
+	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.lot.Herd}, named{memory.New(), firstLife + w.lives})
+	w.lives++
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
 	running := w.hub
