@@ -35,7 +35,7 @@ type Conn struct {
 	every   time.Duration // between two times Due; 0: it has none
 	alarm   alarm.Alarm   // of lot.clock
 	bytes   int64         // written
-	began   time.Duration // of the lot's clock, when the handler let go
+	began   time.Duration // when the handler let go, since the lot was made
 	ended   ended         // told at the end; nil: nobody
 
 	mu     sync.Mutex // held for each call of tenant
@@ -359,7 +359,7 @@ func (c *Conn) tell() {
 	if c.bytes == 0 {
 		status = 0
 	}
-	c.ended(status, c.bytes, c.lot.clock.Now()-c.began, c.peer())
+	c.ended(status, c.bytes, c.lot.elapsed()-c.began, c.peer())
 }
 
 func (c *Conn) settle(err error, last bool) (deaf bool) {
@@ -433,7 +433,7 @@ func (c *Conn) cut() {
 // outlive tells who wants to know how the request of w ends that it outlives its
 // handler.
 func (c *Conn) outlive(w http.ResponseWriter) {
-	c.began = c.lot.clock.Now()
+	c.began = c.lot.elapsed()
 	if v := witnessOf(w); v != nil {
 		c.ended = v.Outlive()
 	}

@@ -121,6 +121,7 @@ type Lot struct {
 	kernel kernel.Kernel // of opts
 	clock  *alarm.Clock[*sleeper]
 	crew   *crew
+	begun  time.Time
 	age    atomic.Uint32 // how often it was to forget
 
 	arrives bool // who comes by a door is taken in before anything has been asked
@@ -140,7 +141,7 @@ func New(opts Options) *Lot {
 	opts = opts.withDefaults()
 	l := &Lot{
 		opts: opts, kernel: opts.Kernel, clock: alarm.New[*sleeper](), crew: newCrew(runtime.GOMAXPROCS(0)),
-		conns: make(map[*Conn]struct{}), arrives: arrives,
+		conns: make(map[*Conn]struct{}), arrives: arrives, begun: time.Now(),
 	}
 	context.AfterFunc(l.opts.Drain, l.letGo)
 	return l
@@ -293,6 +294,9 @@ func (l *Lot) add(c *Conn) {
 		c.kick(draining)
 	}
 }
+
+// elapsed is the time since the lot was made.
+func (l *Lot) elapsed() time.Duration { return time.Since(l.begun) }
 
 func (l *Lot) remove(c *Conn) {
 	l.mu.Lock()

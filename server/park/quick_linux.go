@@ -42,7 +42,7 @@ func (c *Conn) serveAgain(came []byte, full bool, d *desk) (over, ok bool) {
 		return false, false
 	}
 	a.begun()
-	c.began, c.bytes = c.lot.clock.Now(), 0
+	c.began, c.bytes = c.lot.elapsed(), 0
 	c.parked.stage, c.parked.noise = tenanted, 0
 	c.pending = nil
 	if rest = bytes.TrimLeft(rest, "\r\n"); len(rest) > 0 {
