@@ -60,6 +60,7 @@ func (s *Session) shared(top uint64) (b Batch, ok bool) {
 		b = common.batch
 		b.Common = common
 		s.handed = int32(len(b.Messages))
+		top = b.Position.Seq
 	} else {
 		b.Position = s.hub.position(max(top, s.cursor))
 	}

@@ -112,3 +112,34 @@ func told(b *hub.Batch) string {
 	}
 	return text
 }
+
+// A gap begins where the reader has been told that it stands, whatever has happened
+// on channels of others meanwhile.
+func TestGapsBeginAtWhatWasTold(t *testing.T) {
+	for name, clients := range map[string][]string{"one client": {"a"}, "two": {"a", "b"}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t, hub.Limits{ChannelMessages: 3})
+			var creds []hub.Credentials
+			for _, id := range clients {
+				creds = append(creds, create(t, h, id, "room"))
+			}
+			s := attach(t, h, hub.Start{Now: true}, creds...)
+			s.Collect()
+			s.Commit()
+			said := publish(t, h, "room", "hello")
+			publish(t, h, "elsewhere", "hello")
+			b := s.Collect()
+			s.Commit()
+			if len(b.Messages) != 1 || b.Position != said.Position {
+				t.Fatalf("%d messages, and it stands at %v, want %v", len(b.Messages), b.Position, said.Position)
+			}
+			for range 10 {
+				publish(t, h, "room", "more")
+			}
+			b = s.Collect()
+			if len(b.Signals) != 1 || b.Signals[0].Type != hub.SignalGap || b.Signals[0].From != said.Position {
+				t.Errorf("%+v, want a gap from %v", b.Signals, said.Position)
+			}
+		})
+	}
+}

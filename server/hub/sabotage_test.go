@@ -28,7 +28,7 @@ var sabotages = []sabotage{
 	{name: "common_beyond_the_top", edits: [][3]string{
 		{"common.go", "c == nil || c.newest > top", "c == nil"}, {"common.go", "if newest > top {", "if false {"}}},
 	{name: "common_from_anywhere", test: "TestCommon", edits: [][3]string{{"common.go", "c.from == from &&", ""}}},
-	{name: "common_of_before", edits: [][3]string{{"common.go", "&& c.newest == newest", ""}}},
+	{name: "common_of_before", test: "TestHeldDelivery", edits: [][3]string{{"common.go", "&& c.newest == newest", ""}}},
 	{name: "common_of_changed_memberships", edits: [][3]string{{"common.go", "|| c.changed > s.cursor", ""}}},
 	{name: "common_to_the_excluded", edits: [][3]string{{"common.go", "m.Terms != nil || m.Volatile", "m.Volatile"}}},
 	{name: "common_without_gaps", edits: [][3]string{{"common.go", "ch.messages.evicted > from ||", ""}}},

@@ -61,8 +61,7 @@ type Batch struct {
 	More     bool       // something else is waiting already
 
 	// Common, if not nil, is what the batch is all of, and other sessions get,
-	// too. The position is then the last message's, though the session may be
-	// further.
+	// too. The position is the last message's, as of all batches without signals.
 	Common *Common
 }
 
@@ -180,6 +179,9 @@ func (s *Session) Collect() Batch {
 	b.More = cut
 	s.behind = s.cursor
 	b.Messages = s.withhold(b.Messages, &b.Signals)
+	if n := len(b.Messages); n > 0 && len(b.Signals) == 0 {
+		top = b.Messages[n-1].Seq // that is what readers are told whose bytes are shared
+	}
 	s.handed = int32(len(b.Messages))
 	// Another life's position is never kept, and a position never goes back.
 	s.offered = max(top, s.cursor)
