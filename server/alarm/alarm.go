@@ -71,7 +71,9 @@ func New[T Sleeper]() *Clock[T] {
 // Now is for how long the clock has been going. It is for alarms: since it may go
 // back, a little more than a second at most, it measures nothing else.
 func (k *Clock[T]) Now() time.Duration {
-	if now := k.time(); int64(now) <= k.late.Load() {
+	stood := k.stood.Load()
+	now := time.Since(k.begun) - time.Duration(stood)
+	if int64(now) <= k.late.Load() && stood == k.stood.Load() { // else the process may have stood still in between
 		return now
 	}
 	k.mu.Lock()

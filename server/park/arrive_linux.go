@@ -127,7 +127,7 @@ func (a *arrivals) Close() error {
 
 // arrive has a connection wait for its first request.
 func (l *Lot) arrive(p parked, back *returns, wait time.Duration) {
-	c := &Conn{lot: l, kind: answer, parked: p}
+	c := &Conn{lot: l, kind: answer, parked: p, began: l.elapsed()}
 	c.held.back = back
 	c.parts.Store(1)
 	c.state.Store(begun | running)
@@ -135,8 +135,8 @@ func (l *Lot) arrive(p parked, back *returns, wait time.Duration) {
 	if wait > 0 {
 		l.clock.Set((*sleeper)(c), wait)
 	}
-	if err := l.poll.add(c); err != nil {
-		c.leaveLot()
+	if err := l.poll.add(c); err != nil { // there are as many as may be watched
+		c.goBack(nil)
 		return
 	}
 	c.yield()

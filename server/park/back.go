@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // returns is the listener by which connections come back to their server.
@@ -18,6 +19,16 @@ type returns struct {
 
 func newReturns(srv *http.Server, addr net.Addr) *returns {
 	return &returns{srv: srv, addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// over reports whether nobody is there any more.
+func (r *returns) over() bool {
+	select {
+	case <-r.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // give hands c over, which is closed if nobody is there any more.
@@ -40,10 +51,8 @@ func (r *returns) offer(c net.Conn) bool {
 }
 
 func (r *returns) Accept() (net.Conn, error) {
-	select {
-	case <-r.closed:
+	if r.over() {
 		return nil, net.ErrClosed
-	default:
 	}
 	select {
 	case c := <-r.conns:
@@ -63,10 +72,11 @@ func (r *returns) Addr() net.Addr { return r.addr }
 // A replay is a connection of which some bytes have been read already.
 type replay struct {
 	net.Conn
-	first []byte // what has not been read again
-	asked []byte // all of it, as long as nothing else has come
-	age   uint32 // of the lot, as it came
-	fresh bool   // it is its first request of which they are
+	first []byte        // what has not been read again
+	asked []byte        // all of it, as long as nothing else has come
+	age   uint32        // of the lot, as it came
+	fresh bool          // it is its first request of which they are
+	spent time.Duration // of the time for that request's head
 }
 
 func newReplay(c net.Conn, first []byte, age uint32) *replay {
@@ -85,6 +95,15 @@ func (c *replay) Read(p []byte) (n int, err error) {
 		c.first = nil
 	}
 	return n, nil
+}
+
+// SetReadDeadline is part of [net.Conn]. The first deadline is that for the head,
+// for which somebody has waited already.
+func (c *replay) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		t, c.spent = t.Add(-c.spent), 0
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // request returns the request that is under way, if that is known to be the one

@@ -15,12 +15,15 @@ import (
 type crew struct {
 	most int // how many may work at once
 
-	mu    sync.Mutex // guards all below
-	line  []*Conn    // from head on
-	head  int
-	began time.Time // since when the line has not been empty
-	hands int       // how many work
-	wish  int       // how many should, while there is enough to do
+	mu      sync.Mutex // guards all below
+	line    []*Conn    // from head on
+	head    int
+	began   time.Time   // since when the line has not been empty
+	took    time.Time   // when somebody took some of it last
+	watch   *time.Timer // goes off while watched; nil until it is needed
+	watched bool
+	hands   int // how many work
+	wish    int // how many should, while there is enough to do
 }
 
 // lap is how long a message may take to reach all who hear it before more work
@@ -44,6 +47,32 @@ func (w *crew) add(c *Conn) {
 	w.line = append(w.line, c)
 	if w.hands == 0 || w.hands < w.wish && len(w.line)-w.head > handful {
 		w.hands++
+		go w.work()
+		return
+	}
+	if !w.watched { // who works may be kept by something
+		w.watched = true
+		if w.watch == nil {
+			w.watch = time.AfterFunc(lap, w.relieve)
+		} else {
+			w.watch.Reset(lap)
+		}
+	}
+}
+
+// relieve has one more work if others wait and have for long, and nobody takes
+// them.
+func (w *crew) relieve() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watched = w.head < len(w.line)
+	if !w.watched {
+		return
+	}
+	w.watch.Reset(lap)
+	if time.Since(w.took) >= lap && w.hands < w.most {
+		w.hands++
+		w.wish = max(w.wish, w.hands)
 		go w.work()
 	}
 }
@@ -83,7 +112,8 @@ func (w *crew) take(mine *[handful]*Conn, herds bool) (n int) {
 		w.hands-- // if there are any left, others see to them
 		return 0
 	}
-	if long := int(time.Since(w.began) / lap); long > 0 && n == handful { // too few are at it
+	w.took = time.Now()
+	if long := int(w.took.Sub(w.began) / lap); long > 0 && n == handful { // too few are at it
 		w.wish = min(max(w.wish, 1+long), w.most)
 		if w.hands < w.wish {
 			w.hands++

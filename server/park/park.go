@@ -61,7 +61,9 @@ type Options struct {
 	// Quick reports whether requests for a path are polls, streams or WebSockets,
 	// or are answered at once: GET or POST requests for it are served without the
 	// detour by net/http's connections, on a goroutine that others wait for. upgrade
-	// says that they ask for a WebSocket. nil: none are.
+	// says that they ask for a WebSocket. nil: none are. Of their [http.Server] they
+	// know the handler and the limits, and nothing of BaseContext, ConnContext or
+	// ConnState.
 	Quick func(path string, upgrade bool) bool
 
 	// Kernel has the descriptors of parked connections, where connections are

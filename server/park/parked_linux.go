@@ -36,6 +36,7 @@ type parked struct {
 	gone    func()   // told when the descriptor is closed; nil: nobody is
 	peer    peerAddr // kept, since the kernel forgets it when the peer breaks the connection
 	on      bool     // it is parked at all
+	passed  bool     // its tenant has been asked what there is to say
 }
 
 // unsent is what a pass has not brought to an end.
@@ -123,6 +124,10 @@ func (c *Conn) see(now uint32, d *desk) (over bool) {
 		return c.seeEnd(now, d)
 	case now&cutOff != 0:
 		return c.endParked(ErrCut)
+	case !c.parked.passed: // what there is already is said even to who has said that it was all
+		c.parked.passed = true
+		c.state.Or(now & (readable | ending))
+		return c.passParked(now|woken, d)
 	}
 	if now&readable != 0 {
 		if err := c.hearParked(now, d); err != nil {
@@ -348,7 +353,7 @@ func (c *Conn) leaveLot() (over bool) {
 
 // seeNext waits for the next request.
 func (c *Conn) seeNext(now uint32, d *desk) (over bool) {
-	if now&(cutOff|draining|due) != 0 {
+	if now&(cutOff|draining|due) != 0 || c.held.back.over() {
 		return c.leaveLot()
 	}
 	for now&readable != 0 {
@@ -386,7 +391,9 @@ func (c *Conn) goBack(came []byte) (over bool) {
 	conn := c.unparked()
 	c.lot.poll.remove(c)
 	back, again := c.held.back, newReplay(conn, bytes.Clone(came), c.lot.age.Load())
-	again.fresh = c.parked.stage == arrived
+	if c.parked.stage == arrived {
+		again.fresh, again.spent = true, c.lot.elapsed()-c.began
+	}
 	c.done()
 	if !back.offer(again) {
 		go back.give(again)

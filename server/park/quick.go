@@ -145,9 +145,10 @@ type quickWriter struct {
 	header http.Header
 	status int
 	lines  []byte // of header, as it was with the status
-	sized  bool   // there is a length among them
-	typed  bool   // and a type
-	last   bool   // and the word that it is the last of its connection
+	sized  bool   // there is a length among them, which is this
+	length int64
+	typed  bool // and a type
+	last   bool // and the word that it is the last of its connection
 	body   []byte
 }
 
@@ -157,14 +158,28 @@ func (w *quickWriter) WriteHeader(status int) {
 	if w.status != 0 || status < 200 {
 		return
 	}
-	w.status, w.lines = status, serialized(w.header)
-	w.sized = w.header.Get("Content-Length") != "" || status == http.StatusNoContent || status == http.StatusNotModified
+	w.status = status
+	if length := w.header.Get("Content-Length"); length != "" {
+		var err error
+		w.length, err = strconv.ParseInt(length, 10, 64)
+		w.sized = err == nil && w.length >= 0
+		if !w.sized {
+			w.header.Del("Content-Length")
+		}
+	}
+	w.lines = serialized(w.header)
 	w.typed = w.header.Get("Content-Type") != ""
 	w.last = w.header.Get("Connection") == "close"
 }
 
 func (w *quickWriter) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	if w.status == http.StatusNoContent || w.status == http.StatusNotModified {
+		return 0, http.ErrBodyNotAllowed
+	}
+	if w.sized && int64(len(w.body)+len(p)) > w.length {
+		return 0, http.ErrContentLength
+	}
 	w.body = append(w.body, p...)
 	return len(p), nil
 }
@@ -196,6 +211,9 @@ func quickOf(w http.ResponseWriter) *quickWriter {
 // answer appends the answer as net/http would write it.
 func (w *quickWriter) answer(dst []byte) []byte {
 	w.WriteHeader(http.StatusOK)
+	if w.sized && int64(len(w.body)) < w.length { // the next answer must not pass for the rest
+		w.last = true
+	}
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(w.status), 10)
 	dst = append(dst, ' ')
@@ -203,7 +221,7 @@ func (w *quickWriter) answer(dst []byte) []byte {
 	dst = append(dst, "\r\n"...)
 	dst = append(dst, w.lines...)
 	dst = appendDate(dst)
-	if !w.sized {
+	if !w.sized && w.status != http.StatusNoContent && w.status != http.StatusNotModified {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(w.body)), 10)
 		dst = append(dst, "\r\n"...)

@@ -9,6 +9,10 @@ import (
 // serveQuick serves the next request, if it is one that can be served here.
 func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
 	srv := c.held.back.srv
+	handler := srv.Handler
+	if handler == nil {
+		handler = http.DefaultServeMux
+	}
 	r, rest, ok := c.lot.readQuick(came, srv, d)
 	if !ok || full || c.lot.opts.Drain.Err() != nil {
 		return false, false
@@ -20,7 +24,7 @@ func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
 		c.state.Or(readable | ending)
 	}
 	w := &quickWriter{conn: c, asked: came[:len(came)-len(rest)], age: c.lot.age.Load(), rest: rest, header: make(http.Header)}
-	well := c.lot.serveWell(srv.Handler, w, r)
+	well := c.lot.serveWell(handler, w, r)
 	switch {
 	case w.taker != nil: // it has the descriptor now
 		c.done()
@@ -122,16 +126,20 @@ func (c *Conn) answerQuick(w *quickWriter, d *desk) (over bool) {
 func (c *Conn) finishQuick(p, rest []byte, last bool) (over bool) {
 	c.lot.poll.remove(c)
 	conn := c.unparked()
-	back, timeout := c.held.back, c.lot.opts.WriteTimeout
+	c.mu.Lock()
+	c.parked.on, c.held.wire, c.close = false, &wire{rw: conn}, true // for who cuts it off
+	if c.state.Load()&cutOff != 0 { // or has already
+		conn.Close()
+	}
+	c.mu.Unlock()
 	go func() {
 		defer c.done()
-		conn.SetWriteDeadline(time.Now().Add(timeout))
-		if _, err := conn.Write(p); err != nil || last {
+		if err := c.send(p); err != nil || last {
 			conn.Close()
 			return
 		}
 		conn.SetWriteDeadline(time.Time{})
-		back.give(newReplay(conn, rest, c.lot.age.Load()))
+		c.held.back.give(newReplay(conn, rest, c.lot.age.Load()))
 	}()
 	return true
 }

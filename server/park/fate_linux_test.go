@@ -1,0 +1,177 @@
+package park_test
+
+// What becomes of requests that the crew serves where something is unusual: the
+// same as with net/http, which reads them if they have a header that the crew does
+// not know.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shaveet/shaveet/server/park"
+)
+
+// known and strange are headers of requests that the crew reads, and leaves to
+// net/http.
+const (
+	known   = "X-Y: 1\r\n"
+	strange = "X_Y: 1\r\n"
+)
+
+// Who says that nothing more will come is told what there is already.
+func TestHalfClosedBehindARequest(t *testing.T) {
+	h := newHouse(t, 100, nil)
+	for _, path := range []string{"/poll", "/held", "/quick"} {
+		for range 50 {
+			c, in := h.dial()
+			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+			c.(*net.TCPConn).CloseWrite()
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			if _, err := io.ReadFull(resp.Body, make([]byte, 4)); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			c.Close()
+		}
+	}
+}
+
+// A server that has been closed serves nothing more, also where a poll has been
+// held.
+func TestNothingAfterClose(t *testing.T) {
+	for _, portable := range []bool{false, true} {
+		lot := park.New(park.Options{Portable: portable, Quick: func(string, bool) bool { return true }})
+		calls := make(chan *speaker, 1)
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/after" {
+				t.Error("it is served")
+				return
+			}
+			sp := newSpeaker()
+			lot.Answer(&sp.Conn, w, r, sp, time.Minute)
+			calls <- sp
+		})}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error)
+		go func() { served <- lot.Serve(srv, l) }()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(c, "GET /poll HTTP/1.1\r\nHost: x\r\n\r\n")
+		sp := <-calls
+		srv.Close()
+		<-served
+		sp.say("news")
+		io.WriteString(c, "GET /after HTTP/1.1\r\nHost: x\r\n\r\n")
+		if all, _ := io.ReadAll(c); strings.Count(string(all), "HTTP/1.1") > 1 {
+			t.Errorf("%q", all)
+		}
+		c.Close()
+		wantEmpty(t, lot)
+	}
+}
+
+// What a handler may not write does not go out, and no answer can pass for the rest
+// of another.
+func TestBodiesThatDoNotFit(t *testing.T) {
+	for name, write := range map[string]func(w http.ResponseWriter){
+		"with 204":           func(w http.ResponseWriter) { w.WriteHeader(204); io.WriteString(w, "HTTP/1.1 200 OK\r\n\r\n") },
+		"with 304":           func(w http.ResponseWriter) { w.WriteHeader(304); io.WriteString(w, "x") },
+		"longer than told":   func(w http.ResponseWriter) { w.Header().Set("Content-Length", "1"); io.WriteString(w, "more") },
+		"shorter than told":  func(w http.ResponseWriter) { w.Header().Set("Content-Length", "9"); io.WriteString(w, "more") },
+		"as long as is told": func(w http.ResponseWriter) { w.Header().Set("Content-Length", "4"); io.WriteString(w, "more") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, 10, func(s *http.Server) {
+				s.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { write(w) })
+			})
+			var both []string
+			for _, header := range []string{known, strange} {
+				c, in := h.dial()
+				c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+				io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n"+header+"\r\n")
+				all, err := io.ReadAll(in)
+				_, body, _ := strings.Cut(string(all), "\r\n\r\n")
+				both = append(both, fmt.Sprintf("%q, and it goes on: %v", body, err != nil))
+				c.Close()
+			}
+			if both[0] != both[1] {
+				t.Errorf("by the crew: %s; by net/http: %s", both[0], both[1])
+			}
+		})
+	}
+}
+
+// The time for a head begins once, whoever waits for it.
+func TestTimeForAHead(t *testing.T) {
+	const limit = 600 * time.Millisecond
+	h := newHouse(t, 10, func(s *http.Server) { s.ReadHeaderTimeout = limit })
+	c, in := h.dial()
+	began := time.Now()
+	time.Sleep(limit * 5 / 6)
+	io.WriteString(c, "G")
+	io.ReadAll(in)
+	if took := time.Since(began); took > limit*3/2 {
+		t.Errorf("it took %v, and may take %v", took, limit)
+	}
+}
+
+// Who is kept by a slow handler keeps not all others.
+func TestSlowHandler(t *testing.T) {
+	gate := make(chan struct{})
+	h := newHouse(t, 300, func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/kept" {
+				<-gate
+			}
+			io.WriteString(w, "ok")
+		})
+	})
+	defer close(gate)
+	kept, _ := h.dial()
+	io.WriteString(kept, "GET /kept HTTP/1.1\r\nHost: x\r\n\r\n")
+	time.Sleep(50 * time.Millisecond) // it is longer than the crew waits for one of its own
+	for range 200 {
+		c, _ := h.dial()
+		io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+		defer c.Close()
+	}
+	time.Sleep(50 * time.Millisecond)
+	c, in := h.dial()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := http.ReadResponse(in, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// The rest of a large answer ends when its lot does.
+func TestRestOfAnAnswerIsCut(t *testing.T) {
+	large := make([]byte, 64<<20)
+	h := newHouse(t, 10, func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(large) })
+	})
+	c, in := h.dial()
+	io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := in.ReadByte(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	h.lot.Wait(ctx)
+	wantEmpty(t, h.lot)
+}
