@@ -128,7 +128,7 @@ func (c *Conn) finishQuick(p, rest []byte, last bool) (over bool) {
 	conn := c.unparked()
 	c.mu.Lock()
 	c.parked.on, c.held.wire, c.close = false, &wire{rw: conn}, true // for who cuts it off
-	if c.state.Load()&cutOff != 0 { // or has already
+	if c.state.Load()&cutOff != 0 {                                  // or has already
 		conn.Close()
 	}
 	c.mu.Unlock()
