@@ -62,6 +62,10 @@ func (p *program) run(ctx context.Context) int {
 	}
 	if c.name != "serve" && c.name != "demo" { // whose log is safe
 		p.stdout, p.stderr = escaped{p.stdout}, escaped{p.stderr}
+	} else {
+		log := newLogWriter(p.stderr)
+		defer log.close()
+		p.stderr = log
 	}
 	if c.name != "serve" { // which reads its configuration anew
 		var stop context.CancelFunc

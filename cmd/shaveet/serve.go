@@ -82,10 +82,14 @@ func (p *program) logger(cfg server.Config) (*slog.Logger, error) {
 
 func (p *program) loggerAt(level slog.Leveler, format string) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
+	log := slog.New(slog.NewTextHandler(p.stderr, opts))
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(p.stderr, opts))
+		log = slog.New(slog.NewJSONHandler(p.stderr, opts))
 	}
-	return slog.New(slog.NewTextHandler(p.stderr, opts))
+	if w, ok := p.stderr.(*logWriter); ok {
+		w.tells(func(lost int) { log.Warn("lines of the log were lost, since nobody has read them", "lines", lost) })
+	}
+	return log
 }
 
 // onHangup calls f at every SIGHUP, one call at a time, until stop is called.
