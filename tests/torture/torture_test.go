@@ -92,7 +92,7 @@ func TestEverythingArrives(t *testing.T) {
 		t.Log(all.count)
 		return
 	}
-	from, to, large := 0, 20, 1
+	from, to, large := 0, 12, 1
 	if long {
 		to, large = 1000, 10
 	}
