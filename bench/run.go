@@ -50,6 +50,11 @@ func measure(ctx context.Context, p *Plan, s *site, said func(string, *run)) (*R
 	if err := s.target.prepare(ctx, p); err != nil {
 		return nil, fmt.Errorf("preparing the server: %w", err)
 	}
+	if p.Workload == Idle { // what was needed for that has been given back then, and is not taken again for readers
+		if err := r.pass(ctx, p.Duration, "settling"); err != nil {
+			return nil, err
+		}
+	}
 	r.made, r.kernelMade = r.memory(), kernelMemory()
 	connecting := r.sample()
 	r.connect()

@@ -21,6 +21,7 @@ import (
 	"github.com/shaveet/shaveet/bench"
 	"github.com/shaveet/shaveet/server"
 	"github.com/shaveet/shaveet/server/broker/memory"
+	"github.com/shaveet/shaveet/server/trim"
 )
 
 // A site is a server that somebody else than shaveet bench has started.
@@ -115,6 +116,7 @@ func beServer(ctx context.Context, certificate string, log io.Writer) error {
 		return err
 	}
 	defer public.Close()
+	go trim.Run(ctx, nil) // as shaveet serve does
 	return srv.Serve(ctx, server.Doors{Main: plain, Public: public})
 }
 

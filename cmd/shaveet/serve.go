@@ -13,6 +13,7 @@ import (
 
 	"github.com/shaveet/shaveet/server"
 	"github.com/shaveet/shaveet/server/broker/memory"
+	"github.com/shaveet/shaveet/server/trim"
 )
 
 // serve runs the server until ctx ends.
@@ -48,6 +49,9 @@ func (p *program) serve(ctx context.Context, args []string) error {
 			"listen", cfg.Listen)
 	}
 	log.Info("shaveet", "version", versionString(), "pid", os.Getpid())
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go trim.Run(ctx, func(g trim.Given) { log.Debug("gave memory back", "bytes", g.Bytes, "took", g.Took) })
 	if err := srv.Serve(ctx, doors); err != nil {
 		return err
 	}

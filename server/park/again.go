@@ -125,8 +125,9 @@ func inQuery(dst []span, target []byte, from int, name string) []span {
 	return dst
 }
 
-// inBody appends where the strings stand that are the values of a member, and
-// nothing at all for a value that is none. from is where the body stands.
+// inBody appends where the strings stand that are the values of a member: an empty
+// span for a value that is no string, and two of them for a body that may hide the
+// name, so that it has not one value. from is where the body stands.
 func inBody(dst []span, body []byte, from int, name string) []span {
 	if bytes.IndexByte(body, '\\') >= 0 { // a name may be hidden
 		return append(dst, span{}, span{})

@@ -17,10 +17,23 @@ import (
 // poll's next request is here already, what comes after that is not looked at,
 // nor is its end, before the poll has its answer.
 func (c *Conn) hear() {
+	if c.kind == answer && len(c.pending) == 0 && under(c.held.rw) != nil {
+		c.empty()
+	}
 	if c.kind != answer || len(c.pending) == 0 {
 		c.parts.Store(2)
 		go c.listen()
 	}
+}
+
+// empty takes what is left over of a poll above the connection under it, so that
+// the next may be waited for there; see listenAtTimes.
+func (c *Conn) empty() {
+	c.held.rw.SetReadDeadline(time.Unix(1, 0)) // which has long been over: nothing is waited for
+	n, err := c.held.rw.Read(c.held.inbox[:])
+	c.pending = bytes.TrimLeft(c.held.inbox[:n], "\r\n")
+	c.held.quiet = n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+	c.held.rw.SetReadDeadline(time.Time{})
 }
 
 // listen reads until the connection has ended, or goes back to its server.
@@ -151,6 +164,9 @@ func (c *Conn) receive(p []byte) bool {
 // listenForNext waits for the next request on a connection that a poll came by.
 // Line breaks before it are passed over, as net/http does.
 func (c *Conn) listenForNext() {
+	if c.held.quiet {
+		awaitBytes(under(c.held.rw))
+	}
 	for range maxBreaks {
 		n, err := c.held.rw.Read(c.held.inbox[:])
 		came := bytes.TrimLeft(c.held.inbox[:n], "\r\n")

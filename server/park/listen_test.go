@@ -178,3 +178,102 @@ func TestEndOverTLS(t *testing.T) {
 		}
 	}
 }
+
+// Polls over TLS follow one another on a connection, whenever the next one comes and
+// in whatever pieces.
+func TestPollsOverTLS(t *testing.T) {
+	const next = "GET /2 HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, tt := range map[string]struct {
+		with   string          // what comes in the first request's record
+		behind []string        // what comes in records behind it at once
+		held   func(io.Writer) // what comes while it is held
+		after  func(io.Writer) // what comes after its answer
+	}{
+		"after the answer":        {after: func(w io.Writer) { io.WriteString(w, next) }},
+		"byte by byte":            {after: func(w io.Writer) { trickle(w, next) }},
+		"in the same record":      {with: next},
+		"in a record behind":      {behind: []string{next}},
+		"in records behind":       {behind: []string{next[:5], next[5:20], next[20:]}},
+		"one part before":         {with: next[:9], after: func(w io.Writer) { io.WriteString(w, next[9:]) }},
+		"one part behind":         {behind: []string{next[:9]}, held: func(w io.Writer) { io.WriteString(w, next[9:]) }},
+		"while it is held":        {held: func(w io.Writer) { io.WriteString(w, next) }},
+		"slowly while it is held": {held: func(w io.Writer) { trickle(w, next) }},
+		"behind a line break":     {behind: []string{"\r\n" + next}},
+		"in a record behind one":  {behind: []string{"\r\n", next}},
+		"later, behind some":      {behind: []string{"\r\n", "\r\n"}, held: func(w io.Writer) { io.WriteString(w, "\r\n"+next) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			speakers := make(chan *speaker, 3)
+			c, under := pollsOverTLS(t, speakers)
+			in := bufio.NewReader(c)
+			under.hold = true
+			io.WriteString(c, "GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"+tt.with)
+			for _, s := range tt.behind {
+				io.WriteString(c, s)
+			}
+			under.flush()
+			first := <-speakers
+			if tt.held != nil {
+				tt.held(c)
+			}
+			first.say("one")
+			if _, body := read(t, in); body != "one" {
+				t.Fatalf("the first is answered %q", body)
+			}
+			wantEnd(t, first, nil)
+			if tt.after != nil {
+				tt.after(c)
+			}
+			second := <-speakers
+			second.say("two")
+			if _, body := read(t, in); body != "two" {
+				t.Fatalf("the second is answered %q", body)
+			}
+			wantEnd(t, second, nil)
+			io.WriteString(c, "GET /3 HTTP/1.1\r\nHost: x\r\n\r\n")
+			third := <-speakers
+			c.Close()
+			wantEnd(t, third, park.ErrGone)
+		})
+	}
+}
+
+// trickle writes s in pieces of one byte each.
+func trickle(w io.Writer, s string) {
+	for i := range len(s) {
+		io.WriteString(w, s[i:i+1])
+	}
+}
+
+// pollsOverTLS returns a connection to a server of polls, whose tenants it hands out.
+func pollsOverTLS(t *testing.T, speakers chan<- *speaker) (c *tls.Conn, under *gatherer) {
+	t.Helper()
+	other := httptest.NewTLSServer(nil) // which has a certificate
+	other.Close()
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: other.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lot := park.New(park.Options{})
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sp := newSpeaker()
+		speakers <- sp
+		lot.Answer(&sp.Conn, w, r, sp, time.Minute)
+	})}
+	over := make(chan error, 1)
+	go func() { over <- lot.Serve(srv, ln) }()
+	t.Cleanup(func() { srv.Close(); <-over })
+	raw, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	raw.SetDeadline(time.Now().Add(20 * time.Second))
+	under = &gatherer{Conn: raw}
+	c = tls.Client(under, &tls.Config{InsecureSkipVerify: true})
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return c, under
+}

@@ -15,6 +15,10 @@ const (
 // bounded; and one that has vanished, or makes no room, is noticed when it has
 // not confirmed for so long what was sent, also when the connection is closed
 // already. Where these cannot be set, the kernel's own limits count.
+//
+// TCP's keep-alive is off. Everybody is told something before it would ask; and when
+// nobody is, because the process stands still, a single question that is lost would
+// end a connection after that time, as many are that go out at once.
 func (l *Lot) tune(c net.Conn) {
 	sc, ok := innermost(c).(syscall.Conn)
 	if !ok {
@@ -28,22 +32,19 @@ func (l *Lot) tune(c net.Conn) {
 }
 
 func (l *Lot) tuneSocket(fd int) {
+	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 0)
 	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpNotSentLowat, l.opts.MaxUnsent)
 	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpUserTimeout, int(l.opts.DeadAfter.Milliseconds()))
 }
 
-// tuneArrival sets these and what package net sets for connections. Who is accepted
-// has them from its listener, unless it came before that had them, or the listener
-// speaks MPTCP, as those of package net do.
+// tuneArrival sets these for a listener, or who was accepted. The latter has them
+// from its listener, unless it came before that had them, or the listener speaks
+// MPTCP, as those of package net do.
 func (l *Lot) tuneArrival(fd int) {
 	inherited, _ := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, tcpUserTimeout)
 	if inherited == int(l.opts.DeadAfter.Milliseconds()) { // which is set last
 		return
 	}
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15) // seconds
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15)
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1) // as package net does
 	l.tuneSocket(fd)
 }
