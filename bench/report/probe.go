@@ -40,7 +40,7 @@ func (r *runner) during(ctx context.Context, window int, do func(ctx context.Con
 	loaded := make(chan error, 1)
 	go func() {
 		_, err := r.one(ctx, nil, append(r.flags(cell{workload: bench.FanOut, readers: 1000}, nil), "--window", number(window), "--yardstick", "off",
-			"--url", "http://"+s.main, "--public", "http://"+s.public, "--pid", number(s.PID()), "--warmup", "10ms", "--duration", "10m"))
+			"--url", "http://"+s.main, "--public-url", "http://"+s.public, "--pid", number(s.PID()), "--warmup", "10ms", "--duration", "10m"))
 		loaded <- err
 	}()
 	defer func() { cancel(); <-loaded }()

@@ -87,7 +87,7 @@ func (r *runner) overTLS(ctx context.Context, flags []string) (*bench.Result, er
 	}
 	defer s.Stop()
 	return r.one(ctx, []string{"SSL_CERT_FILE=" + certificate}, append([]string{"--yardstick", "off", "--pid", number(s.PID()),
-		"--url", "http://" + s.main, "--public", "https://" + s.public}, flags...))
+		"--url", "http://" + s.main, "--public-url", "https://" + s.public}, flags...))
 }
 
 // beServer is a server until ctx ends. It leaves its certificate in a file.

@@ -121,7 +121,7 @@ func TestBenchURL(t *testing.T) {
 	t.Parallel()
 	token := strings.Repeat("t", 16)
 	srv := live.Start(t, "--public-listen", "127.0.0.1:0", "--admin-token", token)
-	args := []string{"--json", "--url", srv.Main + "/", "--public", srv.Public, "--pid", strconv.Itoa(srv.Pid())}
+	args := []string{"--json", "--url", srv.Main + "/", "--public-url", srv.Public, "--pid", strconv.Itoa(srv.Pid())}
 	if got := benched(t, args...); got.code != 1 || !strings.Contains(got.stderr, "token") {
 		t.Errorf("without the token: %+v", got)
 	}
