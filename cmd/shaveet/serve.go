@@ -49,14 +49,25 @@ func (p *program) serve(ctx context.Context, args []string) error {
 			"listen", cfg.Listen)
 	}
 	log.Info("shaveet", "version", versionString(), "pid", os.Getpid())
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	go trim.Run(ctx, func(g trim.Given) { log.Debug("gave memory back", "bytes", g.Bytes, "took", g.Took) })
+	defer trimming(ctx, log)()
 	if err := srv.Serve(ctx, doors); err != nil {
 		return err
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// trimming gives memory back whenever it is quiet, until it is told to stop.
+func trimming(ctx context.Context, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var trimmer sync.WaitGroup
+	trimmer.Go(func() {
+		trim.Run(ctx, func(g trim.Given) { log.Debug("gave memory back", "bytes", g.Bytes, "took", g.Took) })
+	})
+	return func() {
+		cancel()
+		trimmer.Wait()
+	}
 }
 
 func noArguments(command string, rest []string) error {
