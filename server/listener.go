@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/shaveet/shaveet/server/metrics"
 )
@@ -36,9 +37,9 @@ func mostFor(n, doors int) int { return max(n-(doors+1)*reserve, n/(2*doors), 1)
 // limitListener returns l, of which at most max connections are open at once;
 // who comes later waits in the kernel's queue. Without such a limit, which a
 // max of 0 means, the process runs out of descriptors, and nobody can even ask
-// how it does.
-func limitListener(l net.Listener, max int, counts *metrics.Door) net.Listener {
-	limited := &limitedListener{Listener: l, counts: counts, closed: make(chan struct{})}
+// how it does. full is told when somebody has to wait, once a minute at most.
+func limitListener(l net.Listener, max int, counts *metrics.Door, full func()) net.Listener {
+	limited := &limitedListener{Listener: l, counts: counts, full: full, closed: make(chan struct{})}
 	limited.gone = limited.end
 	if max > 0 {
 		limited.room = make(chan struct{}, max)
@@ -51,6 +52,8 @@ type limitedListener struct {
 	counts *metrics.Door
 	room   chan struct{} // has a token for every open connection; nil: no limit
 	gone   func()        // end, made once
+	full   func()
+	told   time.Time // when full was, by who accepts
 	once   sync.Once
 	closed chan struct{}
 }
@@ -73,14 +76,24 @@ func (l *limitedListener) Inside() net.Listener { return l.Listener }
 
 // Enter is part of [park.Gate].
 func (l *limitedListener) Enter() error {
-	if l.room != nil {
-		select {
-		case l.room <- struct{}{}:
-		case <-l.closed:
-			return net.ErrClosed
-		}
+	if l.room == nil {
+		return nil
 	}
-	return nil
+	select {
+	case l.room <- struct{}{}:
+		return nil
+	default:
+	}
+	if now := time.Now(); now.Sub(l.told) >= time.Minute {
+		l.told = now
+		l.full()
+	}
+	select {
+	case l.room <- struct{}{}:
+		return nil
+	case <-l.closed:
+		return net.ErrClosed
+	}
 }
 
 // Entered is part of [park.Gate].

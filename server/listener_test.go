@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,6 +44,9 @@ func TestConnectionCap(t *testing.T) {
 	waiting.SetReadDeadline(time.Now().Add(patience))
 	if resp, err := http.ReadResponse(bufio.NewReader(waiting), nil); err != nil || resp.StatusCode != 200 {
 		t.Errorf("when there is room again: %v, %v", resp, err)
+	}
+	if n := strings.Count(r.log.String(), `"msg":"a door is full: who comes now waits until somebody leaves","door":"public","connections":3`); n != 1 {
+		t.Errorf("the log says %d times that the door is full, want once", n)
 	}
 }
 

@@ -279,7 +279,10 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		if room < s.cfg.MaxConnections {
 			s.log.Warn("there are fewer descriptors than max_connections asks for", "door", d.name, "connections", room, "max_connections", s.cfg.MaxConnections)
 		}
-		listener := limitListener(d.listener, room, s.metrics.Door(d.name, room))
+		full := func() {
+			s.log.Warn("a door is full: who comes now waits until somebody leaves", "door", d.name, "connections", room)
+		}
+		listener := limitListener(d.listener, room, s.metrics.Door(d.name, room), full)
 		run(func(ctx context.Context) error {
 			if err := s.lot.Serve(srv, listener); !errors.Is(err, http.ErrServerClosed) {
 				return err

@@ -74,7 +74,7 @@ func benchPlanFlags(fs *flag.FlagSet, p *bench.Plan) {
 func benchFlags(fs *flag.FlagSet, o *bench.Options) (yardstick *choice) {
 	fs.StringVar(&o.URL, "url", "", "`address` of the admin API of a server that runs; without it one is started, and ended")
 	fs.StringVar(&o.Public, "public-url", "", "`address` where readers come, http://HOST:PORT (default that of --url)")
-	fs.IntVar(&o.PID, "pid", 0, "`process` of that server, whose CPU time and memory are measured (default who listens at --public, if on this machine)")
+	fs.IntVar(&o.PID, "pid", 0, "`process` of that server, whose CPU time and memory are measured (default who listens at --public-url, if on this machine)")
 	fs.Var(&chosen{&o.Target, bench.Targets()}, "target", "what kind of server is at --url: "+list(bench.Targets())+" (default shaveet)")
 	fs.Var((*listFlag)(&o.Args), "serve", "`flag` for the server that is started, as in --serve=--poll-timeout=5s; more with commas or by another --serve")
 	yardstick = &choice{value: auto, all: []string{auto, "on", "off"}}

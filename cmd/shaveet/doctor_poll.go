@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -22,6 +24,9 @@ func (d *doctor) makeClient(ctx context.Context) finding {
 	err := d.api.get(ctx, "create_client", map[string]any{"client_id": t.id, "position": true}, &made)
 	if err == nil {
 		_, err = d.api.call(ctx, "subscribe", map[string]any{"client_id": t.id, "channel_name": t.channel})
+	}
+	if unmade := (*net.OpError)(nil); errors.As(err, &unmade) && unmade.Op == "dial" {
+		d.patient = patient{}
 	}
 	if err != nil {
 		return fail(adviceAdminURL, "the admin API at %s: %v", d.api.address, plainError(err))

@@ -98,7 +98,7 @@ func (p *program) flagSet(command string) *flag.FlagSet {
 	fs := flag.NewFlagSet("shaveet "+command, flag.ContinueOnError)
 	fs.SetOutput(p.stderr)
 	fs.Usage = func() {
-		fmt.Fprintf(p.stderr, "Usage: shaveet %s\n\n", synopsis[command])
+		fmt.Fprintf(fs.Output(), "Usage: shaveet %s\n\n", synopsis[command])
 		printFlags(fs)
 	}
 	return fs
@@ -150,6 +150,7 @@ func (p *program) parse(fs *flag.FlagSet, args []string) error {
 	fs.Usage = usage
 	switch {
 	case errors.Is(err, flag.ErrHelp):
+		fs.SetOutput(p.stdout) // it was asked for
 		usage()
 	case err != nil:
 		p.hint(fs)

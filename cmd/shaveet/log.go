@@ -30,7 +30,18 @@ func newLogWriter(to io.Writer) *logWriter {
 	return w
 }
 
-// tells has f be told how many lines were lost.
+// always is a logWriter that has room for what says that others found none.
+type always struct{ *logWriter }
+
+func (w always) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, p...)
+	return len(p), nil
+}
+
+// tells has f be told how many lines were lost, from where the lines are written. It
+// may say so at once, by [always].
 func (w *logWriter) tells(f func(lost int)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,14 +90,14 @@ func (w *logWriter) flush() {
 		}
 		w.to.Write(lines)
 		if lost > 0 && tell != nil {
-			tell(lost) // by a line of its own, for which there is room now
+			tell(lost)
 		}
 		spare = lines
 	}
 }
 
-// close ends it when all has been written, or after a second. Nobody writes any
-// more.
+// close ends it when all has been written, or after a second. What is written from
+// now on may be lost.
 func (w *logWriter) close() {
 	close(w.closed)
 	select {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,7 @@ func TestLogNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := &stuckWriter{gate: make(chan struct{})}
 		w := newLogWriter(to)
-		w.tells(func(lost int) { fmt.Fprintf(w, "lost %d\n", lost) })
+		w.tells(func(lost int) { fmt.Fprintf(always{w}, "lost %d\n", lost) })
 		const lines = 3 * maxLog / 100
 		for i := range lines {
 			fmt.Fprintf(w, "%-99d\n", i)
@@ -49,6 +50,36 @@ func TestLogNobodyReads(t *testing.T) {
 		}
 		if fmt.Sscanf(got[kept], "lost %d", &lost); kept+lost != lines || lost == 0 || got[kept+1] != "after" {
 			t.Errorf("%d lines, of which %d came; then %q", lines, kept, got[kept:])
+		}
+	})
+}
+
+// All lines that were lost are told of, also if there was no room when that began.
+func TestLogTellsOfAllThatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to := &stuckWriter{gate: make(chan struct{})}
+		w := newLogWriter(to)
+		told := 0
+		w.tells(func(lost int) {
+			told += lost
+			io.WriteString(always{w}, "told\n")
+		})
+		line := bytes.Repeat([]byte("x"), maxLog/4)
+		fill := func(fits, more int) {
+			for range fits + more {
+				w.Write(line)
+			}
+			synctest.Wait()
+		}
+		fill(1, 0) // which is being written
+		fill(4, 5)
+		to.gate <- struct{}{}
+		synctest.Wait()
+		fill(4, 0) // again there is no room
+		close(to.gate)
+		w.close()
+		if n := strings.Count(to.got.String(), "told\n"); told != 5 || n != 1 {
+			t.Errorf("it was told %d times that %d were lost, want once, and 5", n, told)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -96,15 +97,17 @@ func (p *program) logger(cfg server.Config) (*slog.Logger, error) {
 }
 
 func (p *program) loggerAt(level slog.Leveler, format string) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
-	log := slog.New(slog.NewTextHandler(p.stderr, opts))
-	if format == "json" {
-		log = slog.New(slog.NewJSONHandler(p.stderr, opts))
+	to := func(w io.Writer, opts *slog.HandlerOptions) *slog.Logger {
+		if format == "json" {
+			return slog.New(slog.NewJSONHandler(w, opts))
+		}
+		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	if w, ok := p.stderr.(*logWriter); ok {
-		w.tells(func(lost int) { log.Warn("lines of the log were lost, since nobody has read them", "lines", lost) })
+	if w, ok := p.stderr.(*logWriter); ok { // it is told whatever the level is
+		notices := to(always{w}, nil)
+		w.tells(func(lost int) { notices.Warn("lines of the log were lost, since nobody has read them", "lines", lost) })
 	}
-	return log
+	return to(p.stderr, &slog.HandlerOptions{Level: level})
 }
 
 // onHangup calls f at every SIGHUP, one call at a time, until stop is called.

@@ -58,7 +58,7 @@ const (
 	// when the process stood still.
 	grace = time.Second
 	// rest is how long the clock does not go back again.
-	rest = 10 * time.Second
+	rest = 4 * time.Second
 )
 
 // New returns a clock that begins now.

@@ -109,15 +109,20 @@ func moving(request []byte, t Regular) (at, n int, ok bool) {
 // A span is a part of a request.
 type span struct{ at, end int }
 
-// inQuery appends where the values of a parameter stand. from is where the target
-// does.
+// inQuery appends where the values of a parameter stand, and two empty spans for a
+// query that may hide its name, so that it has not one value. from is where the
+// target stands.
 func inQuery(dst []span, target []byte, from int, name string) []span {
 	path, query, _ := bytes.Cut(target, []byte{'?'})
 	from += len(path) + 1
 	for len(query) > 0 {
 		part, more, _ := bytes.Cut(query, []byte{'&'})
-		if bytes.HasPrefix(part, []byte(name+"=")) {
-			dst = append(dst, span{from + len(name) + 1, from + len(part)})
+		key, _, _ := bytes.Cut(part, []byte{'='})
+		switch {
+		case bytes.ContainsAny(key, "%+;"):
+			return append(dst, span{}, span{})
+		case string(key) == name:
+			dst = append(dst, span{min(from+len(key)+1, from+len(part)), from + len(part)})
 		}
 		from += len(part) + 1
 		query = more
@@ -125,31 +130,52 @@ func inQuery(dst []span, target []byte, from int, name string) []span {
 	return dst
 }
 
-// inBody appends where the strings stand that are the values of a member: an empty
-// span for a value that is no string, and two of them for a body that may hide the
-// name, so that it has not one value. from is where the body stands.
+// inBody appends where the strings stand that are the values of a member of the
+// object that the body is: an empty span for a value that is no string, and two of
+// them for a body that may hide the name. from is where the body stands.
 func inBody(dst []span, body []byte, from int, name string) []span {
-	if bytes.IndexByte(body, '\\') >= 0 { // a name may be hidden
-		return append(dst, span{}, span{})
+	hidden := append(dst, span{}, span{})
+	if bytes.IndexByte(body, '\\') >= 0 {
+		return hidden
 	}
-	quoted := []byte(`"` + name + `"`)
-	for {
-		i := bytes.Index(body, quoted)
-		if i < 0 {
-			return dst
+	depth := 0
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			n := bytes.IndexByte(body[i+1:], '"')
+			if n < 0 {
+				return hidden
+			}
+			text := body[i+1 : i+1+n]
+			i += 1 + n // at its end
+			if depth == 1 && bytes.EqualFold(text, []byte(name)) {
+				dst = appendValue(dst, body, i+1, from)
+			}
 		}
-		behind := body[i+len(quoted):]
-		is := bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(behind, " "), []byte{':'}), " ")
-		from += i + len(quoted) + len(behind) - len(is)
-		text, found := bytes.CutPrefix(is, []byte{'"'})
-		end := bytes.IndexByte(text, '"')
-		if !found || end < 0 {
-			dst = append(dst, span{})
-		} else {
-			dst = append(dst, span{from + 1, from + 1 + end})
-		}
-		body = is
 	}
+	return dst
+}
+
+// appendValue appends where the value stands of the member whose name ends at i, if it
+// is the name of one and not a value that reads like it.
+func appendValue(dst []span, body []byte, i, from int) []span {
+	const space = " \t\r\n"
+	is, member := bytes.CutPrefix(bytes.TrimLeft(body[i:], space), []byte{':'})
+	if !member {
+		return dst
+	}
+	is = bytes.TrimLeft(is, space)
+	value, found := bytes.CutPrefix(is, []byte{'"'})
+	end := bytes.IndexByte(value, '"')
+	if !found || end < 0 {
+		return append(dst, span{})
+	}
+	from += len(body) - len(value)
+	return append(dst, span{from, from + end})
 }
 
 // isValue reports whether p means the same wherever it stands.

@@ -29,6 +29,9 @@ func FuzzAgain(f *testing.F) {
 	}
 	f.Add([]byte("POST /p?cursor=a HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"cursor\":\"a\"}"), []byte("POST /p?cursor=b HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"cursor\":\"a\"}"))
 	f.Add([]byte("GET /p?cursor=a&%63ursor=a HTTP/1.1\r\nHost: x\r\n\r\n"), []byte("GET /p?cursor=b&%63ursor=a HTTP/1.1\r\nHost: x\r\n\r\n"))
+	const disguised = "POST /p?%%63ursor=a HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{\"x\":{\"cursor\":\"%s\"}}"
+	f.Add(fmt.Appendf(nil, disguised, "a"), fmt.Appendf(nil, disguised, "b"))
+	f.Add([]byte("POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 33\r\n\r\n{\"x\":\"cursor\",\"cursor\"\t:\n\"abcd\"}"), []byte("POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 33\r\n\r\n{\"x\":\"cursor\",\"cursor\"\t:\n\"efgh\"}"))
 	lot := New(Options{Quick: func(string, bool) bool { return true }})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		d := desks.New().(*desk)

@@ -127,7 +127,7 @@ func (a *arrivals) Close() error {
 
 // arrive has a connection wait for its first request.
 func (l *Lot) arrive(p parked, back *returns, wait time.Duration) {
-	c := &Conn{lot: l, kind: answer, parked: p, began: l.elapsed()}
+	c := &Conn{lot: l, kind: answer, parked: p, began: l.clock.Now()}
 	c.held.back = back
 	c.parts.Store(1)
 	c.state.Store(begun | running)

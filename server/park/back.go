@@ -128,7 +128,7 @@ func (c *replay) NetConn() net.Conn { return c.Conn }
 // of whose next request the beginning has come.
 func CameBack(c net.Conn) bool {
 	r, ok := c.(*replay)
-	return ok && !r.fresh
+	return ok && !r.fresh && len(r.asked) > 0
 }
 
 // bare takes off what we have put around a connection that came back before.

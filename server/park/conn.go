@@ -35,7 +35,7 @@ type Conn struct {
 	every   time.Duration // between two times Due; 0: it has none
 	alarm   alarm.Alarm   // of lot.clock
 	bytes   int64         // written
-	began   time.Duration // when the handler let go, since the lot was made
+	began   time.Duration // when the handler let go, since the lot was made; of who has arrived, when, by its clock
 	ended   ended         // told at the end; nil: nobody
 
 	mu     sync.Mutex // held for each call of tenant

@@ -23,12 +23,17 @@ type crew struct {
 	watch   *time.Timer // goes off while watched; nil until it is needed
 	watched bool
 	hands   int // how many work
-	wish    int // how many should, while there is enough to do
+	stuck   int // how many of them are kept by something, as far as is known
+	relief  int // how often others came because all were
+	wish    int // how many should work, while there is enough to do
 }
 
 // lap is how long a message may take to reach all who hear it before more work
 // at that at once.
 const lap = 25 * time.Millisecond
+
+// maxStuck is how many may be kept by something and be replaced.
+const maxStuck = 1024
 
 // handful is how many connections one of the crew takes at a time.
 const handful = 32
@@ -45,9 +50,8 @@ func (w *crew) add(c *Conn) {
 		w.began = time.Now()
 	}
 	w.line = append(w.line, c)
-	if w.hands == 0 || w.hands < w.wish && len(w.line)-w.head > handful {
-		w.hands++
-		go w.work()
+	if free := w.free(); free == 0 && w.stuck < maxStuck || free < w.wish && len(w.line)-w.head > handful {
+		w.hire()
 		return
 	}
 	if !w.watched { // who works may be kept by something
@@ -60,8 +64,25 @@ func (w *crew) add(c *Conn) {
 	}
 }
 
+// hire has one more work. w.mu is held.
+func (w *crew) hire() {
+	w.hands++
+	go w.work(w.relief)
+}
+
+// free is how many work who are not kept by anything. w.mu is held.
+func (w *crew) free() int { return w.hands - w.stuck }
+
+// back says that one is back from what was under way when so many reliefs had come.
+// w.mu is held.
+func (w *crew) back(relief int) {
+	if relief != w.relief {
+		w.stuck--
+	}
+}
+
 // relieve has one more work if others wait and have for long, and nobody takes
-// them.
+// them: then all who work are kept by something.
 func (w *crew) relieve() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,17 +91,18 @@ func (w *crew) relieve() {
 		return
 	}
 	w.watch.Reset(lap)
-	if time.Since(w.took) >= lap && w.hands < w.most {
-		w.hands++
-		w.wish = max(w.wish, w.hands)
-		go w.work()
+	if time.Since(w.took) >= lap && w.stuck < maxStuck {
+		w.relief++
+		w.stuck = w.hands
+		w.hire()
 	}
 }
 
 // work looks after connections until there are none left for it.
-func (w *crew) work() {
+func (w *crew) work(relief int) {
 	d := desks.Get().(*desk)
 	defer desks.Put(d)
+	d.relief = relief
 	for w.serve(d, false) > 0 {
 	}
 }
@@ -90,7 +112,7 @@ func (w *crew) work() {
 // any, however many others work.
 func (w *crew) serve(d *desk, herds bool) (n int) {
 	var mine [handful]*Conn
-	n = w.take(&mine, herds)
+	n = w.take(&mine, d, herds)
 	for _, c := range mine[:n] {
 		c.turn(d)
 	}
@@ -104,20 +126,21 @@ func (w *crew) serve(d *desk, herds bool) (n int) {
 const deskSize = 4 << 10
 
 // take takes the first in line.
-func (w *crew) take(mine *[handful]*Conn, herds bool) (n int) {
+func (w *crew) take(mine *[handful]*Conn, d *desk, herds bool) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.back(d.relief)
+	d.relief = w.relief
 	n = copy(mine[:], w.line[w.head:])
-	if n == 0 || !herds && w.hands > max(w.wish, 1) {
+	if n == 0 || !herds && w.free() > max(w.wish, 1) {
 		w.hands-- // if there are any left, others see to them
 		return 0
 	}
 	w.took = time.Now()
 	if long := int(w.took.Sub(w.began) / lap); long > 0 && n == handful { // too few are at it
 		w.wish = min(max(w.wish, 1+long), w.most)
-		if w.hands < w.wish {
-			w.hands++
-			go w.work()
+		if w.free() < w.wish {
+			w.hire()
 		}
 	}
 	clear(w.line[w.head : w.head+n])
@@ -142,11 +165,13 @@ const maxLine = 1 << 16
 func (w *crew) herd(late time.Duration, wake func()) {
 	w.mu.Lock()
 	w.hands++ // so that nobody else is called for the first of them
+	relief := w.relief
 	w.wish = min(1+int(late/lap), w.most)
 	w.mu.Unlock()
 	wake()
 	d := desks.Get().(*desk)
 	defer desks.Put(d)
+	d.relief = relief
 	for done := 0; done < maxHerd; {
 		n := w.serve(d, true)
 		if n == 0 {
@@ -156,10 +181,10 @@ func (w *crew) herd(late time.Duration, wake func()) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.head < len(w.line) && w.hands == 1 {
-		go w.work() // in our place
-	} else {
-		w.hands--
+	w.back(d.relief)
+	w.hands--
+	if w.head < len(w.line) && w.free() == 0 {
+		w.hire() // in our place
 	}
 }
 
@@ -168,8 +193,9 @@ const maxHerd = 1024
 
 // A desk is what a pass over a connection needs, lent to one who works.
 type desk struct {
-	out buffer         // what is written
-	in  [16 << 10]byte // what has come
+	relief int            // of the crew, when who works here took something last
+	out    buffer         // what is written
+	in     [16 << 10]byte // what has come
 	reading
 	sums *summer
 }

@@ -8,9 +8,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,32 +133,68 @@ func TestTimeForAHead(t *testing.T) {
 	}
 }
 
-// Who is kept by a slow handler keeps not all others.
-func TestSlowHandler(t *testing.T) {
-	gate := make(chan struct{})
-	h := newHouse(t, 300, func(s *http.Server) {
-		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/kept" {
-				<-gate
+// Who is kept by slow handlers keeps not all others, on one processor either, and
+// each of those is served at once.
+func TestSlowHandlers(t *testing.T) {
+	for _, tt := range []struct{ processors, slow int }{{1, 1}, {1, 5}, {2, 1}, {2, 3}} {
+		t.Run(fmt.Sprintf("%d of them, %d processors", tt.slow, tt.processors), func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(tt.processors))
+			gate := make(chan struct{})
+			var kept sync.WaitGroup
+			h := newHouse(t, 10, func(s *http.Server) {
+				s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/kept" {
+						kept.Done()
+						<-gate
+					}
+					io.WriteString(w, "ok")
+				})
+			})
+			defer close(gate)
+			for range tt.slow {
+				kept.Add(1)
+				c, _ := h.dial()
+				io.WriteString(c, "GET /kept HTTP/1.1\r\nHost: x\r\n\r\n")
+				kept.Wait()
 			}
-			io.WriteString(w, "ok")
+			c, in := h.dial()
+			c.SetDeadline(time.Now().Add(20 * time.Second)) // were each found to wait after 25 ms, it took longer
+			for range 1000 {
+				io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+				if _, body := read(t, in); body != "ok" {
+					t.Fatalf("%q", body)
+				}
+			}
 		})
-	})
-	defer close(gate)
-	kept, _ := h.dial()
-	io.WriteString(kept, "GET /kept HTTP/1.1\r\nHost: x\r\n\r\n")
-	time.Sleep(50 * time.Millisecond) // it is longer than the crew waits for one of its own
-	for range 200 {
-		c, _ := h.dial()
-		io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
-		defer c.Close()
 	}
-	time.Sleep(50 * time.Millisecond)
-	c, in := h.dial()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
-	if _, err := http.ReadResponse(in, nil); err != nil {
-		t.Error(err)
+}
+
+// A panicking is a tenant that panics when it is asked what moves in its request.
+type panicking struct{ *speaker }
+
+func (panicking) Moving() (name, value string) { panic("moving") }
+func (panicking) Again([]byte) bool            { return false }
+
+// Whose tenant panics while its connection is taken is not held.
+func TestPanicWhileItIsTaken(t *testing.T) {
+	for _, path := range []string{"/quick", "/slow"} {
+		t.Run(path, func(t *testing.T) {
+			var lot *park.Lot
+			h := newHouse(t, 10, func(s *http.Server) {
+				s.ErrorLog = log.New(io.Discard, "", 0)
+				s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					sp := newSpeaker()
+					lot.Answer(&sp.Conn, w, r, panicking{sp}, time.Minute)
+				})
+			})
+			lot = h.lot
+			c, in := h.dial()
+			c.SetDeadline(time.Now().Add(10 * time.Second))
+			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+			io.ReadAll(in)
+			c.Close()
+			wantEmpty(t, lot)
+		})
 	}
 }
 

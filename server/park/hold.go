@@ -134,12 +134,29 @@ func (c *Conn) take(w http.ResponseWriter, r *http.Request, k kind) (early []byt
 	if !known {
 		c.lot.tune(conn)
 	}
-	c.outlive(w)
 	c.hold(bare(conn), at.back, k)
+	well := false
+	defer func() {
+		if !well { // somebody has panicked
+			c.abandon()
+		}
+	}()
+	c.outlive(w)
 	if back, ok := conn.(*replay); ok && c.parked.on && k == answer && len(early) == 0 {
 		c.again = learn(back.request(), c.tenant, back.age, w)
 	}
+	well = true
 	return early, true
+}
+
+// abandon lets go of a connection that nobody has begun to look after.
+func (c *Conn) abandon() {
+	if c.parked.on {
+		c.closeParked()
+	} else {
+		c.held.rw.Close()
+	}
+	c.lot.remove(c)
 }
 
 func (c *Conn) hold(rw net.Conn, back *returns, k kind) {

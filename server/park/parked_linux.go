@@ -289,12 +289,17 @@ func (c *Conn) endParked(err error) (over bool) {
 // release lets go of the descriptor.
 func (c *Conn) release() (over bool) {
 	c.lot.poll.forget(c) // before the descriptor can be another's
+	c.closeParked()
+	c.done()
+	return true
+}
+
+// closeParked closes the descriptor, which is not in the poller.
+func (c *Conn) closeParked() {
 	c.lot.kernel.Close(c.fd())
 	if c.parked.gone != nil {
 		c.parked.gone()
 	}
-	c.done()
-	return true
 }
 
 // answeredParked ends the tenancy of a poll.
@@ -392,7 +397,7 @@ func (c *Conn) goBack(came []byte) (over bool) {
 	c.lot.poll.remove(c)
 	back, again := c.held.back, newReplay(conn, bytes.Clone(came), c.lot.age.Load())
 	if c.parked.stage == arrived {
-		again.fresh, again.spent = true, c.lot.elapsed()-c.began
+		again.fresh, again.spent = true, c.lot.clock.Now()-c.began
 	}
 	c.done()
 	if !back.offer(again) {

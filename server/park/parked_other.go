@@ -31,6 +31,7 @@ func ownKernel() kernel.Kernel { return nil }
 func (c *Conn) adopt(net.Conn) bool { return false }
 func (c *Conn) park([]byte)         {}
 func (c *Conn) turn(*desk)          {}
+func (c *Conn) closeParked()        {}
 
 func (c *Conn) takeQuick(*quickWriter, http.ResponseWriter, kind) ([]byte, bool) { return nil, false }
 

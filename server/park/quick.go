@@ -208,7 +208,8 @@ func quickOf(w http.ResponseWriter) *quickWriter {
 	}
 }
 
-// answer appends the answer as net/http would write it.
+// answer appends the answer as net/http would write what handlers like ours answer:
+// they leave Date to it, and have no trailers.
 func (w *quickWriter) answer(dst []byte) []byte {
 	w.WriteHeader(http.StatusOK)
 	if w.sized && int64(len(w.body)) < w.length { // the next answer must not pass for the rest

@@ -82,15 +82,17 @@ func (c *Conn) tenantAgain(value []byte) bool {
 // takeQuick has c hold what was asked for by another connection's descriptor.
 func (c *Conn) takeQuick(q *quickWriter, w http.ResponseWriter, k kind) (early []byte, ok bool) {
 	old := q.conn
+	c.outlive(w) // this, and the next, may panic, and then it is not in the lot
+	var again *again
+	if k == answer {
+		again = learn(q.asked, c.tenant, q.age, w)
+	}
 	c.lot.add(c)
-	c.outlive(w)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept, c.kind, c.held.back = nil, k, old.held.back
 	c.parked = parked{on: true, fd: old.parked.fd, roomToo: old.parked.roomToo, known: true, gone: old.parked.gone, peer: old.parked.peer}
-	if k == answer {
-		c.again = learn(q.asked, c.tenant, q.age, w)
-	}
+	c.again = again
 	c.lot.poll.replace(old, c)
 	q.taker = c
 	if k == answer {
@@ -127,8 +129,8 @@ func (c *Conn) finishQuick(p, rest []byte, last bool) (over bool) {
 	c.lot.poll.remove(c)
 	conn := c.unparked()
 	c.mu.Lock()
-	c.parked.on, c.held.wire, c.close = false, &wire{rw: conn}, true // for who cuts it off
-	if c.state.Load()&cutOff != 0 {                                  // or has already
+	c.parked.on, c.held.wire, c.close = false, &wire{rw: conn}, true // cut off, the wire is closed; nobody else lets go of it
+	if c.state.Load()&cutOff != 0 {                                  // it has been already
 		conn.Close()
 	}
 	c.mu.Unlock()

@@ -16,9 +16,11 @@ const (
 // not confirmed for so long what was sent, also when the connection is closed
 // already. Where these cannot be set, the kernel's own limits count.
 //
-// TCP's keep-alive is off. Everybody is told something before it would ask; and when
-// nobody is, because the process stands still, a single question that is lost would
-// end a connection after that time, as many are that go out at once.
+// TCP's keep-alive is off. Whoever is held is told something from time to time, or has
+// only so long to say something, if the lot's and the server's options are not to wait
+// for ever; and when nobody is told anything, because the process stands still, a
+// single question that is lost would end a connection after that time, as many are
+// that go out at once.
 func (l *Lot) tune(c net.Conn) {
 	sc, ok := innermost(c).(syscall.Conn)
 	if !ok {
