@@ -30,7 +30,7 @@ build: ## build bin/shaveet
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/shaveet ./cmd/shaveet
 
 .PHONY: test
-test: ready ## check everything in its quick form, under ten minutes
+test: ready ## check everything in its quick form, about ten minutes on two cores
 	@$(MAKE) -j2 --output-sync=target lint test-client # one computes, the other waits for browsers
 	@$(MAKE) test-go
 
