@@ -67,7 +67,7 @@ test-client: race-bin
 	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race $(NPM) run test:browser
 
 .PHONY: test-long
-test-long: ready lint race-bin testsummary ## the full counts, every fuzz target, concurrent tests and all promises of transports fifty times; about two hours
+test-long: ready lint race-bin testsummary ## the full counts, every fuzz target, concurrent tests and all promises of transports fifty times; some hours
 	$(MAKE) test-client fuzz
 	SHAVEET_BIN=$(CURDIR)/bin/shaveet-race go test -race -timeout 60m -run Concurrent -count 50 ./...
 	go test -race -timeout 60m -run 'Promises|Moves' -count 50 ./server/transport/... ./tests/transports

@@ -22,11 +22,11 @@ func (d *doctor) makeClient(ctx context.Context) finding {
 	d.patient = t // also if the answer is lost, there may be a client
 	var made struct{ Key, Position string }
 	err := d.api.get(ctx, "create_client", map[string]any{"client_id": t.id, "position": true}, &made)
+	if unasked := (*net.OpError)(nil); errors.As(err, &unasked) && unasked.Op == "dial" {
+		d.patient = patient{}
+	}
 	if err == nil {
 		_, err = d.api.call(ctx, "subscribe", map[string]any{"client_id": t.id, "channel_name": t.channel})
-	}
-	if unmade := (*net.OpError)(nil); errors.As(err, &unmade) && unmade.Op == "dial" {
-		d.patient = patient{}
 	}
 	if err != nil {
 		return fail(adviceAdminURL, "the admin API at %s: %v", d.api.address, plainError(err))

@@ -43,14 +43,10 @@ func (g *gatherer) flush() {
 	g.kept.Reset()
 }
 
-// overTLS returns a connection to what is served by a lot, behind the head of the
-// answer. early is said with the request.
-func overTLS(t *testing.T, early string, hold func(*park.Lot, http.ResponseWriter, *http.Request)) (lot *park.Lot, c *tls.Conn, under *gatherer, in *bufio.Reader) {
+// dialTLS returns a connection that has shaken hands, and what it writes to.
+func dialTLS(t *testing.T, address net.Addr) (c *tls.Conn, under *gatherer) {
 	t.Helper()
-	lot = park.New(park.Options{})
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hold(lot, w, r) }))
-	t.Cleanup(srv.Close)
-	raw, err := net.Dial("tcp", srv.Listener.Addr().String())
+	raw, err := net.Dial("tcp", address.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +57,17 @@ func overTLS(t *testing.T, early string, hold func(*park.Lot, http.ResponseWrite
 	if err := c.Handshake(); err != nil {
 		t.Fatal(err)
 	}
+	return c, under
+}
+
+// overTLS returns a connection to what is served by a lot, behind the head of the
+// answer. early is said with the request.
+func overTLS(t *testing.T, early string, hold func(*park.Lot, http.ResponseWriter, *http.Request)) (lot *park.Lot, c *tls.Conn, under *gatherer, in *bufio.Reader) {
+	t.Helper()
+	lot = park.New(park.Options{})
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hold(lot, w, r) }))
+	t.Cleanup(srv.Close)
+	c, under = dialTLS(t, srv.Listener.Addr())
 	under.hold = true
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if early != "" {
@@ -213,7 +220,7 @@ func TestPollsOverTLS(t *testing.T) {
 				io.WriteString(c, s)
 			}
 			under.flush()
-			first := <-speakers
+			first := arrival(t, speakers)
 			if tt.held != nil {
 				tt.held(c)
 			}
@@ -225,17 +232,29 @@ func TestPollsOverTLS(t *testing.T) {
 			if tt.after != nil {
 				tt.after(c)
 			}
-			second := <-speakers
+			second := arrival(t, speakers)
 			second.say("two")
 			if _, body := read(t, in); body != "two" {
 				t.Fatalf("the second is answered %q", body)
 			}
 			wantEnd(t, second, nil)
 			io.WriteString(c, "GET /3 HTTP/1.1\r\nHost: x\r\n\r\n")
-			third := <-speakers
+			third := arrival(t, speakers)
 			c.Close()
 			wantEnd(t, third, park.ErrGone)
 		})
+	}
+}
+
+// arrival waits for the tenant of the next request.
+func arrival(t *testing.T, speakers <-chan *speaker) *speaker {
+	t.Helper()
+	select {
+	case s := <-speakers:
+		return s
+	case <-time.After(20 * time.Second):
+		t.Fatal("the request is not heard")
+		return nil
 	}
 }
 
@@ -264,16 +283,5 @@ func pollsOverTLS(t *testing.T, speakers chan<- *speaker) (c *tls.Conn, under *g
 	over := make(chan error, 1)
 	go func() { over <- lot.Serve(srv, ln) }()
 	t.Cleanup(func() { srv.Close(); <-over })
-	raw, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { raw.Close() })
-	raw.SetDeadline(time.Now().Add(20 * time.Second))
-	under = &gatherer{Conn: raw}
-	c = tls.Client(under, &tls.Config{InsecureSkipVerify: true})
-	if err := c.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	return c, under
+	return dialTLS(t, ln.Addr())
 }
