@@ -14,7 +14,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 		h.adopt(e)
 		return 0
 	}
-	h.stamp.mono, h.stamp.wall = int64(e.Time.Sub(h.begun)), e.Time.UnixMilli()
+	h.stamp.mono, h.stamp.wall, h.stamp.foreign = int64(e.localTime().Sub(h.begun)), e.Time.UnixMilli(), e.Foreign
 	held := h.bytes.Load()
 	seq := e.First
 	for _, name := range e.Creates {
@@ -29,47 +29,49 @@ func (h fold) Apply(e Entry) (id uint64) {
 		h.broadcast(e.Messages, seq)
 		h.remember(e.Retry, e.Messages...)
 	case OpEmit:
-		h.eachPair(e, seq, h.join)
+		h.eachTurn(e, seq, h.join)
 		h.broadcast(e.Messages, seq+uint64(len(e.Pairs)))
 		h.remember(e.Retry, e.Messages...)
 	case OpForgetSocket:
-		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeLetGo) })
-		h.bury(e.Client)
+		h.eachTurn(e, seq, func(t turn) { h.part(t, NoticeLetGo) })
+		h.bury(e.Client, e.Last)
 	case OpCreate:
-		h.createClient(e.Client, e.Key, seq, false)
+		h.createClient(e.Client, e.Key, seq, nil)
 	case OpSocket:
-		h.createClient(e.Client, e.Key, seq, true).owner = h.clients.get(e.Owner)
-		h.eachPair(e, seq, h.join)
+		h.createClient(e.Client, e.Key, seq, &socketOf{h.clients.get(e.Owner)})
+		h.eachTurn(e, seq, h.join)
 	case OpData:
-		h.clients.get(e.Client).setData(e.Data)
+		h.setData(e.Client, e.Data)
 	case OpDeclare:
 		h.declare(e.Namespace)
+	case OpTake:
+		h.takes(e.Takes)
 	case OpSubscribe:
-		h.eachPair(e, seq, h.join)
+		h.eachTurn(e, seq, h.join)
 	case OpUnsubscribe:
-		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeLeft) })
+		h.eachTurn(e, seq, func(t turn) { h.part(t, NoticeLeft) })
 	case OpKill:
-		h.eachPair(e, seq, func(c *client, ch *channel, seq uint64) { h.part(c, ch, seq, NoticeKilled) })
+		h.eachTurn(e, seq, func(t turn) { h.part(t, NoticeKilled) })
 		h.live(e, Killed, e.Client)
-		h.bury(e.Client)
+		h.bury(e.Client, e.Last)
 	case OpLetGo:
-		h.eachPair(e, seq, h.away)
+		h.eachTurn(e, seq, h.away)
 		h.live(e, LetGo, e.Clients...)
-		h.setAside(e.Clients)
+		h.setAside(e)
 	case OpRevive:
-		h.wakeUp(e.Client)
-		h.eachPair(e, seq, h.back)
+		h.wakeUp(e)
+		h.eachTurn(e, seq, h.back)
 		h.live(e, Back, e.Client)
 	case OpForget:
 		for _, id := range e.Clients {
-			h.bury(id)
+			h.bury(id, e.Last)
 		}
 	case OpDrop:
 		for _, name := range e.Channels {
-			h.drop(name)
+			h.drop(name, seq)
 		}
 	case OpRotate:
-		h.rotate(e.Client, e.Key)
+		h.rotate(e)
 	case OpDelete:
 		for _, name := range e.Channels {
 			h.delete(name, seq)
@@ -78,9 +80,10 @@ func (h fold) Apply(e Entry) (id uint64) {
 		h.dismiss(e.Client, e.Session)
 	case OpCount:
 		for _, name := range e.Channels {
-			h.count(h.channels.get(name), seq)
+			h.count(name, seq)
 		}
 	}
+	h.version(e)
 	h.visible.Store(e.Last)
 	h.makeRoom(h.bytes.Load() - held)
 	h.wakeReaders()
@@ -112,9 +115,68 @@ func (h fold) adopt(e Entry) {
 	h.once.Do(func() { close(h.ready) })
 }
 
-func (h fold) eachPair(e Entry, seq uint64, f func(*client, *channel, uint64)) {
+// A turn is a membership that begins or ends with an entry.
+type turn struct {
+	id      string   // the client's
+	client  *client  // nil: it has ended since, or knows of the turn already
+	channel *channel // nil: it has ended since
+	seq     uint64
+	told    telling
+}
+
+// telling says whether a turn is told by a notice.
+type telling uint8
+
+const (
+	tellIfWanted telling = iota // as the channel's settings say
+	tellNot
+	tellIt
+)
+
+func (h fold) eachTurn(e Entry, seq uint64, f func(turn)) {
 	for i, p := range e.Pairs {
-		f(h.clients.get(p.Client), h.channels.get(p.Channel), seq+uint64(i))
+		t := turn{id: p.Client, client: h.before(p.Client, e.Last), channel: h.channels.get(p.Channel), seq: seq + uint64(i)}
+		if e.Told != nil {
+			if t.told = tellNot; e.Told[i] {
+				t.told = tellIt
+			}
+		}
+		if t.channel != nil {
+			f(t)
+		}
+	}
+}
+
+// before returns the client as it was before the entry that ends with seq: nil
+// if it is not there, or has come with an image of the state that is newer.
+func (h fold) before(id string, seq uint64) *client {
+	c := h.clients.get(id)
+	if c == nil || c.version >= seq {
+		return nil
+	}
+	return c
+}
+
+// version notes which entry has changed the clients it names last, if others
+// have to agree on that.
+func (h fold) version(e Entry) {
+	if h.shared == nil {
+		return
+	}
+	note := func(id string) {
+		if c := h.before(id, e.Last); c != nil {
+			c.version = e.Last
+		}
+	}
+	for _, p := range e.Pairs {
+		note(p.Client)
+	}
+	for _, id := range e.Clients {
+		note(id)
+	}
+	switch e.Op {
+	case OpCreate, OpSocket, OpRevive, OpRotate, OpData:
+		note(e.Client)
 	}
 }
 
@@ -143,6 +205,9 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	if ch == nil {
 		ch = h.channels.get(m.name)
 	}
+	if ch == nil || seq <= ch.asOf {
+		return 0
+	}
 	ch.mu.Lock()
 	ch.keep(ch.ringOf(m), m, seq)
 	ch.mu.Unlock()
@@ -158,35 +223,44 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 
 // notify keeps a notice in ch's side ring. ch.mu is held.
 func (h fold) notify(ch *channel, kind Notice, sender string, data json.RawMessage, seq uint64) {
+	if seq <= ch.asOf {
+		return
+	}
 	m := &Message{Sender: quote(sender), Data: data, System: true, Notice: kind}
 	ch.keep(&ch.notices, m, seq)
 	h.touch(ch)
 }
 
-// tell tells that c has joined or left ch: by a notice, or, where that is not
-// wanted or there are too many members for it, by a count that follows. ch.mu
-// is held.
-func (h fold) tell(ch *channel, kind Notice, c *client, seq uint64) {
+// tell tells that a client has joined or left a channel: by a notice, or, where
+// that is not wanted or there are too many members for it, by a count that
+// follows. The channel's lock is held.
+func (h fold) tell(t turn, kind Notice) {
+	ch := t.channel
 	set := ch.settings()
-	if !set.Presence {
-		return
+	if t.told == tellIfWanted {
+		if t.told = tellNot; set.tells(ch.size()) {
+			t.told = tellIt
+		}
 	}
-	if set.Notices && ch.size() <= set.NoticeMembers {
-		h.notify(ch, kind, c.id, noticeData[kind], seq)
-		return
-	}
-	if !ch.uncounted {
+	switch {
+	case t.told == tellIt:
+		h.notify(ch, kind, t.id, noticeData[kind], t.seq)
+	case set.Presence && !ch.uncounted:
 		ch.uncounted = true
 		h.idle.addUncounted(ch.name)
 	}
 }
 
 // createChannel begins a channel and announces it on the admin channel, with
-// which it begins if it is that one itself. Of a quiet one nobody is told.
+// which it begins if it is that one itself. Of a quiet one nobody is told. One
+// that came with an image is there already.
 func (h fold) createChannel(name string, seq uint64) {
-	ch := &channel{hub: h.Hub, name: name}
-	h.channels.put(name, ch)
-	h.nChannels.Add(1)
+	if ch := h.channels.get(name); ch == nil {
+		h.channels.put(name, &channel{hub: h.Hub, name: name, began: seq, epoch: h.epoch.Load()})
+		h.nChannels.Add(1)
+	} else if ch.began > seq {
+		return // that was another one, which has ended
+	}
 	if quiet(name) {
 		return
 	}
@@ -197,32 +271,50 @@ func (h fold) createChannel(name string, seq uint64) {
 	admin.mu.Unlock()
 }
 
+// socketOf says whose a client is that is a socket.
+type socketOf struct{ owner *client }
+
 // createClient begins a client. It is on no channel, which whoever reads on
 // from an earlier position, for another one of this name, has to be told.
-func (h fold) createClient(id, key string, seq uint64, socket bool) *client {
-	c := &client{id: id, changed: seq, socket: socket}
+func (h fold) createClient(id, key string, seq uint64, socket *socketOf) {
+	if h.clients.get(id) != nil {
+		return // it came with an image
+	}
+	c := &client{id: id, changed: seq, socket: socket != nil}
+	if socket != nil {
+		c.owner = socket.owner
+	}
 	c.key.Store(&key)
 	h.begin(c) // before anybody can see it, and how old it is
 	h.clients.put(id, c)
-	return c
 }
 
-// begin has c live from now on.
+// begin has c live from now on. It is for the process that has asked for it to
+// find out when it is idle.
 func (h fold) begin(c *client) {
 	now := h.now()
 	c.created.Store(now)
 	c.lastSeen.Store(now)
 	h.countClient(c, 1)
-	h.wheel.add(c, now)
+	if !h.stamp.foreign {
+		c.held.Store(true)
+		h.wheel.add(c, now)
+	}
 }
 
-// join subscribes c to ch. The membership begins with the seq of its own
-// notice, which is the first thing the client hears.
-func (h fold) join(c *client, ch *channel, seq uint64) {
+// join subscribes a client to a channel. The membership begins with the seq of
+// its own notice, which is the first thing the client hears.
+func (h fold) join(t turn) {
+	c, ch := t.client, t.channel
+	if c == nil {
+		h.tellAlone(t, NoticeJoined)
+		return
+	}
 	c.mu.Lock()
 	ch.mu.Lock()
-	m := &member{client: c, channel: ch, since: seq - 1, sinceID: ch.lastID, joined: h.stamp.wall}
+	m := &member{client: c, channel: ch, since: t.seq - 1, sinceID: ch.lastID, joined: h.stamp.wall}
 	ch.list(m)
+	ch.joined = t.seq
 	c.subs = append(slices.DeleteFunc(c.subs, func(old *member) bool {
 		at := old.channel.deleted.Load()
 		if at != 0 {
@@ -233,19 +325,31 @@ func (h fold) join(c *client, ch *channel, seq uint64) {
 	if c.attached.Load() > 0 {
 		ch.readers.Add(1)
 	}
-	c.changed = seq
-	h.tell(ch, NoticeJoined, c, seq)
+	c.changed = t.seq
+	h.tell(t, NoticeJoined)
 	ch.mu.Unlock()
 	c.mu.Unlock()
 	h.touchClient(c)
 }
 
-// part ends c's membership. Who leaves does not hear it.
-func (h fold) part(c *client, ch *channel, seq uint64, kind Notice) {
+// tellAlone tells of a turn whose client knows of it already, or has ended.
+func (h fold) tellAlone(t turn, kind Notice) {
+	t.channel.mu.Lock()
+	defer t.channel.mu.Unlock()
+	h.tell(t, kind)
+}
+
+// part ends a client's membership. Who leaves does not hear it.
+func (h fold) part(t turn, kind Notice) {
+	c, ch := t.client, t.channel
+	if c == nil {
+		h.tellAlone(t, kind)
+		return
+	}
 	c.mu.Lock()
 	ch.mu.Lock()
 	m := c.subLocked(ch)
-	c.remember(m, seq)
+	c.remember(m, t.seq)
 	c.subs = slices.DeleteFunc(c.subs, func(s *member) bool { return s == m })
 	if len(c.subs) == 0 {
 		c.subs = nil
@@ -253,10 +357,10 @@ func (h fold) part(c *client, ch *channel, seq uint64, kind Notice) {
 	if c.attached.Load() > 0 {
 		ch.readers.Add(-1)
 	}
-	c.changed = seq
+	c.changed = t.seq
 	if m.slot >= 0 {
 		ch.unlist(m)
-		h.tell(ch, kind, c, seq)
+		h.tell(t, kind)
 	} else {
 		ch.absent--
 	}
@@ -266,58 +370,85 @@ func (h fold) part(c *client, ch *channel, seq uint64, kind Notice) {
 	h.touchClient(c)
 }
 
-// away takes a client that is let go off ch. It keeps the membership.
-func (h fold) away(c *client, ch *channel, seq uint64) {
+// away takes a client that is let go off a channel. It keeps the membership.
+func (h fold) away(t turn) {
+	c, ch := t.client, t.channel
+	if c == nil {
+		h.tellAlone(t, NoticeLetGo)
+		return
+	}
 	c.mu.Lock()
 	ch.mu.Lock()
 	ch.unlist(c.subLocked(ch))
 	ch.absent++
-	h.tell(ch, NoticeLetGo, c, seq)
+	h.tell(t, NoticeLetGo)
 	ch.mu.Unlock()
 	c.mu.Unlock()
 }
 
 // back undoes away. The membership is the old one, from its old beginning.
-func (h fold) back(c *client, ch *channel, seq uint64) {
+func (h fold) back(t turn) {
+	c, ch := t.client, t.channel
+	if c == nil {
+		h.tellAlone(t, NoticeJoined)
+		return
+	}
 	c.mu.Lock()
 	ch.mu.Lock()
 	ch.absent--
 	m := c.subLocked(ch)
 	m.joined = h.stamp.wall
 	ch.list(m)
-	h.tell(ch, NoticeJoined, c, seq)
+	ch.joined = t.seq
+	h.tell(t, NoticeJoined)
 	ch.mu.Unlock()
 	c.mu.Unlock()
 }
 
-// setAside has the clients wait to be revived.
-func (h fold) setAside(ids []string) {
-	for _, id := range ids {
-		c := h.clients.get(id)
+// setAside has the clients wait to be revived. Who is read for here in spite of
+// that, since a reader came while the others agreed, is revived at once.
+func (h fold) setAside(e Entry) {
+	for _, id := range e.Clients {
+		c := h.before(id, e.Last)
+		if c == nil {
+			continue
+		}
 		c.mu.Lock()
 		c.state = letGo
 		c.mu.Unlock()
+		c.held.Store(false)
+		h.wheel.remove(c)
 		h.letGo.add(c, h.stamp.mono)
 		h.countClient(c, -1)
 		h.totals.letGo.Add(1)
+		if c.attached.Load() > 0 {
+			h.missed.add(c)
+		}
 	}
 }
 
 // wakeUp makes a let-go client live.
-func (h fold) wakeUp(id string) {
-	c := h.clients.get(id)
+func (h fold) wakeUp(e Entry) {
+	c := h.before(e.Client, e.Last)
+	if c == nil {
+		return
+	}
 	h.letGo.remove(c)
 	h.begin(c)
 	h.totals.revived.Add(1)
 	c.mu.Lock()
 	c.state = live
 	c.mu.Unlock()
+	h.touchClient(c) // its readers were not woken while it was away
 }
 
 // bury ends a client, live or let go, for good. What memberships it still has
 // are those of a let-go client, who has left its channels already.
-func (h fold) bury(id string) {
-	c := h.clients.get(id)
+func (h fold) bury(id string, seq uint64) {
+	c := h.before(id, seq)
+	if c == nil {
+		return
+	}
 	h.clients.delete(id)
 	c.mu.Lock()
 	was, subs := c.state, c.subs
@@ -350,8 +481,11 @@ func (h fold) countClient(c *client, n int64) {
 }
 
 // drop ends a channel. Nobody is a member, so nobody is told.
-func (h fold) drop(name string) {
-	ch := h.channels.get(name)
+func (h fold) drop(name string, seq uint64) {
+	ch := h.standing(name, seq)
+	if ch == nil {
+		return
+	}
 	h.channels.delete(name)
 	h.nChannels.Add(-1)
 	rings := ch.rings() // of messages there are none
@@ -364,11 +498,23 @@ func (h fold) drop(name string) {
 	}
 }
 
+// standing returns the channel as it was before seq; nil if it has ended since.
+func (h fold) standing(name string, seq uint64) *channel {
+	ch := h.channels.get(name)
+	if ch == nil || ch.began > seq {
+		return nil
+	}
+	return ch
+}
+
 // rotate gives a client a new key. Who reads with the old one is gone.
-func (h fold) rotate(id, key string) {
-	c := h.clients.get(id)
+func (h fold) rotate(e Entry) {
+	c := h.before(e.Client, e.Last)
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
-	c.key.Store(&key)
+	c.key.Store(&e.Key)
 	for _, r := range c.sessions {
 		if c.revoked == nil {
 			c.revoked = make(map[*reader]bool)
@@ -382,6 +528,9 @@ func (h fold) rotate(id, key string) {
 // dismiss ends sessions of a client.
 func (h fold) dismiss(id, session string) {
 	c := h.clients.get(id)
+	if c == nil {
+		return
+	}
 	for _, r := range c.readers(nil) {
 		if session == "" || r.session == session {
 			r.dismissed.Store(true)
@@ -393,7 +542,10 @@ func (h fold) dismiss(id, session string) {
 // delete ends a channel in one step, however many members it has: from now on
 // they are so in name only. What it holds goes by and by.
 func (h fold) delete(name string, seq uint64) {
-	ch := h.channels.get(name)
+	ch := h.standing(name, seq)
+	if ch == nil {
+		return
+	}
 	h.channels.delete(name)
 	h.nChannels.Add(-1)
 	ch.deleted.Store(seq)
@@ -402,7 +554,11 @@ func (h fold) delete(name string, seq uint64) {
 }
 
 // count has the number of ch's members told.
-func (h fold) count(ch *channel, seq uint64) {
+func (h fold) count(name string, seq uint64) {
+	ch := h.standing(name, seq)
+	if ch == nil {
+		return
+	}
 	ch.mu.Lock()
 	ch.counted, ch.uncounted = seq, false
 	ch.newest.Store(seq)

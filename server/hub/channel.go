@@ -29,6 +29,9 @@ type channel struct {
 	listed  atomic.Bool   // stands in the list of channels that may go
 	readers atomic.Int32  // members somebody reads for; with none, there is nobody to wake
 	deleted atomic.Uint64 // the seq with which it was deleted; 0: it was not
+	epoch   uint64        // of the log, that its numbers are of
+	began   uint64        // the seq with which it began
+	asOf    uint64        // up to where it has come with an image of the state
 
 	set    atomic.Pointer[settings]             // see settings
 	shared atomic.Pointer[weak.Pointer[Common]] // what its readers were given last; nil: nothing
@@ -40,6 +43,7 @@ type channel struct {
 	notices   ring
 	volatile  *ring // nil as long as there was nothing for it
 	lastID    uint64
+	joined    uint64    // the seq with which somebody joined it last, or came back
 	members   []*member // in no order; holds nil where someone left during a walk
 	holes     []int     // where those nils are
 	walks     int       // walks under way
@@ -190,12 +194,17 @@ func (ch *channel) keep(r *ring, m *Message, seq uint64) {
 	}
 	m.Seq, m.ID, m.channel, m.name = seq, ch.lastID, ch, ch.name
 	m.at, m.Time = h.stamp.mono, h.stamp.wall
-	set := ch.settings()
+	ch.put(r, m)
+}
+
+// put stores m, which has its numbers, in r. ch.mu is held, and the log's lock.
+func (ch *channel) put(r *ring, m *Message) {
+	h, set := ch.hub, ch.settings()
 	r.push(m)
 	h.ages.push(m, int64(set.Window))
 	h.bytes.Add(int64(m.charge()))
 	h.kept.Add(1)
-	ch.newest.Store(seq)
+	ch.newest.Store(max(ch.newest.Load(), m.Seq))
 	if r != &ch.messages {
 		for r.n > h.limits().ChannelNotices {
 			ch.evict(r, ReasonCount)
@@ -265,11 +274,15 @@ func (ch *channel) empty() bool {
 // evict drops r's oldest message. ch.mu is held.
 func (ch *channel) evict(r *ring, why Reason) {
 	h := ch.hub
-	m := r.pop(why)
+	h.discard(r.pop(why))
+	h.totals.evicted[why].Add(1)
+}
+
+// discard forgets a message that no ring has any more.
+func (h *Hub) discard(m *Message) {
 	h.ages.remove(m)
 	h.bytes.Add(-int64(m.charge() + m.dropEncodings()))
 	h.kept.Add(-1)
-	h.totals.evicted[why].Add(1)
 }
 
 // evictThrough drops what ch keeps up to m, which it may not have any more.

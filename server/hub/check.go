@@ -15,6 +15,14 @@ var _ State = fold{}
 
 // Check resolves cmd: afterwards it names exactly what will happen.
 func (h fold) Check(cmd *Command) (Result, error) {
+	r, err := h.resolveCommand(cmd)
+	if err == nil {
+		h.settle(cmd)
+	}
+	return r, err
+}
+
+func (h fold) resolveCommand(cmd *Command) (Result, error) {
 	top := Result{Position: h.Position()}
 	switch cmd.Op {
 	case OpPublish:
@@ -48,6 +56,8 @@ func (h fold) Check(cmd *Command) (Result, error) {
 		return top, h.checkData(cmd)
 	case OpDeclare:
 		return top, h.checkDeclare(cmd)
+	case OpTake:
+		return top, h.checkTake(cmd)
 	case OpLetGo:
 		h.checkLetGo(cmd)
 	case OpForget:
@@ -238,7 +248,7 @@ func (h fold) checkLetGo(cmd *Command) {
 	now := h.now()
 	cmd.Clients = slices.DeleteFunc(cmd.Clients, func(id string) bool {
 		c := h.clients.get(id)
-		if c == nil || !c.claim(now, cmd.Idle) {
+		if c == nil || !c.claim(now, cmd.Idle, h.shared == nil) {
 			return true
 		}
 		cmd.Pairs = append(cmd.Pairs, c.pairs()...)
@@ -246,14 +256,18 @@ func (h fold) checkLetGo(cmd *Command) {
 	})
 }
 
-// claim has c leave if it is idle. Applying will let it go.
-func (c *client) claim(now int64, idle Idle) bool {
+// claim has c leave if it is idle. Applying will let it go. Where the log is
+// shared that may not come to pass, and c is not kept waiting for it: readers
+// that come meanwhile bring it back.
+func (c *client) claim(now int64, idle Idle, leaves bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != live || c.attached.Load() > 0 || c.dueAtLocked(now, idle) > now {
 		return false
 	}
-	c.state = leaving
+	if leaves {
+		c.state = leaving
+	}
 	return true
 }
 

@@ -16,12 +16,15 @@ const AdminChannel = "admin"
 type Hub struct {
 	newKey func() string
 	broker Broker
+	shared Shared    // the broker, if its log has several followers; else nil
 	begun  time.Time // carries the monotonic clock that ages are measured with
 
 	conf   atomic.Pointer[conf] // limits and channel rules
 	confMu sync.Mutex           // held by who changes conf
 
 	epoch   atomic.Uint64
+	era     atomic.Pointer[era]
+	life    atomic.Uint32 // how often the state has been replaced, twice; odd while it is
 	visible atomic.Uint64 // S: everything up to here can be read
 	ready   chan struct{} // closed when the epoch is known
 	once    sync.Once     // closes ready
@@ -34,6 +37,9 @@ type Hub struct {
 	idle     idleChannels
 	queue    dispatcher
 	retries  publishIDs
+	missed   missed
+	reached  reached
+	errands  errands
 
 	declared atomic.Pointer[map[string]*Namespace] // by their patterns; nil: none
 	lives    func(Life)                            // nil: nobody is told
@@ -45,6 +51,8 @@ type Hub struct {
 	stamp struct {
 		mono int64 // ns since the hub began
 		wall int64 // Unix ms
+
+		foreign bool // it was asked for by another process
 	}
 
 	// touched is what the entry being applied has changed. Guarded by the
@@ -82,6 +90,7 @@ func New(cfg Config, b Broker) *Hub {
 		queue:    dispatcher{wake: make(chan struct{}, 1), waves: cfg.Waves},
 		retries:  publishIDs{seen: make(map[publishID]*earlier)},
 	}
+	h.shared, _ = b.(Shared)
 	h.conf.Store(newConf(cfg.Limits.withDefaults(), nil))
 	return h
 }
@@ -92,8 +101,10 @@ func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var dispatching sync.WaitGroup
 	dispatching.Go(func() { h.queue.run(ctx) })
+	h.errands.begin(ctx)
 	err := h.broker.Run(ctx, fold{h})
 	cancel()
+	h.errands.end()
 	dispatching.Wait()
 	return err
 }

@@ -20,7 +20,7 @@ const (
 
 // live tells what has become of clients. The log's lock is held.
 func (h fold) live(e Entry, kind LifeKind, ids ...string) {
-	if h.lives == nil {
+	if h.lives == nil || e.Foreign {
 		return
 	}
 	for _, id := range ids {

@@ -29,6 +29,7 @@ const (
 	OpSocket                     // Client exists from now on, with Key: it is a socket, on the channels of Pairs
 	OpData                       // Client, a socket, has Data
 	OpDeclare                    // Namespace is as it says
+	OpTake                       // Takes are what pages have that keep no position
 )
 
 // A Pair names a client on a channel.
@@ -54,10 +55,22 @@ type Command struct {
 	Retry    *PublishKey // publish, broadcast: what makes a retry harmless; nil: nothing does
 
 	Namespace *Namespace // declare
+	Takes     []Take     // take
 
 	// What checking adds. A resolved command says by itself which numbers it
 	// takes, so that every node which applies it does exactly the same.
 	Creates []string // channels that begin with this command, in order
+	// Told says for each of Pairs whether a notice tells of it, which takes a
+	// number of its channel. nil: the State, which is the only one, says so.
+	Told []bool
+}
+
+// A Take says what the pages of 2010, which keep no position, have of a client:
+// it was everything up to From, and is everything up to UpTo. It goes back when
+// an answer was lost.
+type Take struct {
+	Client     string
+	From, UpTo uint64
 }
 
 // Numbers returns how many seqs a resolved command takes: one for each channel
@@ -72,7 +85,7 @@ func (c *Command) Numbers() uint64 {
 		n += len(c.Messages)
 	case OpSubscribe, OpUnsubscribe:
 		// Without an effective pair there is nothing to say.
-	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpSocket, OpForgetSocket, OpData, OpDeclare:
+	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpSocket, OpForgetSocket, OpData, OpDeclare, OpTake:
 		n = max(n, 1)
 	case OpLetGo, OpForget:
 		n = max(n, min(len(c.Clients), 1))
@@ -83,11 +96,14 @@ func (c *Command) Numbers() uint64 {
 }
 
 // An Entry is a resolved command with its place in the log. It covers the seqs
-// First to Last. An entry with Op 0 begins the log; it comes first, and once.
+// First to Last. An entry with Op 0 begins the log; it comes first, and once,
+// unless a [Replica] is restored in its place.
 type Entry struct {
 	Epoch       uint64
 	First, Last uint64
 	Time        time.Time // of the numbering, by the log's clock; the same for every State
+	Local       time.Time // the same by the clock of this process; zero: that is the log's
+	Foreign     bool      // another process has asked for it
 	Command
 }
 
@@ -105,6 +121,14 @@ type Result struct {
 	// a let-go client is beyond kill and unsubscribe for the one who asks
 	// (it is unknown), but must not come back as if nothing had been said.
 	Refused error
+}
+
+// localTime returns when the entry was made, by the clock of this process.
+func (e *Entry) localTime() time.Time {
+	if e.Local.IsZero() {
+		return e.Time
+	}
+	return e.Local
 }
 
 // A State is what a log is folded into. The [Hub] is one; tests have others.

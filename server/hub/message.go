@@ -69,11 +69,15 @@ type Message struct {
 	encoded      atomic.Pointer[encoding]
 }
 
+// MessageOn returns an empty message for a channel, for who reads one that
+// another process has said.
+func MessageOn(channel string) *Message { return &Message{name: channel} }
+
 // Channel returns the name of the channel the message was said on.
 func (m *Message) Channel() string { return m.name }
 
 // Position returns where the message stands in the log it was published to.
-func (m *Message) Position() Position { return m.channel.hub.position(m.Seq) }
+func (m *Message) Position() Position { return Position{m.channel.epoch, m.Seq} }
 
 // Size is how many bytes m counts for where memory is limited.
 func (m *Message) Size() int { return m.charge() }

@@ -23,6 +23,9 @@ type Poll struct {
 	leased bool
 	end    uint64 // everything up to here is in the answer under way
 	handed int    // messages in it
+	passed uint64 // up to here nothing that is left is for these clients, if others have to agree on what is taken
+	life   uint32 // of the hub, that passed is of
+	claim  *claim // what others have to agree on; nil: nothing
 }
 
 // AttachPoll begins a poll for the clients that creds name. With any wrong one
@@ -64,8 +67,15 @@ func (p *Poll) Done(taken bool) {
 		return
 	}
 	p.leased = false
-	if taken {
+	claim := p.claim
+	p.claim = nil
+	switch {
+	case claim == nil && taken:
 		p.taken()
+	case claim != nil && !taken:
+		claim.giveBack(p.hub)
+	}
+	if taken {
 		p.hub.totals.batches.Add(1)
 		p.hub.totals.delivered.Add(uint64(p.handed))
 	}
@@ -77,6 +87,13 @@ func (p *Poll) Done(taken bool) {
 // called again.
 func (p *Poll) Close() {
 	p.Done(false)
+	if p.claim != nil {
+		if p.claim.end() {
+			p.claim.giveBack(p.hub)
+		}
+		p.claim = nil
+		p.release(p.clients, true)
+	}
 	p.close()
 }
 
@@ -89,8 +106,23 @@ func (p *Poll) Collect() (messages []*Message, err error) {
 	if p.dismissed.Load() {
 		return nil, ErrDismissed
 	}
+	if p.claim != nil {
+		switch p.claim.stateNow() {
+		case claimAsked:
+			return nil, nil
+		case claimGranted:
+			p.leased, p.handed = true, len(p.claim.messages)
+			return p.claim.messages, nil
+		}
+		p.claim = nil
+		p.release(p.clients, false)
+	}
 	if !p.lease() {
 		return nil, nil
+	}
+	life := p.hub.life.Load()
+	if p.life != life {
+		p.life, p.passed = life, 0
 	}
 	p.borrow()
 	defer func() {
@@ -105,7 +137,7 @@ func (p *Poll) Collect() (messages []*Message, err error) {
 			return nil, ErrGone
 		}
 		batch, cut := p.gather(top, nil)
-		if len(batch) == 0 {
+		if len(batch) == 0 || life%2 == 1 || p.hub.life.Load() != life { // who replaces the state wakes everybody
 			p.release(p.clients, false)
 			return nil, nil
 		}
@@ -115,11 +147,18 @@ func (p *Poll) Collect() (messages []*Message, err error) {
 		}
 		batch = p.withhold(batch, nil)
 		p.handed = len(batch)
-		if len(batch) > 0 {
+		switch {
+		case len(batch) > 0 && p.hub.shared != nil:
+			p.ask(batch)
+			return nil, nil
+		case len(batch) > 0:
 			p.leased = true
 			return batch, nil
+		case p.hub.shared != nil:
+			p.passed = p.end
+		default:
+			p.taken() // what is not for these clients is over without an answer
 		}
-		p.taken() // what is not for these clients is over without an answer
 	}
 }
 
@@ -133,7 +172,7 @@ func (p *Poll) readMemberships() (open bool) {
 		open = open && c.openTo(p.reader)
 		for _, m := range c.subs {
 			if !m.channel.gone() {
-				p.source(m, max(c.takenUpTo(), m.since))
+				p.source(m, max(c.takenUpTo(), p.passed, m.since))
 			}
 		}
 		c.mu.Unlock()

@@ -63,6 +63,14 @@ func (p *publishIDs) expireLocked(before int64, max int) (more bool) {
 	return true
 }
 
+// clear forgets all: who remembers is the log.
+func (p *publishIDs) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.seen)
+	p.queue, p.places = nil, 0
+}
+
 func (p *publishIDs) len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

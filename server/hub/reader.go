@@ -113,16 +113,16 @@ func (h *Hub) Opens(cr Credentials) bool { return h.clients.get(cr.ID).opens(cr.
 // checked before anything happens for any of them. Clients that were let go
 // are revived.
 func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*reader, error) {
-	clients := make([]*client, 0, len(creds))
-	keys := make([]string, 0, len(creds))
-	right := len(creds) > 0
-	for _, cr := range creds {
-		c := h.clients.get(cr.ID)
-		// No short cut: the time taken must not tell which one is wrong.
-		right = c.opens(cr.Key) && right
-		if !slices.Contains(clients, c) {
-			clients, keys = append(clients, c), append(keys, cr.Key)
+	if h.shared != nil && !h.shared.InTouch() {
+		return nil, ErrUnavailable
+	}
+	clients, keys, right := h.find(creds)
+	if !right && h.shared != nil {
+		// They may be so new that they are not known here.
+		if err := h.Sync(ctx); err != nil {
+			return nil, err
 		}
+		clients, keys, right = h.find(creds)
 	}
 	if !right {
 		return nil, h.refuse(ErrBadCredentials)
@@ -142,6 +142,23 @@ func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*read
 	}
 	r.arrive()
 	return r, nil
+}
+
+// find returns the clients that creds name, each once, with the keys that were
+// shown, and whether all keys are right.
+func (h *Hub) find(creds []Credentials) (clients []*client, keys []string, right bool) {
+	clients = make([]*client, 0, len(creds))
+	keys = make([]string, 0, len(creds))
+	right = len(creds) > 0
+	for _, cr := range creds {
+		c := h.clients.get(cr.ID)
+		// No short cut: the time taken must not tell which one is wrong.
+		right = c.opens(cr.Key) && right
+		if !slices.Contains(clients, c) {
+			clients, keys = append(clients, c), append(keys, cr.Key)
+		}
+	}
+	return clients, keys, right
 }
 
 // arrive has r, which is attached, count as one that is there.
@@ -165,6 +182,7 @@ func (r *reader) renewed() (*reader, bool) {
 	if !r.clients[0].attachAgain(again, r.key, h.limits().SessionsPerClient, again.began) {
 		return nil, false
 	}
+	h.hold(r.clients[0], again.began)
 	again.arrive()
 	return again, true
 }
@@ -189,6 +207,9 @@ func (r *reader) takeOver() {
 func (h *Hub) attach(ctx context.Context, c *client, key string, r *reader) error {
 	for range 3 {
 		ok, err := c.attach(r, key, h.limits().SessionsPerClient, h.now())
+		if ok {
+			h.hold(c, h.now())
+		}
 		if ok || err != nil {
 			return h.refuse(err)
 		}

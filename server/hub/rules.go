@@ -107,6 +107,12 @@ func newConf(l Limits, rules []ChannelRule) *conf {
 	return c
 }
 
+// tells reports whether notices tell who joins and leaves a channel with so many
+// members.
+func (s *settings) tells(members int) bool {
+	return s.Presence && s.Notices && members <= s.NoticeMembers
+}
+
 // find returns the settings for the channel of this name.
 func (c *conf) find(name string) *settings {
 	all := c.settings

@@ -38,10 +38,12 @@ type Start struct {
 type Session struct {
 	*reader
 	cursor    uint64 // everything up to here has been handed over
+	epoch     uint64 // of the log, that cursor is of
 	offered   uint64 // what Commit will move cursor to
 	handed    int32  // messages in the last batch
 	gaps      int32  // gaps in it
 	resets    int32  // resets in it
+	life      uint32 // of the hub, that cursor is of
 	fresh     bool   // nothing has been handed over: it cannot miss what it never had
 	introduce bool   // nor has it been told where its channels begin
 	unlisted  bool   // it is never told
@@ -73,31 +75,47 @@ func (b *Batch) Empty() bool { return len(b.Signals) == 0 && len(b.Messages) == 
 // [ErrBadCredentials] and nothing has happened. The caller must Close the
 // session.
 func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Session, error) {
+	if !start.Now && !start.At.IsZero() && h.strange(start.At) {
+		if err := h.Sync(ctx); err != nil {
+			return nil, err
+		}
+	}
 	r, err := h.open(ctx, creds, start)
 	if err != nil {
 		return nil, err
 	}
 	s := &Session{reader: r, unlisted: start.Unlisted}
-	if start.Now {
-		s.cursor, s.introduce = h.visible.Load(), true
-	} else {
-		s.begin(start.At)
-	}
+	s.beginNow(start)
 	return s, nil
+}
+
+// beginNow says where s begins, in the life that the hub has now.
+func (s *Session) beginNow(start Start) {
+	h := s.hub
+	for {
+		s.life = h.life.Load()
+		s.fresh, s.reset = false, false
+		s.epoch = h.epoch.Load()
+		if start.Now {
+			s.cursor, s.introduce = h.visible.Load(), true
+		} else {
+			s.begin(start.At)
+		}
+		if h.life.Load() == s.life {
+			return
+		}
+	}
 }
 
 // begin says where s begins.
 func (s *Session) begin(at Position) {
-	h := s.hub
 	s.introduce = true
-	switch {
-	case at.IsZero():
+	if at.IsZero() {
 		s.fresh = true
-	case at.Epoch != h.epoch.Load() || at.Seq > h.visible.Load():
-		s.reset = true
-	default:
-		s.cursor, s.introduce = at.Seq, false
+		return
 	}
+	seq, same := s.hub.resume(at)
+	s.cursor, s.reset, s.introduce = seq, !same, !same
 }
 
 // Renew begins another session like s, which is closed, at a position: for who
@@ -109,8 +127,12 @@ func (s *Session) Renew(at Position) (*Session, bool) {
 	if !ok {
 		return nil, false
 	}
+	if s.hub.strange(at) {
+		r.close()
+		return nil, false
+	}
 	again := &Session{reader: r, unlisted: s.unlisted}
-	again.begin(at)
+	again.beginNow(Start{At: at})
 	return again, true
 }
 
@@ -141,12 +163,58 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 
 // Collect returns what is pending now, without waiting. The same is returned
 // again until Commit says that it has been handed over.
+func (s *Session) Collect() Batch {
+	h := s.hub
+	if life := h.life.Load(); life == s.life {
+		if b := s.collect(); h.life.Load() == life {
+			return b
+		}
+	}
+	return s.collectAnew()
+}
+
+// collectAnew is Collect where the hub's state has been replaced, or is being:
+// then there is nothing, and the session is woken afterwards.
+func (s *Session) collectAnew() Batch {
+	h := s.hub
+	for {
+		s.pending.Store(false) // before the look
+		life := h.life.Load()
+		if life%2 == 1 {
+			s.handed, s.gaps, s.resets, s.told = 0, 0, 0, false
+			s.offered = s.cursor
+			return Batch{Position: s.reached()}
+		}
+		if s.life != life {
+			s.move(life)
+		}
+		if b := s.collect(); h.life.Load() == life {
+			return b
+		}
+		s.giveBack()
+	}
+}
+
+// move has s go on in another life of the hub, which may be one of the log.
+func (s *Session) move(life uint32) {
+	h := s.hub
+	seq, same := h.resume(Position{s.epoch, s.cursor})
+	if !s.fresh {
+		s.reset = s.reset || !same
+		s.introduce = true
+		s.cursor = seq
+	}
+	s.life, s.epoch = life, h.epoch.Load()
+	s.behind, s.writable = s.cursor, h.visible.Load()
+}
+
+// collect is Collect in one life of the hub.
 //
 // The order of its steps carries the promise that nothing is missed: the mark
 // is cleared before the top is read, so later news sets it again; the top is
 // read before the memberships, so what a membership owes below the top is in
 // the rings by now; and the rings are read only up to the top.
-func (s *Session) Collect() Batch {
+func (s *Session) collect() Batch {
 	h := s.hub
 	s.pending.Store(false)
 	s.handed, s.gaps, s.resets = 0, 0, 0
@@ -203,7 +271,7 @@ func (s *Session) reached() Position {
 	if s.fresh || s.reset {
 		return Position{}
 	}
-	return s.hub.position(s.cursor)
+	return Position{s.epoch, s.cursor}
 }
 
 // goneBatch tells that clients are gone, and nothing else. It is no step
@@ -272,7 +340,7 @@ func (s *Session) readMemberships(b *Batch) {
 	}
 	if s.reset {
 		s.resets++
-		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: s.hub.position(0)})
+		b.Signals = append(b.Signals, Signal{Type: SignalReset, From: s.hub.position(s.cursor)})
 	}
 	if changed && !s.unlisted {
 		// Of the same look: what is not named here has no messages below.

@@ -9,9 +9,10 @@ const (
 	ReasonAge                      // they were older than the window
 	ReasonBytes                    // the channel held too many bytes
 	ReasonMemory                   // all channels together held too many bytes
+	ReasonNode                     // they were said before this node began to follow the log
 )
 
-var reasonNames = [...]string{ReasonCount: "count", ReasonAge: "age", ReasonBytes: "bytes", ReasonMemory: "memory"}
+var reasonNames = [...]string{ReasonCount: "count", ReasonAge: "age", ReasonBytes: "bytes", ReasonMemory: "memory", ReasonNode: "node"}
 
 func (r Reason) String() string { return reasonNames[r] }
 

@@ -48,7 +48,7 @@ func (h *Hub) ForgetSocket(ctx context.Context, cr Credentials) error {
 // checkForgetSocket claims the socket, so that nobody attaches to it any more.
 func (h fold) checkForgetSocket(cmd *Command) {
 	c := h.clients.get(cmd.Client)
-	if c == nil || !c.socket || !c.opens(cmd.Key) || !c.claimUnread() {
+	if c == nil || !c.socket || !c.opens(cmd.Key) || !c.claimUnread(h.shared == nil) {
 		*cmd = Command{}
 		return
 	}
@@ -56,14 +56,16 @@ func (h fold) checkForgetSocket(cmd *Command) {
 }
 
 // claimUnread has c leave for good if nobody reads for it. It reports whether it
-// does; who was let go has left already.
-func (c *client) claimUnread() bool {
+// does; who was let go has left already. See claim.
+func (c *client) claimUnread(leaves bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != live || c.attached.Load() > 0 {
 		return false
 	}
-	c.state = leaving
+	if leaves {
+		c.state = leaving
+	}
 	return true
 }
 
@@ -100,7 +102,11 @@ func (h fold) checkData(cmd *Command) error {
 	return nil
 }
 
-func (c *client) setData(data []byte) {
+func (h fold) setData(id string, data []byte) {
+	c := h.clients.get(id)
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rare().data = data

@@ -46,6 +46,13 @@ func (i *idleChannels) takeDeleted() []*channel {
 	return all
 }
 
+// clear forgets all that is listed.
+func (i *idleChannels) clear() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mayGo, i.uncounted, i.deleted = nil, nil, nil
+}
+
 // take returns one of the lists and empties it.
 func (i *idleChannels) take(list *[]string) []string {
 	i.mu.Lock()
@@ -53,6 +60,19 @@ func (i *idleChannels) take(list *[]string) []string {
 	names := *list
 	*list = nil
 	return names
+}
+
+// settle forgets what another process has seen to. What it has not is kept: it
+// may end before it has.
+func (i *idleChannels) settle(h *Hub) {
+	h.keepListed(OpCount, i.take(&i.uncounted), fold{h}.mustCount)
+	h.keepListed(OpDrop, i.take(&i.mayGo), fold{h}.mayDrop)
+}
+
+func (h *Hub) keepListed(op Op, names []string, still func(string) bool) {
+	slices.Sort(names)
+	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return !still(name) })
+	h.idle.putBack(op, names)
 }
 
 // putBack lists again what could not be done.
@@ -182,7 +202,9 @@ func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int,
 		c.mu.Unlock()
 		switch state {
 		case live, leaving:
-			h.wheel.add(c, due)
+			if c.held.Load() { // by nobody else
+				h.wheel.add(c, due)
+			}
 		case letGo:
 			gone++
 		}
@@ -203,6 +225,11 @@ func (h *Hub) Tidy(ctx context.Context) error {
 	}
 	l := h.limits()
 	for h.retries.expire(h.now()-int64(l.PublishIDAge), expireStep) {
+	}
+	h.reviveMissed()
+	if !h.keeper() {
+		h.idle.settle(h)
+		return nil
 	}
 	if err := h.inSteps(ctx, OpCount, h.idle.take(&h.idle.uncounted)); err != nil {
 		return err

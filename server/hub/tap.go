@@ -61,6 +61,14 @@ func (t *Tap) Close() {
 	t.order = nil
 }
 
+// forget forgets what is new: the log is another one, or has been found again.
+func (t *Tap) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.news)
+	t.order = nil
+}
+
 func (h *Hub) changeTaps(change func([]*Tap) []*Tap) {
 	h.tapsMu.Lock()
 	defer h.tapsMu.Unlock()

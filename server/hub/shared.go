@@ -1,0 +1,346 @@
+package hub
+
+import (
+	"context"
+	"sync"
+)
+
+// A Shared is a [Broker] whose log several processes follow, each with a hub of
+// its own. What a hub knows is then a little older than the log, so whatever it
+// would deny is denied only after it has caught up.
+type Shared interface {
+	Broker
+	// Sync returns when the State has applied all that was in the log when it
+	// was called. The error is [ErrUnavailable], or ctx's cause.
+	Sync(ctx context.Context) error
+	// InTouch reports whether the log has been heard of lately. A hub that has
+	// lost it lets nobody in: it would not hear of a key that is void.
+	InTouch() bool
+	// Keeper reports whether it is this process that looks after what belongs
+	// to none of them.
+	Keeper() bool
+}
+
+// A Replica is a [State] of which each process that follows a [Shared] log has
+// its own. The [Hub] is one. Its methods are called like those of State: one at
+// a time, by the broker.
+type Replica interface {
+	State
+	// Grounds says what a command that Check has resolved rests on. It is an
+	// entry only if the shared log finds all of that as it is named; else
+	// the State has to apply what it did not know, and Check is asked again.
+	Grounds(cmd *Command) []Ground
+	// Restore has the State be what img says, in place of what it was.
+	Restore(img *Image)
+	// TakeHeld returns the ids of clients that this process looks after from
+	// now on, and empties the list.
+	TakeHeld() []string
+	// Hold has it look after clients that another process has left behind.
+	Hold(ids []string)
+	// Release says that others look after these clients.
+	Release(ids []string)
+	// HoldAgain has all that it looks after be named by TakeHeld once more.
+	HoldAgain()
+}
+
+// A Ground is something a command rests on.
+type Ground struct {
+	Kind    GroundKind
+	Name    string // of the client, or the channel
+	Version uint64
+	LastID  uint64 // GroundIdle: the channel's last id
+}
+
+// A GroundKind says what a [Ground]'s version is.
+type GroundKind uint8
+
+// The kinds.
+const (
+	GroundClient  GroundKind = iota + 1 // the last number of the entry that has changed the client last; 0: there is none
+	GroundChannel                       // the number with which the channel began; 0: there is none
+	GroundIdle                          // the number with which somebody joined the channel last; nothing was said on it since LastID
+	GroundTaken                         // what the client's pages have that keep no position
+)
+
+// Sync returns when the hub knows all that was in the log when it was called.
+// With a log of its own it always does.
+func (h *Hub) Sync(ctx context.Context) error {
+	if h.shared == nil {
+		return nil
+	}
+	return h.shared.Sync(ctx)
+}
+
+// keeper reports whether this hub looks after what belongs to nobody.
+func (h *Hub) keeper() bool { return h.shared == nil || h.shared.Keeper() }
+
+// Grounds is part of [Replica].
+func (h fold) Grounds(cmd *Command) []Ground {
+	g := grounds{hub: h.Hub, seen: make(map[Ground]bool)}
+	switch cmd.Op {
+	case OpTake:
+		for _, t := range cmd.Takes {
+			g.add(Ground{Kind: GroundTaken, Name: t.Client, Version: t.From})
+		}
+		return g.all
+	case OpDrop:
+		for _, name := range cmd.Channels {
+			g.idle(name)
+		}
+		return g.all
+	case OpCreate, OpSocket, OpKill, OpRevive, OpRotate, OpDisconnect, OpForgetSocket, OpData:
+		g.client(cmd.Client)
+	}
+	for _, id := range cmd.Clients {
+		g.client(id)
+	}
+	for _, p := range cmd.Pairs {
+		g.client(p.Client)
+		g.channel(p.Channel)
+	}
+	for _, name := range cmd.Channels {
+		g.channel(name)
+	}
+	for _, name := range cmd.Creates {
+		g.channel(name)
+	}
+	if m := cmd.Message; m != nil {
+		g.channel(m.name)
+	}
+	for _, m := range cmd.Messages {
+		g.channel(m.name)
+	}
+	return g.all
+}
+
+type grounds struct {
+	hub  *Hub
+	all  []Ground
+	seen map[Ground]bool
+}
+
+func (g *grounds) add(one Ground) {
+	if !g.seen[one] {
+		g.seen[one] = true
+		g.all = append(g.all, one)
+	}
+}
+
+func (g *grounds) client(id string) {
+	one := Ground{Kind: GroundClient, Name: id}
+	if c := g.hub.clients.get(id); c != nil {
+		one.Version = c.version
+	}
+	g.add(one)
+}
+
+func (g *grounds) channel(name string) {
+	one := Ground{Kind: GroundChannel, Name: name}
+	if ch := g.hub.channels.get(name); ch != nil {
+		one.Version = ch.began
+	}
+	g.add(one)
+}
+
+func (g *grounds) idle(name string) {
+	one := Ground{Kind: GroundIdle, Name: name}
+	if ch := g.hub.channels.get(name); ch != nil {
+		ch.mu.RLock()
+		one.Version, one.LastID = ch.joined, ch.lastID
+		ch.mu.RUnlock()
+	}
+	g.add(one)
+}
+
+// settle decides which turns are told by a notice: so it is the same for all
+// who follow the log, whatever their settings say.
+func (h fold) settle(cmd *Command) {
+	if h.shared == nil || len(cmd.Pairs) == 0 {
+		return
+	}
+	change := 1
+	switch cmd.Op {
+	case OpUnsubscribe, OpKill, OpLetGo, OpForgetSocket:
+		change = -1
+	}
+	sizes := make(map[string]int)
+	cmd.Told = make([]bool, len(cmd.Pairs))
+	for i, p := range cmd.Pairs {
+		ch := h.channels.get(p.Channel)
+		size, known := sizes[p.Channel]
+		if !known {
+			size = ch.memberCount()
+		}
+		if c := h.clients.get(p.Client); change < 0 && c != nil && c.stateNow() == letGo {
+			continue // it has left already, and nobody is told again
+		}
+		sizes[p.Channel] = size + change
+		set := h.settingsOf(ch, p.Channel)
+		cmd.Told[i] = set.tells(size + change)
+	}
+}
+
+func (h *Hub) settingsOf(ch *channel, name string) *settings {
+	if ch != nil {
+		return ch.settings()
+	}
+	return h.conf.Load().find(name)
+}
+
+// reached lists the clients that readers of this process have come for.
+type reached struct {
+	mu  sync.Mutex // guards ids; no other lock is taken under it
+	ids []string
+}
+
+func (r *reached) add(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = append(r.ids, id)
+}
+
+// hold has this process find out when c is idle.
+func (h *Hub) hold(c *client, due int64) {
+	if h.shared == nil || c.held.Swap(true) {
+		return
+	}
+	h.reached.add(c.id)
+	h.wheel.add(c, due)
+}
+
+// TakeHeld is part of [Replica].
+func (h fold) TakeHeld() []string {
+	h.reached.mu.Lock()
+	defer h.reached.mu.Unlock()
+	ids := h.reached.ids
+	h.reached.ids = nil
+	return ids
+}
+
+// Hold is part of [Replica].
+func (h fold) Hold(ids []string) {
+	now := h.now()
+	for _, id := range ids {
+		c := h.clients.get(id)
+		if c == nil || c.stateNow() != live || c.held.Swap(true) {
+			continue
+		}
+		c.lastSeen.Store(max(c.lastSeen.Load(), now))
+		h.wheel.add(c, now)
+	}
+}
+
+// Release is part of [Replica].
+func (h fold) Release(ids []string) {
+	for _, id := range ids {
+		if c := h.clients.get(id); c != nil && c.attached.Load() == 0 {
+			c.held.Store(false)
+			h.wheel.remove(c)
+		}
+	}
+}
+
+// HoldAgain is part of [Replica].
+func (h fold) HoldAgain() {
+	h.clients.each(func(id string, c *client) {
+		if c.held.Load() {
+			h.reached.add(id)
+		}
+	})
+}
+
+// missed are clients that were let go although readers had come for them: others
+// did not know that yet.
+type missed struct {
+	mu      sync.Mutex // guards clients; no other lock is taken under it
+	clients []*client
+}
+
+func (m *missed) add(c *client) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clients = append(m.clients, c)
+}
+
+func (m *missed) take() []*client {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.clients
+	m.clients = nil
+	return all
+}
+
+// reviveMissed brings back who is read for.
+func (h *Hub) reviveMissed() {
+	for _, c := range h.missed.take() {
+		h.errands.run(func(ctx context.Context) {
+			_, err := h.append(ctx, Command{Op: OpRevive, Client: c.id, Key: *c.key.Load()})
+			if err != nil && c.stateNow() == letGo && c.attached.Load() > 0 {
+				h.missed.add(c) // until the next entry, or the sweeper's next round
+			}
+		})
+	}
+}
+
+// errands are small things that have to wait for the log, each on a goroutine
+// of its own, so many at once at most.
+type errands struct {
+	mu      sync.Mutex // guards all below
+	ctx     context.Context
+	under   sync.WaitGroup
+	running int
+	waiting []func(context.Context)
+}
+
+// maxErrands is how many are under way at once.
+const maxErrands = 512
+
+// run has f called soon. ctx ends with the hub; before it has begun, and after
+// it has ended, nothing is called.
+func (e *errands) run(f func(ctx context.Context)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ctx == nil || e.ctx.Err() != nil {
+		return
+	}
+	if e.running == maxErrands {
+		e.waiting = append(e.waiting, f)
+		return
+	}
+	e.running++
+	ctx := e.ctx
+	e.under.Go(func() { e.work(ctx, f) })
+}
+
+func (e *errands) work(ctx context.Context, f func(context.Context)) {
+	for f != nil {
+		f(ctx)
+		f = e.next()
+	}
+}
+
+func (e *errands) next() (f func(context.Context)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.waiting) == 0 || e.ctx == nil || e.ctx.Err() != nil {
+		e.running--
+		return nil
+	}
+	f, e.waiting[0] = e.waiting[0], nil
+	e.waiting = e.waiting[1:]
+	return f
+}
+
+func (e *errands) begin(ctx context.Context) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ctx = ctx
+}
+
+// end waits until all have seen that ctx has ended.
+func (e *errands) end() {
+	e.mu.Lock()
+	e.ctx, e.waiting = nil, nil // nothing is begun any more
+	e.mu.Unlock()
+	e.under.Wait()
+}
