@@ -416,8 +416,7 @@ func (h fold) setAside(e Entry) {
 		c.mu.Lock()
 		c.state = letGo
 		c.mu.Unlock()
-		c.held.Store(false)
-		h.wheel.remove(c)
+		h.letGoOf(c)
 		h.letGo.add(c, h.stamp.mono)
 		h.countClient(c, -1)
 		h.totals.letGo.Add(1)
@@ -464,11 +463,11 @@ func (h fold) bury(id string, seq uint64) {
 		m.channel.mu.Unlock()
 	}
 	c.mu.Unlock()
+	h.letGoOf(c)
 	if was == letGo {
 		h.letGo.remove(c)
 		return
 	}
-	h.wheel.remove(c)
 	h.countClient(c, -1)
 	h.touchClient(c)
 }

@@ -66,8 +66,9 @@ func notQuiet(channel string) error {
 	return &Error{Kind: Invalid, Name: channel, Text: fmt.Sprintf("the channel %q belongs to the sockets of Socket.IO: use emit", channel)}
 }
 
-// quiet reports whether nobody is told who is on the channel, nor that it
-// begins.
+// Quiet reports whether nobody is told who is on the channel, nor that it begins.
+func Quiet(channel string) bool { return quiet(channel) }
+
 func quiet(channel string) bool {
 	switch {
 	case channel[0] == '@':

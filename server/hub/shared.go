@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // A Shared is a [Broker] whose log several processes follow, each with a hub of
@@ -32,15 +33,27 @@ type Replica interface {
 	Grounds(cmd *Command) []Ground
 	// Restore has the State be what img says, in place of what it was.
 	Restore(img *Image)
-	// TakeHeld returns the ids of clients that this process looks after from
-	// now on, and empties the list.
-	TakeHeld() []string
+	// TakeHeld returns which clients this process looks after from now on, and
+	// which it does not any more, and forgets that.
+	TakeHeld() []Holding
 	// Hold has it look after clients that another process has left behind.
 	Hold(ids []string)
 	// Release says that others look after these clients.
 	Release(ids []string)
 	// HoldAgain has all that it looks after be named by TakeHeld once more.
 	HoldAgain()
+	// Keeps returns the seq of the oldest message that a channel keeps, and for
+	// how long it keeps one.
+	Keeps(channel string) (oldest uint64, window time.Duration)
+	// RetryAge returns for how long publish ids are remembered.
+	RetryAge() time.Duration
+}
+
+// A Holding says whether this process looks after a client: finds out when it is
+// idle.
+type Holding struct {
+	Client string
+	Held   bool
 }
 
 // A Ground is something a command rests on.
@@ -189,14 +202,14 @@ func (h *Hub) settingsOf(ch *channel, name string) *settings {
 
 // reached lists the clients that readers of this process have come for.
 type reached struct {
-	mu  sync.Mutex // guards ids; no other lock is taken under it
-	ids []string
+	mu  sync.Mutex // guards all; no other lock is taken under it
+	all []Holding
 }
 
-func (r *reached) add(id string) {
+func (r *reached) add(id string, held bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ids = append(r.ids, id)
+	r.all = append(r.all, Holding{id, held})
 }
 
 // hold has this process find out when c is idle.
@@ -204,18 +217,44 @@ func (h *Hub) hold(c *client, due int64) {
 	if h.shared == nil || c.held.Swap(true) {
 		return
 	}
-	h.reached.add(c.id)
+	h.reached.add(c.id, true)
 	h.wheel.add(c, due)
 }
 
 // TakeHeld is part of [Replica].
-func (h fold) TakeHeld() []string {
+func (h fold) TakeHeld() []Holding {
 	h.reached.mu.Lock()
 	defer h.reached.mu.Unlock()
-	ids := h.reached.ids
-	h.reached.ids = nil
-	return ids
+	all := h.reached.all
+	h.reached.all = nil
+	return all
 }
+
+// letGoOf has c, which others have ended or let go, be looked after no more.
+func (h fold) letGoOf(c *client) {
+	if c.held.Swap(false) && h.stamp.foreign {
+		h.reached.add(c.id, false)
+	}
+	h.wheel.remove(c)
+}
+
+// Keeps is part of [Replica].
+func (h fold) Keeps(name string) (oldest uint64, window time.Duration) {
+	ch := h.channels.get(name)
+	if ch != nil {
+		ch.mu.RLock()
+		if ch.messages.n > 0 {
+			oldest = ch.messages.at(0).Seq
+		} else {
+			oldest = ch.messages.evicted + 1
+		}
+		ch.mu.RUnlock()
+	}
+	return oldest, h.settingsOf(ch, name).Window
+}
+
+// RetryAge is part of [Replica].
+func (h fold) RetryAge() time.Duration { return h.limits().PublishIDAge }
 
 // Hold is part of [Replica].
 func (h fold) Hold(ids []string) {
@@ -244,7 +283,7 @@ func (h fold) Release(ids []string) {
 func (h fold) HoldAgain() {
 	h.clients.each(func(id string, c *client) {
 		if c.held.Load() {
-			h.reached.add(id)
+			h.reached.add(id, true)
 		}
 	})
 }

@@ -1,0 +1,236 @@
+#!lua
+-- Numbers commands and makes them entries of the log: each as a whole, or not
+-- at all. What a command rests on is compared first; so the log never has an
+-- entry that does not follow from those before it.
+--
+-- KEYS  log
+-- ARGV  prefix, epoch, node, lane, batch, when a node counts as dead (ms),
+--       the seq that the log is trimmed to or '', and for each command:
+--       numbers, entry, how many grounds, kind name value each,
+--       how many arguments make up its writes, and these
+--
+-- Answers 'epoch' where the log is another's, 'done' where this batch has come
+-- before, or for each command: '+seq' it is an entry, '!' something it rests on
+-- has changed, '=where' this publish id was used before, '@ids' these clients
+-- are looked after by others, 'g' nobody is let go now.
+local P, node = ARGV[1], ARGV[3]
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'seq', 'grace')
+local info = redis.call('INFO', 'server')
+local owner = string.match(info, 'run_id:(%x+)')
+info = redis.call('INFO', 'replication')
+owner = owner .. string.match(info, 'master_replid:(%x+)')
+if meta[1] ~= ARGV[2] or meta[2] ~= owner then
+  return { 'epoch' }
+end
+local lanes = P .. 'lanes:' .. node
+if tonumber(ARGV[5]) <= tonumber(redis.call('HGET', lanes, ARGV[4]) or '0') then
+  return { 'done' }
+end
+redis.call('HSET', lanes, ARGV[4], ARGV[5])
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function text(n) return string.format('%.0f', n) end
+local ms = text(now)
+local seq = tonumber(meta[3])
+local ids, begun, joined = P .. 'ids', P .. 'channels', P .. 'joined'
+local held = P .. 'held:' .. node
+local number -- the next one of the command under way
+local last -- its last
+local places -- of its messages
+local entry -- its bytes
+
+-- bump gives the channel's next id, and the seq of its last message. said is
+-- that of a new one, or nil.
+local function bump(channel, said)
+  local id, before = 0, '0'
+  local v = redis.call('HGET', ids, channel)
+  if v then
+    id, before = string.match(v, '(%d+):(%d+)')
+  end
+  id = text(id + 1)
+  redis.call('HSET', ids, channel, id .. ':' .. (said or before))
+  return id, before
+end
+
+local others
+local function heldElsewhere(client)
+  if not others then
+    others = {}
+    for _, n in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1] .. ':alive', now - tonumber(ARGV[6]), '+inf')) do
+      if n ~= node then others[#others + 1] = P .. 'held:' .. n end
+    end
+  end
+  for _, key in ipairs(others) do
+    if redis.call('ZSCORE', key, client) then return true end
+  end
+  return false
+end
+
+local function client(id) return P .. 'c:' .. id end
+
+-- What makes a ground hold, by its kind. Answers nil if it does.
+local grounds = {
+  c = function(name, v)
+    if (redis.call('HGET', client(name), 'v') or '0') ~= v then return '!' end
+  end,
+  h = function(name, v)
+    if (redis.call('HGET', begun, name) or '0') ~= v then return '!' end
+  end,
+  i = function(name, v)
+    local id = string.match(redis.call('HGET', ids, name) or '0:0', '%d+')
+    if (redis.call('HGET', joined, name) or '0') .. ':' .. id ~= v then return '!' end
+  end,
+  t = function(name, v)
+    local has = redis.call('HMGET', client(name), 'v', 'u')
+    if not has[1] or v ~= '' and (has[2] or '0') ~= v then return '!' end
+  end,
+  p = function(name)
+    local where = redis.call('GET', P .. 'id:' .. name)
+    if where then return '=' .. where end
+  end,
+  l = function(name)
+    if now < tonumber(meta[4] or '0') then return 'g' end
+    if heldElsewhere(name) then
+      redis.call('ZREM', held, name)
+      return '@' .. name
+    end
+  end,
+}
+
+-- A turn is a membership's beginning or end, and takes a number.
+local function turn(channel, told)
+  local at = number
+  number = number + 1
+  if told == '1' then bump(channel) end
+  return text(at)
+end
+
+local function alive(id, key)
+  redis.call('ZADD', held, ms, id)
+  redis.call('HSET', key, 't', ms)
+end
+
+-- The writes, by their names: how many arguments, and what they do.
+local writes = {
+  C = { 2, function(name, quiet) -- a channel begins
+    local at = text(number)
+    number = number + 1
+    redis.call('HSET', begun, name, at)
+    if quiet ~= '1' then bump('admin') end
+  end },
+  J = { 3, function(id, channel, told) -- a client joins
+    local sinceID = string.match(redis.call('HGET', ids, channel) or '0', '%d+')
+    local since = text(number - 1)
+    local at = turn(channel, told)
+    redis.call('HSET', client(id), 's:' .. channel, since .. ':' .. sinceID .. ':' .. ms, 'h', at, 'v', last)
+    redis.call('HSET', joined, channel, at)
+  end },
+  P = { 3, function(id, channel, told) -- a client leaves
+    local at = turn(channel, told)
+    redis.call('HDEL', client(id), 's:' .. channel)
+    redis.call('HSET', client(id), 'h', at, 'l', at, 'v', last)
+  end },
+  A = { 3, function(id, channel, told) turn(channel, told) end }, -- a client is away
+  B = { 3, function(id, channel, told) -- and back
+    redis.call('HSET', joined, channel, turn(channel, told))
+  end },
+  M = { 6, function(channel, from, to, volatile, oldest, keep) -- a message, part of the entry
+    local at = text(number)
+    number = number + 1
+    if volatile == '1' then
+      local v = redis.call('HGET', ids, channel)
+      places[#places + 1] = at .. ':' .. (v and string.match(v, '%d+') or '0')
+      return
+    end
+    local id, before = bump(channel, at)
+    places[#places + 1] = at .. ':' .. id
+    local key = P .. 'm:' .. channel
+    redis.call('XADD', key, 'MINID', oldest, at .. '-0', 'b', string.sub(entry, from, to), 'i', id, 't', ms, 'p', before)
+    redis.call('PEXPIRE', key, keep)
+  end },
+  N = { 4, function(id, key, socket, owner) -- a client begins
+    local c = client(id)
+    redis.call('HSET', c, 'k', key, 'h', text(number), 'v', last)
+    if socket == '1' then redis.call('HSET', c, 'z', '1', 'o', owner) end
+    redis.call('SADD', P .. 'clients', id)
+    alive(id, c)
+  end },
+  D = { 1, function(id) -- a client ends
+    redis.call('DEL', client(id))
+    redis.call('SREM', P .. 'clients', id)
+    redis.call('ZREM', held, id)
+  end },
+  G = { 1, function(id) -- a client is let go
+    redis.call('HSET', client(id), 'g', '1', 't', ms, 'v', last)
+    redis.call('ZREM', held, id)
+  end },
+  V = { 1, function(id) -- a client is revived
+    local c = client(id)
+    redis.call('HDEL', c, 'g')
+    redis.call('HSET', c, 'v', last)
+    alive(id, c)
+  end },
+  K = { 2, function(id, key) redis.call('HSET', client(id), 'k', key, 'v', last) end },
+  X = { 2, function(id, data) redis.call('HSET', client(id), 'd', data, 'v', last) end },
+  U = { 2, function(id, upTo) redis.call('HSET', client(id), 'u', upTo) end },
+  W = { 2, function(id, upTo)
+    if tonumber(redis.call('HGET', client(id), 'u') or '0') > tonumber(upTo) then
+      redis.call('HSET', client(id), 'u', upTo)
+    end
+  end },
+  R = { 1, function(channel) -- a channel ends
+    redis.call('HDEL', begun, channel)
+    redis.call('HDEL', ids, channel)
+    redis.call('HDEL', joined, channel)
+    redis.call('DEL', P .. 'm:' .. channel)
+  end },
+  S = { 2, function(pattern, ns)
+    if ns == '' then redis.call('HDEL', P .. 'namespaces', pattern)
+    else redis.call('HSET', P .. 'namespaces', pattern, ns) end
+  end },
+  Y = { 3, function(name, hash, keep) -- a publish id is used
+    redis.call('SET', P .. 'id:' .. name, hash .. ' ' .. ARGV[2] .. ' ' .. table.concat(places, ' '), 'PX', keep)
+  end },
+}
+
+local out = {}
+local i = 8
+while i <= #ARGV do
+  local n, blob, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
+  i = i + 3
+  local no
+  for _ = 1, count do
+    if not no or string.sub(no, 1, 1) == '@' then
+      local v = grounds[ARGV[i]](ARGV[i + 1], ARGV[i + 2])
+      if v and no and string.sub(v, 1, 1) == '@' then
+        no = no .. '\n' .. string.sub(v, 2) -- all that are held, so that the rest can go
+      else
+        no = v or no
+      end
+    end
+    i = i + 3
+  end
+  local stop = i + 1 + tonumber(ARGV[i])
+  i = i + 1
+  if no then
+    i = stop
+    out[#out + 1] = no
+  else
+    entry, places, number = blob, {}, seq + 1
+    seq = seq + n
+    last = text(seq)
+    redis.call('HSET', KEYS[1], 'seq', last)
+    redis.call('XADD', P .. 'entries', last .. '-0', 'b', blob, 't', ms)
+    while i < stop do
+      local w = writes[ARGV[i]]
+      w[2](unpack(ARGV, i + 1, i + w[1]))
+      i = i + 1 + w[1]
+    end
+    out[#out + 1] = '+' .. last
+  end
+end
+if ARGV[7] ~= '' then
+  redis.call('XTRIM', P .. 'entries', 'MINID', '~', ARGV[7])
+end
+return out

@@ -1,0 +1,396 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/shaveet/shaveet/server/hub"
+)
+
+// A Node is one of the processes that follow the log.
+type Node struct {
+	ID      string        // 8 characters of base64url
+	Name    string        // for people
+	Addr    string        // where it answers other nodes; "": nowhere
+	Version string        // of its program
+	Began   time.Time     // when it came
+	Seq     uint64        // what it has applied of the log, as it said last
+	Epoch   string        // of that
+	Lag     time.Duration // from numbering to applying, of its last entry
+	Readers int           // attached to it
+	Silent  time.Duration // since it was heard of
+	Keeper  bool          // it looks after what belongs to no node
+}
+
+// said is what a node says of itself, as it stands in Redis.
+type said struct {
+	Name    string `json:"name,omitempty"`
+	Addr    string `json:"addr,omitempty"`
+	Version string `json:"version,omitempty"`
+	Began   int64  `json:"began"` // Unix ms
+	Seq     uint64 `json:"seq"`
+	Epoch   string `json:"epoch"`
+	LagUS   int64  `json:"lag_us"`
+	Readers int    `json:"readers"`
+}
+
+// beatStep is how often a node says that it is alive.
+const beatStep = time.Second
+
+// nodes knows who is alive, and says so of this one.
+type nodes struct {
+	broker *Broker
+	wake   chan struct{} // holds a token when it should beat now
+	secret string        // to use if there is none yet
+	began  time.Time
+
+	mu      sync.Mutex // guards all below
+	all     []Node     // alive, in the order of their names
+	agreed  string     // the secret of all
+	keeper  bool
+	clock   time.Duration // by how much this process's clock is before Redis'
+	addr    string        // of this node
+	readers func() int
+	last    time.Time // when the others were last heard of
+}
+
+func (n *nodes) begin(b *Broker) {
+	n.broker, n.wake, n.began = b, make(chan struct{}, 1), time.Now()
+	n.secret = newSecret()
+	n.addr = b.opts.Advertise
+}
+
+func (n *nodes) signal() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (n *nodes) skew() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.clock
+}
+
+func (n *nodes) setSkew(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.clock = d
+}
+
+// run says that the node is alive, and does what follows from who else is,
+// until ctx ends.
+func (n *nodes) run(ctx context.Context) {
+	tick := time.NewTicker(beatStep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-n.wake:
+		}
+		if err := n.beat(ctx); err != nil && ctx.Err() == nil {
+			n.broker.counts.errors.Add(1)
+			n.silence()
+		}
+	}
+}
+
+// silence has the node not be the keeper any more when nobody has heard it for
+// long: another one is by then.
+func (n *nodes) silence() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if time.Since(n.last) > n.broker.opts.DeadAfter/2 {
+		n.keeper = false
+	}
+}
+
+func (n *nodes) beat(ctx context.Context) error {
+	b := n.broker
+	conn, at, err := b.connection()
+	if err != nil {
+		return err
+	}
+	w, err := b.where(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if !w.own || at.ready && (w.epoch != at.epoch || w.set != at.set) {
+		b.loseLog()
+		return nil
+	}
+	n.setSkew(w.skew)
+	if !at.ready {
+		return nil
+	}
+	b.notice(w)
+	fresh, err := n.tell(ctx, conn, at)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		b.holdAgain()
+	}
+	if err := b.flushHeld(ctx, conn, at); err != nil {
+		return err
+	}
+	return b.inherit(ctx, conn, at)
+}
+
+// tell says that the node is alive, and hears who is. It is fresh if it has not
+// counted as alive before.
+func (n *nodes) tell(ctx context.Context, conn rueidis.Client, at place) (fresh bool, err error) {
+	o := n.broker.opts
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	text, err := json.Marshal(n.said(at))
+	if err != nil {
+		return false, err
+	}
+	answer, err := beatScript.Exec(ctx, conn, []string{n.broker.logKey()}, []string{n.broker.node, string(text), n.secret,
+		millis(o.DeadAfter + 5*time.Second), millis(o.Grace)}).AsStrSlice()
+	if err != nil {
+		return false, err
+	}
+	if len(answer) < 2 || len(answer)%3 != 2 {
+		return false, errEntry
+	}
+	n.hear(answer[0], answer[2:])
+	return answer[1] == "0", nil
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func (n *nodes) said(at place) said {
+	o := n.broker.opts
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := said{Name: o.Name, Addr: n.addr, Version: o.Version, Began: n.began.UnixMilli(), Seq: at.seq,
+		Epoch: formatEpoch(at.epoch), LagUS: n.broker.counts.lag.Load() / 1000}
+	if n.readers != nil {
+		s.Readers = n.readers()
+	}
+	return s
+}
+
+// hear notes who is alive: for each its id, the ms since it was heard of, and
+// what it says. The first by its id is the keeper.
+func (n *nodes) hear(secret string, parts []string) {
+	dead := n.broker.opts.DeadAfter
+	var all []Node
+	for ; len(parts) >= 3; parts = parts[3:] {
+		ms, _ := strconv.ParseInt(parts[1], 10, 64)
+		var s said
+		_ = json.Unmarshal([]byte(parts[2]), &s) // what a stranger has written says nothing
+		all = append(all, Node{ID: parts[0], Name: s.Name, Addr: s.Addr, Version: s.Version, Began: time.UnixMilli(s.Began),
+			Seq: s.Seq, Epoch: s.Epoch, Lag: time.Duration(s.LagUS) * time.Microsecond, Readers: s.Readers, Silent: time.Duration(ms) * time.Millisecond})
+	}
+	slices.SortFunc(all, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
+	first := slices.IndexFunc(all, func(o Node) bool { return o.Silent <= dead })
+	if first >= 0 {
+		all[first].Keeper = true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all, n.agreed, n.last = all, secret, time.Now()
+	n.keeper = first >= 0 && all[first].ID == n.broker.node
+}
+
+// Keeper implements [hub.Shared].
+func (b *Broker) Keeper() bool {
+	b.nodes.mu.Lock()
+	defer b.nodes.mu.Unlock()
+	return b.nodes.keeper
+}
+
+// NodeID returns the name that this process has among the nodes.
+func (b *Broker) NodeID() string { return b.node }
+
+// Nodes returns all nodes that have not been silent for too long, this one
+// among them, in the order of their ids.
+func (b *Broker) Nodes() []Node {
+	b.nodes.mu.Lock()
+	defer b.nodes.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(b.nodes.all), func(o Node) bool { return o.Silent > b.opts.DeadAfter })
+}
+
+// Secret returns what nodes know of each other; "" as long as this one does not.
+func (b *Broker) Secret() string {
+	b.nodes.mu.Lock()
+	defer b.nodes.mu.Unlock()
+	return b.nodes.agreed
+}
+
+// Introduce says where this node answers others, and how it counts its readers.
+func (b *Broker) Introduce(addr string, readers func() int) {
+	b.nodes.mu.Lock()
+	defer b.nodes.mu.Unlock()
+	b.nodes.addr, b.nodes.readers = addr, readers
+}
+
+// notice has the log be looked for again if this node is behind it although the
+// stream says nothing: its connection may be to a server that nobody writes to
+// any more.
+func (b *Broker) notice(w whereabouts) {
+	b.mu.Lock()
+	at := b.at
+	b.mu.Unlock()
+	behind := at.ready && at.epoch == w.epoch && at.seq < w.seq
+	if !behind {
+		b.behindSince.Store(0)
+		return
+	}
+	now := time.Now().UnixNano()
+	if !b.behindSince.CompareAndSwap(0, now) && b.behindAt.Load() == at.seq && now-b.behindSince.Load() > int64(3*time.Second) {
+		b.behindSince.Store(0)
+		b.loseLog()
+	}
+	b.behindAt.Store(at.seq)
+}
+
+func (b *Broker) holdAgain() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.replica != nil {
+		b.replica.HoldAgain()
+	}
+}
+
+// flushHeld says which clients this node looks after from now on, and which it
+// does not any more.
+func (b *Broker) flushHeld(ctx context.Context, conn rueidis.Client, at place) error {
+	b.mu.Lock()
+	replica := b.replica
+	b.mu.Unlock()
+	if replica == nil {
+		return nil
+	}
+	changes := replica.TakeHeld()
+	key := b.prefix(at.set) + "held:" + b.node
+	for len(changes) > 0 {
+		part := changes[:min(len(changes), 500)]
+		ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
+		err := flushPart(ctx, conn, key, part)
+		cancel()
+		if err != nil {
+			b.holdAgain()
+			return err
+		}
+		changes = changes[len(part):]
+	}
+	return nil
+}
+
+func flushPart(ctx context.Context, conn rueidis.Client, key string, part []hub.Holding) error {
+	now := float64(time.Now().UnixMilli())
+	last := make(map[string]bool, len(part)) // what was said last of a client holds
+	for _, h := range part {
+		last[h.Client] = h.Held
+	}
+	add := conn.B().Zadd().Key(key).ScoreMember()
+	var adds int
+	var drops []string
+	for id, held := range last {
+		if held {
+			add = add.ScoreMember(now, id)
+			adds++
+		} else {
+			drops = append(drops, id)
+		}
+	}
+	if adds > 0 {
+		if err := conn.Do(ctx, add.Build()).Error(); err != nil {
+			return err
+		}
+	}
+	if len(drops) > 0 {
+		return conn.Do(ctx, conn.B().Zrem().Key(key).Member(drops...).Build()).Error()
+	}
+	return nil
+}
+
+// inheritStep is how many clients of a dead node are taken over at once.
+const inheritStep = 500
+
+// inherit has the keeper look after the clients of nodes that are dead.
+func (b *Broker) inherit(ctx context.Context, conn rueidis.Client, at place) error {
+	b.nodes.mu.Lock()
+	keeper := b.nodes.keeper
+	var dead []string
+	for _, o := range b.nodes.all {
+		if o.Silent > b.opts.DeadAfter {
+			dead = append(dead, o.ID)
+		}
+	}
+	b.nodes.mu.Unlock()
+	if !keeper {
+		return nil
+	}
+	for _, id := range dead {
+		if err := b.inheritFrom(ctx, conn, at, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Broker) inheritFrom(ctx context.Context, conn rueidis.Client, at place, dead string) error {
+	total := 0
+	for {
+		call, cancel := context.WithTimeout(ctx, b.opts.Timeout)
+		answer, err := inheritScript.Exec(call, conn, []string{b.logKey()}, []string{b.prefix(at.set), b.node, dead,
+			strconv.Itoa(inheritStep), millis(b.opts.DeadAfter)}).AsStrSlice()
+		cancel()
+		if err != nil {
+			return err
+		}
+		if len(answer) == 0 || answer[0] != "some" {
+			break
+		}
+		b.mu.Lock()
+		if b.replica != nil {
+			b.replica.Hold(answer[1:])
+		}
+		b.mu.Unlock()
+		total += len(answer) - 1
+	}
+	b.log.Warn("a node has been silent for too long; its clients are let go unless they come to another", "node", dead, "clients", total)
+	return nil
+}
+
+// release says that other nodes look after these clients.
+func (b *Broker) release(ids string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.replica != nil {
+		b.replica.Release(strings.Split(ids, "\n"))
+	}
+}
+
+// leave says that this node goes: others need not wait until it counts as dead.
+func (b *Broker) leave() {
+	conn, at, err := b.connection()
+	if err != nil || !at.ready {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(b.opts.Timeout, time.Second))
+	defer cancel()
+	// As if it had been silent for long: its clients are taken over then.
+	past := float64(time.Now().Add(-b.nodes.skew() - 2*b.opts.DeadAfter).UnixMilli())
+	err = conn.Do(ctx, conn.B().Zadd().Key(b.logKey()+":alive").ScoreMember().ScoreMember(past, b.node).Build()).Error()
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		b.log.Debug("could not say that this node goes", "err", err)
+	}
+}
