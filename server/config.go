@@ -41,6 +41,8 @@ type Config struct {
 
 	Handlers `live:"yes"`
 
+	Cluster
+
 	DrainDelay   time.Duration `help:"at SIGTERM: how long to be not ready before the doors close, so that a balancer notices" live:"yes"`
 	DrainTimeout time.Duration `help:"at SIGTERM: how long what is under way may then take to end" live:"yes"`
 
@@ -111,6 +113,7 @@ func DefaultConfig() Config {
 
 		SocketIO: defaultSocketIO(),
 		Handlers: defaultHandlers(),
+		Cluster:  defaultCluster(),
 
 		DrainDelay:   time.Second,
 		DrainTimeout: 8 * time.Second,
@@ -161,6 +164,7 @@ func (c Config) Validate() error {
 	} {
 		check(d > 0, "%s: must be more than 0, as in \"25s\"", name)
 	}
+	c.checkCluster(check)
 	check(c.MinAge >= 0 && c.DrainDelay >= 0, "min_age, drain_delay: must not be negative")
 	for name, n := range map[string]int64{
 		"max_header_bytes": int64(c.MaxHeaderBytes), "max_body_bytes": c.MaxBodyBytes,

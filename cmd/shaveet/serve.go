@@ -14,6 +14,8 @@ import (
 
 	"github.com/shaveet/shaveet/server"
 	"github.com/shaveet/shaveet/server/broker/memory"
+	"github.com/shaveet/shaveet/server/broker/redis"
+	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/trim"
 )
 
@@ -28,7 +30,11 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	}
 	level := new(slog.LevelVar)
 	log := p.loggerAt(level, cfg.LogFormat)
-	srv, err := server.New(cfg, memory.New(), server.Options{
+	broker, err := brokerOf(cfg, log)
+	if err != nil {
+		return err
+	}
+	srv, err := server.New(cfg, broker, server.Options{
 		Logger:   log,
 		LogLevel: level,
 		Version:  versionString(),
@@ -56,6 +62,19 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// brokerOf returns the log: of this process, or the one in Redis.
+func brokerOf(cfg server.Config, log *slog.Logger) (hub.Broker, error) {
+	if cfg.Redis == "" {
+		return memory.New(), nil
+	}
+	host, _ := os.Hostname()
+	return redis.New(redis.Options{
+		URL: cfg.Redis, Prefix: cfg.RedisPrefix, Timeout: cfg.RedisTimeout, StaleTime: cfg.RedisStale,
+		LogBytes: cfg.RedisLogBytes, DeadAfter: cfg.NodeDeadTime, Grace: cfg.IdleTime,
+		Name: host, Version: versionString(), Logger: log,
+	})
 }
 
 // trimming gives memory back whenever it is quiet, until it is told to stop.
