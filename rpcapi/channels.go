@@ -97,7 +97,10 @@ type channelEntry struct {
 }
 
 // Presence is presence(channel, after, limit).
-func (a *admin) Presence(_ *http.Request, p *presenceParams, reply *presenceReply) error {
+func (a *admin) Presence(r *http.Request, p *presenceParams, reply *presenceReply) error {
+	if err := a.hub.Sync(r.Context()); err != nil {
+		return err
+	}
 	found, err := a.hub.Presence(hub.PresenceQuery{Channel: string(p.Channel), After: p.After, Limit: p.Limit})
 	*reply = presenceReply{Channel: string(p.Channel), Count: found.Count, Members: make([]memberEntry, len(found.Members))}
 	for i := range found.Members {
@@ -118,7 +121,10 @@ func newMemberEntry(m *hub.Member) memberEntry {
 }
 
 // Channels is channels(pattern, after, limit).
-func (a *admin) Channels(_ *http.Request, p *listParams, reply *channelsReply) error {
+func (a *admin) Channels(r *http.Request, p *listParams, reply *channelsReply) error {
+	if err := a.hub.Sync(r.Context()); err != nil {
+		return err
+	}
 	list, more := a.hub.ListChannels(hub.Listing{Pattern: p.Pattern, After: p.After, Limit: p.Limit})
 	reply.Channels = make([]channelEntry, len(list))
 	for i, c := range list {

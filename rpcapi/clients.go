@@ -81,7 +81,10 @@ type clientEntry struct {
 }
 
 // Clients is clients(pattern, after, limit).
-func (a *admin) Clients(_ *http.Request, p *listParams, reply *clientsReply) error {
+func (a *admin) Clients(r *http.Request, p *listParams, reply *clientsReply) error {
+	if err := a.hub.Sync(r.Context()); err != nil {
+		return err
+	}
 	list, more := a.hub.ListClients(hub.Listing{Pattern: p.Pattern, After: p.After, Limit: p.Limit})
 	reply.Clients = make([]clientEntry, len(list))
 	for i := range list {

@@ -28,12 +28,15 @@ type (
 	lost struct {
 		From   cursor `json:"from" help:"after this one"`
 		To     cursor `json:"to" help:"up to this one"`
-		Reason string `json:"reason" help:"why: the channel held too many, they were too old, it held too many bytes, or all channels together did" enum:"count age bytes memory"`
+		Reason string `json:"reason" help:"why: the channel held too many, they were too old, it held too many bytes, all channels together did, or they were not kept for a node that began later" enum:"count age bytes memory node"`
 	}
 )
 
 // History is history(channel, since, limit, reverse).
-func (a *admin) History(_ *http.Request, p *historyParams, reply *historyReply) error {
+func (a *admin) History(r *http.Request, p *historyParams, reply *historyReply) error {
+	if err := a.hub.Sync(r.Context()); err != nil {
+		return err
+	}
 	h, err := a.hub.History(hub.HistoryQuery{
 		Channel: string(p.Channel), Since: hub.Position(p.Since), Limit: p.Limit, Reverse: p.Reverse,
 	})

@@ -250,13 +250,19 @@ func (a *admin) NewMessage(r *http.Request, p *messageParams, reply *int) error 
 
 // GetChannelClients is get_channel_clients(channel_name). A channel that does
 // not exist has no clients, and asking does not make it.
-func (a *admin) GetChannelClients(_ *http.Request, p *channelParams, ids *[]string) error {
+func (a *admin) GetChannelClients(r *http.Request, p *channelParams, ids *[]string) error {
+	if err := a.hub.Sync(r.Context()); err != nil {
+		return err
+	}
 	*ids = orEmpty(slices.DeleteFunc(a.hub.Members(string(p.Channel)), hidden))
 	return nil
 }
 
 // GetClientChannels is get_client_channels(client_id).
-func (a *admin) GetClientChannels(_ *http.Request, p *clientParams, names *[]string) error {
+func (a *admin) GetClientChannels(r *http.Request, p *clientParams, names *[]string) error {
+	if err := a.hub.Sync(r.Context()); err != nil {
+		return err
+	}
 	channels, err := a.hub.ClientChannels(string(p.Client))
 	*names = orEmpty(channels)
 	return err

@@ -377,10 +377,13 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// outOfTouch is after how long without its log a node is not ready.
+const outOfTouch = 10 * time.Second
+
 func (s *Server) ready() bool {
 	select {
 	case <-s.hub.Ready():
-		return !s.draining.Load()
+		return !s.draining.Load() && s.hub.InTouch(outOfTouch)
 	default:
 		return false
 	}

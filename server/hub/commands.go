@@ -74,6 +74,9 @@ func (h *Hub) UnsubscribeAll(ctx context.Context, channel string, exclude func(i
 	if err := notQuiet(channel); err != nil {
 		return err
 	}
+	if err := h.Sync(ctx); err != nil {
+		return err
+	}
 	ids := h.Members(channel)
 	for len(ids) > 0 {
 		part := ids[:min(step, len(ids))]

@@ -109,11 +109,23 @@ func (r *reader) await(ctx context.Context) error {
 // Opens reports whether the credentials are right, without doing anything.
 func (h *Hub) Opens(cr Credentials) bool { return h.clients.get(cr.ID).opens(cr.Key) }
 
+// OpensNow is Opens where the hub may not have heard yet that the key is right:
+// before it says no, it catches up with the log. The error is that it cannot.
+func (h *Hub) OpensNow(ctx context.Context, cr Credentials) (bool, error) {
+	if h.Opens(cr) {
+		return true, nil
+	}
+	if err := h.Sync(ctx); err != nil {
+		return false, err
+	}
+	return h.Opens(cr), nil
+}
+
 // open makes a reader for the clients that creds name. All credentials are
 // checked before anything happens for any of them. Clients that were let go
 // are revived.
 func (h *Hub) open(ctx context.Context, creds []Credentials, start Start) (*reader, error) {
-	if h.shared != nil && !h.shared.InTouch() {
+	if h.shared != nil && h.shared.Stale() {
 		return nil, ErrUnavailable
 	}
 	clients, keys, right := h.find(creds)

@@ -14,9 +14,11 @@ type Shared interface {
 	// Sync returns when the State has applied all that was in the log when it
 	// was called. The error is [ErrUnavailable], or ctx's cause.
 	Sync(ctx context.Context) error
-	// InTouch reports whether the log has been heard of lately. A hub that has
-	// lost it lets nobody in: it would not hear of a key that is void.
-	InTouch() bool
+	// InTouch reports whether the log has been heard of within that time.
+	InTouch(within time.Duration) bool
+	// Stale reports whether it has not been for so long that nobody is let in
+	// any more: it may have said that a key is void.
+	Stale() bool
 	// Keeper reports whether it is this process that looks after what belongs
 	// to none of them.
 	Keeper() bool
@@ -82,6 +84,12 @@ func (h *Hub) Sync(ctx context.Context) error {
 		return nil
 	}
 	return h.shared.Sync(ctx)
+}
+
+// InTouch reports whether the log has been heard of within that time. One that is
+// the hub's own always has.
+func (h *Hub) InTouch(within time.Duration) bool {
+	return h.shared == nil || h.shared.InTouch(within)
 }
 
 // keeper reports whether this hub looks after what belongs to nobody.

@@ -323,11 +323,14 @@ func (b *Broker) Sync(ctx context.Context) error {
 }
 
 // InTouch implements [hub.Shared].
-func (b *Broker) InTouch() bool {
+func (b *Broker) InTouch(within time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.at.ready && time.Since(b.at.heard) < b.opts.StaleTime
+	return b.at.ready && time.Since(b.at.heard) < within
 }
+
+// Stale implements [hub.Shared].
+func (b *Broker) Stale() bool { return !b.InTouch(b.opts.StaleTime) }
 
 // heard says that the log has been heard of.
 func (b *Broker) heard() {

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,8 +96,8 @@ func (s *Socket) arrive(ctx context.Context, said *auth) (a arrival, err error) 
 	var creds []hub.Credentials
 	if said.keyed() || !s.namespace.Open {
 		cr := hub.Credentials{ID: said.client, Key: said.key}
-		if !h.Opens(cr) {
-			return a, errUnauthorized
+		if open, err := h.OpensNow(ctx, cr); err != nil || !open {
+			return a, cmp.Or(err, errUnauthorized)
 		}
 		creds, a.client = []hub.Credentials{cr}, cr.ID
 	}
