@@ -197,14 +197,14 @@ func (s *Server) Info(section, field string) string {
 	return ""
 }
 
-// ReplicaOf has the server copy another one, and waits until it does.
-func (s *Server) ReplicaOf(primary *Server) {
+// ReplicaOf has the server copy the one at addr, and waits until it does.
+func (s *Server) ReplicaOf(addr string) {
 	s.t.Helper()
-	host, port, _ := net.SplitHostPort(primary.Addr)
+	host, port, _ := net.SplitHostPort(addr)
 	s.Do("REPLICAOF", host, port)
 	for deadline := time.Now().Add(20 * time.Second); s.Info("replication", "master_link_status") != "up"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%s does not copy %s", s.Addr, primary.Addr)
+			s.t.Fatalf("%s does not copy %s", s.Addr, addr)
 		}
 	}
 }

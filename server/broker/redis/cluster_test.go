@@ -185,6 +185,7 @@ func TestNodeThatBeginsLater(t *testing.T) {
 	if len(quiet.lost) > 0 || len(quiet.heard) != 2 {
 		t.Errorf("heard %v, holes %v", quiet.heard, quiet.lost)
 	}
+	must(t, 0, a.Sync(t.Context()))
 	for _, p := range []string{"news", "other"} {
 		ha, err := a.History(hub.HistoryQuery{Channel: p, Limit: 100})
 		must(t, 0, err)
