@@ -292,9 +292,9 @@ func (h fold) createClient(id, key string, seq uint64, socket *socketOf) {
 // begin has c live from now on. It is for the process that has asked for it to
 // find out when it is idle.
 func (h fold) begin(c *client) {
-	now := h.now()
+	now := h.stamp.mono // this node may hear of it late
 	c.created.Store(now)
-	c.lastSeen.Store(now)
+	c.lastSeen.Store(max(c.lastSeen.Load(), now))
 	h.countClient(c, 1)
 	if !h.stamp.foreign {
 		c.held.Store(true)

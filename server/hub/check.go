@@ -248,7 +248,7 @@ func (h fold) checkLetGo(cmd *Command) {
 	now := h.now()
 	cmd.Clients = slices.DeleteFunc(cmd.Clients, func(id string) bool {
 		c := h.clients.get(id)
-		if c == nil || !c.claim(now, cmd.Idle, h.shared == nil) {
+		if c == nil || !h.holds(c) || !c.claim(now, cmd.Idle, h.shared == nil) {
 			return true
 		}
 		cmd.Pairs = append(cmd.Pairs, c.pairs()...)

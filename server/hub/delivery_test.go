@@ -8,12 +8,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/shaveet/shaveet/server/broker/brokertest"
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
 )
@@ -31,8 +33,14 @@ const histories = 6_000
 // else.
 //
 // That the test can fail is shown by TestSabotage.
-func TestDelivery(t *testing.T) {
-	n := histories
+func TestDelivery(t *testing.T) { playAll(t, histories, 1) }
+
+// TestSharedDelivery does the same with several hubs that share a log: each
+// change is asked for at one of them, the reader comes to any of them, and what
+// others have asked for it hears of later.
+func TestSharedDelivery(t *testing.T) { playAll(t, histories/2, 3) }
+
+func playAll(t *testing.T, n, nodes int) {
 	if os.Getenv("SHAVEET_LONG") != "" {
 		n *= 30
 	}
@@ -54,7 +62,7 @@ func TestDelivery(t *testing.T) {
 			flag.Set("rapid.seed", strconv.FormatUint(seed+uint64(done), 10))
 		}
 		synctest.Test(t, func(t *testing.T) {
-			rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) { play(t, variant) })
+			rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) { play(t, variant, nodes) })
 		})
 	}
 }
@@ -62,8 +70,8 @@ func TestDelivery(t *testing.T) {
 // chunk is how many histories are played in one bubble.
 const chunk = 250
 
-func play(t *rapid.T, variant string) {
-	w := newWorld(t, rapid.SampledFrom(listeners).Draw(t, "listener"))
+func play(t *rapid.T, variant string, nodes int) {
+	w := newWorld(t, rapid.SampledFrom(listeners).Draw(t, "listener"), nodes)
 	w.reader.variant = variant
 	defer w.stop()
 	for range rapid.IntRange(5, 40).Draw(t, "steps") {
@@ -102,7 +110,9 @@ var aPage = listener{clients: clientIDs[:1], emits: 4}
 type world struct {
 	t       *rapid.T
 	limits  hub.Limits
-	hub     *hub.Hub
+	hub     *hub.Hub // of nodes, the one at which the next change is asked for
+	nodes   []*worldNode
+	count   int // of nodes
 	stopHub func()
 	model   *model
 	keys    map[string]string
@@ -115,8 +125,8 @@ type world struct {
 	aChannel *rapid.Generator[string]
 }
 
-func newWorld(t *rapid.T, l listener) *world {
-	w := &world{t: t, limits: drawLimits(t)}
+func newWorld(t *rapid.T, l listener, nodes int) *world {
+	w := &world{t: t, limits: drawLimits(t), count: nodes}
 	w.reader = &reader{world: w, listener: l}
 	w.aChannel = rapid.SampledFrom(w.channels())
 	w.start()
@@ -149,18 +159,54 @@ func drawLimits(t *rapid.T) hub.Limits {
 func (w *world) start() {
 	n := 0
 	newKey := func() string { n++; return fmt.Sprintf("key%d-%d", n, time.Now().UnixNano()) }
-	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.waves}, memory.New())
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); w.hub.Run(ctx) }()
-	<-w.hub.Ready()
-	w.stopHub = func() { cancel(); <-done }
-	w.hub.SetStep(w.interrupt)
+	var running sync.WaitGroup
+	w.nodes = nil
+	log := brokertest.NewLog(rand.Uint64() | 1)
+	for range w.count {
+		n := &worldNode{broker: log.Node(true)}
+		var b hub.Broker = n.broker
+		if w.count == 1 {
+			b = memory.New()
+		}
+		n.Hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.waves}, b)
+		running.Go(func() { n.Run(ctx) })
+		<-n.Ready()
+		n.SetStep(w.interrupt)
+		w.nodes = append(w.nodes, n)
+	}
+	w.hub = w.nodes[0].Hub
+	w.stopHub = func() { cancel(); running.Wait() }
 	w.model = newModel(w.limits)
 	w.keys = map[string]string{}
 }
 
 func (w *world) stop() { w.stopHub() }
+
+// A worldNode is a hub, and how it hears of the others.
+type worldNode struct {
+	*hub.Hub
+	broker *brokertest.Node
+}
+
+// anyNode returns a node. One that knows all, if it is to.
+func (w *world) anyNode(knowing bool) *worldNode {
+	if w.count == 1 {
+		return w.nodes[0]
+	}
+	n := w.nodes[w.draw(w.count)]
+	if knowing {
+		n.Sync(context.Background())
+	}
+	return n
+}
+
+// tellAll has all nodes know all.
+func (w *world) tellAll() {
+	for _, n := range w.nodes[:w.count] {
+		n.Sync(context.Background())
+	}
+}
 
 // What is drawn most is made once.
 var (
@@ -226,7 +272,13 @@ func (w *world) act() {
 
 // change does something that the reader does not do.
 func (w *world) change() {
-	switch n := w.draw(32 + w.reader.emits); {
+	w.hub = w.anyNode(true).Hub
+	n := w.draw(32 + w.reader.emits)
+	if said := n < 16 || n >= 26 && n < 29; !said {
+		// Of what ends something the model knows at once whom it concerns.
+		defer w.tellAll()
+	}
+	switch {
 	case n >= 32:
 		w.changeSockets()
 	case n < 10:
@@ -280,6 +332,7 @@ func (w *world) finish() {
 	w.ending = true
 	for range 2000 {
 		// Who is told that its clients are gone is told so of all it was owed.
+		w.tellAll()
 		if w.reader.read(); w.reader.gone || w.reader.reached() == w.model.top {
 			w.reader.hangUp()
 			w.reader.judge(w.reader.reached())

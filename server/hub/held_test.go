@@ -83,7 +83,7 @@ type held struct {
 }
 
 func newHeld(t *rapid.T) *held {
-	h := &held{world: &world{t: t, limits: drawLimits(t), depth: 1}}
+	h := &held{world: &world{t: t, limits: drawLimits(t), depth: 1, count: 1}}
 	h.kernel = parktest.NewKernel(rapid.SampledFrom([]int{16, 200, 3000}).Draw(t, "room"))
 	var drained context.Context
 	drained, h.drain = context.WithCancel(context.Background())

@@ -42,10 +42,21 @@ func (m *model) earlier(r *modelRetry) (*event, error) {
 			return nil, hub.ErrConflict
 		}
 	}
-	if places+r.places > m.limits.PublishIDs {
+	if places+r.places > m.limits.PublishIDs && !m.roomFor(r) {
 		return nil, hub.ErrLimitReached
 	}
 	return nil, nil
+}
+
+// roomFor forgets all ids whose time is over, and reports whether that makes
+// room for r.
+func (m *model) roomFor(r *modelRetry) bool {
+	m.expireRetries(len(m.retries))
+	places := r.places
+	for _, o := range m.retries {
+		places += o.places
+	}
+	return places <= m.limits.PublishIDs
 }
 
 func (m *model) remember(r *modelRetry, e *event) {

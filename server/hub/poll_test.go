@@ -31,7 +31,7 @@ func TestPolls(t *testing.T) {
 	flag.Set("rapid.seed", strconv.FormatUint(rand.Uint64(), 10)) // the bubble's clock is always the same
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
-			w := newWorld(t, aPage)
+			w := newWorld(t, aPage, 1)
 			defer w.stop()
 			w.ending = true // nothing else happens inside a step of reading
 			p := &pages{world: w, given: map[string]uint64{}}

@@ -92,10 +92,18 @@ func (p *publishIDs) check(key *PublishKey, places int, before int64, limit int)
 		return e.to, nil
 	case e != nil && e.at >= before:
 		return nil, &Error{Kind: Conflict, Name: key.ID, Text: "the publish id has been used for another message"}
-	case p.places+places > limit:
+	case p.places+places > limit && !p.expireFor(places, before, limit):
 		return nil, limitReached("publish_ids", limit)
 	}
 	return nil, nil
+}
+
+// expireFor makes room for so many places, as far as that can be done in one go.
+// p.mu is held.
+func (p *publishIDs) expireFor(places int, before int64, limit int) bool {
+	const most = 1000
+	p.expireLocked(before, most)
+	return p.places+places <= limit
 }
 
 func (p *publishIDs) add(e *earlier) {
@@ -129,6 +137,9 @@ func (h fold) remember(key *PublishKey, messages ...*Message) {
 	e := &earlier{id: key.id(), hash: key.Hash, at: h.stamp.mono, to: h.placesOf(messages)}
 	for i := range e.to {
 		e.to[i].Repeated = true
+	}
+	if h.stamp.foreign { // who has asked for it has checked elsewhere, and made room there
+		h.retries.expire(h.stamp.mono-int64(h.limits().PublishIDAge), 2)
 	}
 	h.retries.add(e)
 }

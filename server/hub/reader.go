@@ -239,6 +239,7 @@ func (r *reader) detach(from []*client) {
 	now := r.hub.now()
 	for _, c := range from {
 		c.detach(r, now)
+		r.hub.unhold(c)
 	}
 }
 

@@ -19,6 +19,7 @@ type reader struct {
 	variant string
 
 	session            *hub.Session
+	node               *worldNode     // where it reads
 	last               *hub.Session   // the one before, if it has not come again since
 	came               came           // how that came
 	objects            []*modelClient // the clients the session is, or was, attached to
@@ -120,7 +121,8 @@ func (r *reader) connect() bool {
 	defer func() { r.connecting = false }()
 	s, err := r.renew(objects, creds)
 	if s == nil {
-		s, err = w.hub.Attach(context.Background(), creds, hub.Start{At: r.at, Namespace: r.namespace, Unlisted: r.unlisted})
+		r.node = w.anyNode(false)
+		s, err = r.node.Attach(context.Background(), creds, hub.Start{At: r.at, Namespace: r.namespace, Unlisted: r.unlisted})
 	}
 	if objects == nil {
 		if !errors.Is(err, hub.ErrBadCredentials) {
@@ -149,7 +151,7 @@ func (r *reader) connect() bool {
 func (r *reader) renew(objects []*modelClient, creds []hub.Credentials) (*hub.Session, error) {
 	w, last, as := r.world, r.last, r.came
 	r.last, r.came = nil, came{w.hub, objects, creds, r.namespace, r.unlisted}
-	if last == nil || as.hub != w.hub || as.namespace != r.namespace || as.unlisted != r.unlisted || len(as.creds) == 0 ||
+	if last == nil || w.count > 1 || as.hub != w.hub || as.namespace != r.namespace || as.unlisted != r.unlisted || len(as.creds) == 0 ||
 		as.creds[0].ID != r.clients[0] || len(as.creds) != len(r.clients) || w.draw(2) == 0 {
 		return nil, nil
 	}
@@ -190,6 +192,9 @@ func (r *reader) read() {
 	}
 	w.t.Logf("collect at %d", r.at.Seq)
 	revoked, dismissed := r.revoked, r.dismissed
+	if w.count > 1 {
+		r.node.broker.Step(w.draw(4))
+	}
 	b := r.session.Collect()
 	if drain := hasSignal(b, hub.SignalDrain); dismissed && !drain || drain && !r.dismissed {
 		w.t.Fatalf("dismissed %v, and hears %+v", dismissed, b.Signals)

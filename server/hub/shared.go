@@ -54,8 +54,9 @@ type Replica interface {
 // A Holding says whether this process looks after a client: finds out when it is
 // idle.
 type Holding struct {
-	Client string
-	Held   bool
+	Client   string
+	Held     bool
+	Attached bool // of a socket: it is read for here
 }
 
 // A Ground is something a command rests on.
@@ -208,40 +209,70 @@ func (h *Hub) settingsOf(ch *channel, name string) *settings {
 	return h.conf.Load().find(name)
 }
 
-// reached lists the clients that readers of this process have come for.
+// reached lists the clients of which others have to hear whether this process
+// looks after them.
 type reached struct {
-	mu  sync.Mutex // guards all; no other lock is taken under it
-	all []Holding
+	mu  sync.Mutex // guards ids; no other lock is taken under it
+	ids map[string]struct{}
 }
 
-func (r *reached) add(id string, held bool) {
+func (r *reached) add(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = append(r.all, Holding{id, held})
+	if r.ids == nil {
+		r.ids = make(map[string]struct{})
+	}
+	r.ids[id] = struct{}{}
 }
 
-// hold has this process find out when c is idle.
+func (r *reached) take() map[string]struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := r.ids
+	r.ids = nil
+	return ids
+}
+
+// hold has this process find out when c, for which a reader has come, is idle.
 func (h *Hub) hold(c *client, due int64) {
-	if h.shared == nil || c.held.Swap(true) {
+	if h.shared == nil {
 		return
 	}
-	h.reached.add(c.id, true)
+	if held := c.held.Swap(true); !held || c.socket {
+		h.reached.add(c.id)
+	}
 	h.wheel.add(c, due)
 }
 
+// unhold says that nobody reads for c here any more. Of a socket others have to
+// know that, since it is over when its connection is.
+func (h *Hub) unhold(c *client) {
+	if h.shared != nil && c.socket && c.held.Load() {
+		h.reached.add(c.id)
+	}
+}
+
+// holds reports whether this process looks after c. Else it cannot know whether
+// somebody reads for it.
+func (h *Hub) holds(c *client) bool { return h.shared == nil || c.held.Load() }
+
 // TakeHeld is part of [Replica].
-func (h fold) TakeHeld() []Holding {
-	h.reached.mu.Lock()
-	defer h.reached.mu.Unlock()
-	all := h.reached.all
-	h.reached.all = nil
+func (h fold) TakeHeld() (all []Holding) {
+	for id := range h.reached.take() {
+		one := Holding{Client: id}
+		if c := h.clients.get(id); c != nil { // as it is now: it may be another one since
+			one.Held = c.held.Load()
+			one.Attached = one.Held && c.socket && c.attached.Load() > 0
+		}
+		all = append(all, one)
+	}
 	return all
 }
 
 // letGoOf has c, which others have ended or let go, be looked after no more.
 func (h fold) letGoOf(c *client) {
 	if c.held.Swap(false) && h.stamp.foreign {
-		h.reached.add(c.id, false)
+		h.reached.add(c.id)
 	}
 	h.wheel.remove(c)
 }
@@ -289,9 +320,9 @@ func (h fold) Release(ids []string) {
 
 // HoldAgain is part of [Replica].
 func (h fold) HoldAgain() {
-	h.clients.each(func(id string, c *client) {
+	h.clients.each(func(_ string, c *client) {
 		if c.held.Load() {
-			h.reached.add(id, true)
+			h.reached.add(c.id)
 		}
 	})
 }

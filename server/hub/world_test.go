@@ -149,11 +149,15 @@ func (w *world) compareMembers(channel string) {
 // expire sweeps, one client at a time, so that the model can follow the order.
 func (w *world) expire() {
 	w.t.Logf("expire")
-	for more := true; more; {
-		var err error
-		_, more, err = w.hub.Expire(context.Background(), idle, 1)
+	for i := 0; i < len(w.nodes); {
+		w.hub = w.nodes[i].Hub
+		w.hub.Sync(context.Background())
+		_, more, err := w.hub.Expire(context.Background(), idle, 1)
 		if err != nil {
 			w.t.Fatalf("expire: %v", err)
+		}
+		if !more {
+			i++
 		}
 		for id, c := range w.model.clients {
 			_, err := w.hub.ClientChannels(id)
@@ -176,9 +180,12 @@ func (w *world) expire() {
 
 func (w *world) evictAged() {
 	w.t.Logf("evict aged")
-	for n := 0; w.hub.EvictAged(1); n++ {
-		if n > 10_000 {
-			w.t.Fatalf("there is always more to evict")
+	w.tellAll()
+	for _, node := range w.nodes {
+		for n := 0; node.EvictAged(1); n++ {
+			if n > 10_000 {
+				w.t.Fatalf("there is always more to evict")
+			}
 		}
 	}
 	w.model.evictAged()
@@ -186,10 +193,14 @@ func (w *world) evictAged() {
 
 func (w *world) tidy() {
 	w.t.Logf("tidy")
-	if err := w.hub.Tidy(context.Background()); err != nil {
-		w.t.Fatalf("tidy: %v", err)
+	w.tellAll()
+	for _, n := range w.nodes {
+		if err := n.Tidy(context.Background()); err != nil {
+			w.t.Fatalf("tidy: %v", err)
+		}
 	}
 	w.model.tidy()
+	w.hub.Sync(context.Background())
 	if got := w.hub.Stats().Channels; got != len(w.model.channels) {
 		w.t.Fatalf("%d channels, the model has %d", got, len(w.model.channels))
 	}

@@ -12,7 +12,8 @@
 -- Answers 'epoch' where the log is another's, 'done' where this batch has come
 -- before, or for each command: '+seq' it is an entry, '!' something it rests on
 -- has changed, '=where' this publish id was used before, '@ids' these clients
--- are looked after by others, 'g' nobody is let go now.
+-- are looked after by others, 'g' it is not done: nobody is let go now, or
+-- somebody reads for the socket elsewhere.
 local P, node = ARGV[1], ARGV[3]
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'seq', 'grace')
 local info = redis.call('INFO', 'server')
@@ -61,10 +62,13 @@ local function heldElsewhere(client)
       if n ~= node then others[#others + 1] = P .. 'held:' .. n end
     end
   end
+  local found
   for _, key in ipairs(others) do
-    if redis.call('ZSCORE', key, client) then return true end
+    local score = redis.call('ZSCORE', key, client)
+    if score == 'inf' then return score end
+    found = score or found
   end
-  return false
+  return found
 end
 
 local function client(id) return P .. 'c:' .. id end
@@ -89,14 +93,17 @@ local grounds = {
     local where = redis.call('GET', P .. 'id:' .. name)
     if where then return '=' .. where end
   end,
-  l = function(name)
-    if now < tonumber(meta[4] or '0') then return 'g' end
-    if heldElsewhere(name) then
-      redis.call('ZREM', held, name)
-      return '@' .. name
-    end
-  end,
 }
+function grounds.f(name) -- a socket is read for by nobody else
+  if heldElsewhere(name) == 'inf' then return 'g' end
+end
+function grounds.l(name) -- a client is looked after by nobody else
+  if now < tonumber(meta[4] or '0') then return 'g' end
+  if heldElsewhere(name) then
+    redis.call('ZREM', held, name)
+    return '@' .. name
+  end
+end
 
 -- A turn is a membership's beginning or end, and takes a number.
 local function turn(channel, told)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -295,18 +296,22 @@ func (b *Broker) flushHeld(ctx context.Context, conn rueidis.Client, at place) e
 
 func flushPart(ctx context.Context, conn rueidis.Client, key string, part []hub.Holding) error {
 	now := float64(time.Now().UnixMilli())
-	last := make(map[string]bool, len(part)) // what was said last of a client holds
+	last := make(map[string]hub.Holding, len(part)) // what was said last of a client holds
 	for _, h := range part {
-		last[h.Client] = h.Held
+		last[h.Client] = h
 	}
 	add := conn.B().Zadd().Key(key).ScoreMember()
 	var adds int
 	var drops []string
-	for id, held := range last {
-		if held {
+	for id, h := range last {
+		switch {
+		case h.Attached:
+			add = add.ScoreMember(math.Inf(1), id)
+			adds++
+		case h.Held:
 			add = add.ScoreMember(now, id)
 			adds++
-		} else {
+		default:
 			drops = append(drops, id)
 		}
 	}

@@ -209,8 +209,11 @@ func (b *Broker) prepare(ctx context.Context, cmd hub.Command) (*request, hub.Re
 		return nil, result, nil
 	}
 	q := &request{number: b.requests.Add(1), numbers: n, grounds: grounds, retry: cmd.Retry, done: make(chan outcome, 1)}
-	if cmd.Op == hub.OpLetGo {
+	switch cmd.Op {
+	case hub.OpLetGo:
 		q.letGo = cmd.Clients
+	case hub.OpForgetSocket:
+		q.forget = cmd.Client
 	}
 	var messages []span
 	q.entry, messages = encode(header{epoch: epoch, node: b.node, request: q.number, numbers: n}, &cmd)

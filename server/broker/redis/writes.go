@@ -16,6 +16,7 @@ type request struct {
 	numbers  uint64
 	grounds  []hub.Ground
 	letGo    []string        // clients that nobody else may look after
+	forget   string          // the same, of a socket that goes for good
 	retry    *hub.PublishKey // nil: it has none
 	channels []string        // of its messages
 	writes   []string        // for append.lua
@@ -53,6 +54,9 @@ func (q *request) args(dst []string) []string {
 	}
 	for _, id := range q.letGo {
 		ground("l", id, "")
+	}
+	if q.forget != "" {
+		ground("f", q.forget, "")
 	}
 	dst[at] = strconv.Itoa(n)
 	dst = append(dst, strconv.Itoa(len(q.writes)))
