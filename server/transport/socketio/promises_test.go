@@ -24,6 +24,7 @@ func by(polling bool) transporttest.Transport {
 		Dial:     transporttest.SocketIO("http://shaveet", polling),
 		Plain:    true,
 		Unsteady: polling,
+		OneNode:  polling,
 	}
 }
 

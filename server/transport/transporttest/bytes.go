@@ -23,7 +23,7 @@ import (
 func sameBytes(t *testing.T, tr Transport) {
 	t.Run("the same bytes in both forms", func(t *testing.T) {
 		var first []string
-		for i, f := range forms {
+		for i, f := range forms[:2] { // that of one node
 			t.Run(f.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, tr, hub.Limits{ChannelMessages: 5, NoticeMembers: 3}, f)

@@ -55,8 +55,7 @@ func (w *world) letGoAll() {
 	w.t.Helper()
 	w.cut()
 	time.Sleep(2 * time.Minute)
-	_, _, err := w.hub.Expire(w.t.Context(), hub.Idle{After: 25 * time.Second, MinAge: 60 * time.Second}, 1000)
-	w.must(err)
+	w.expire(hub.Idle{After: 25 * time.Second, MinAge: 60 * time.Second})
 }
 
 func killed(w *world) {
@@ -85,9 +84,8 @@ func waitingIsNotIdle(w *world) {
 	for range 20 {
 		c := w.wait(r)
 		time.Sleep(20 * time.Second)
-		gone, _, err := w.hub.Expire(w.t.Context(), hub.Idle{After: time.Second, MinAge: 0}, 1000)
-		if gone != 0 || err != nil {
-			w.t.Fatalf("a client is let go under its reader: %d, %v", gone, err)
+		if gone := w.expire(hub.Idle{After: time.Second, MinAge: 0}); gone != 0 {
+			w.t.Fatalf("%d clients are let go under their readers", gone)
 		}
 		w.publish("room", "wake up")
 		if !c.ended() || c.err != nil {
@@ -134,11 +132,11 @@ func stuck(w *world) {
 	if c.ended() {
 		w.t.Fatalf("the stuck reader has read %+v, %v", c.got, c.err)
 	}
-	before := w.hub.Stats().Sessions
+	before := w.sessions()
 	time.Sleep(time.Minute)
 	synctest.Wait()
 	// A plain reader says who it is only when it has heard something.
-	if n := w.hub.Stats().Sessions; n != before-1 && !w.transport.Plain {
+	if n := w.sessions(); n != before-1 && !w.transport.Plain {
 		w.t.Errorf("%d sessions, %d before: a stuck reader is never given up", n, before)
 	}
 	c.cancel()

@@ -10,7 +10,8 @@
 // Everything happens inside one bubble of testing/synctest, over connections
 // in memory that the table breaks, cuts short and stalls as it likes. So no
 // test waits for real, and "at once" means within no time at all. And everything
-// happens in both forms in which a lot holds connections.
+// happens in both forms in which a lot holds connections, and once more before
+// several hubs that share a log, each request at another one.
 package transporttest
 
 import (
@@ -20,10 +21,12 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
+	"github.com/shaveet/shaveet/server/broker/brokertest"
 	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/park"
@@ -54,6 +57,9 @@ type Transport struct {
 	// Unsteady says that readers ask for several things at a time, so that the
 	// bytes by which they are answered are not the same each time.
 	Unsteady bool
+	// OneNode says that what a reader asks for next has to come to the hub that has
+	// answered it before.
+	OneNode bool
 	// Silent says that who is refused is not told which of its clients is gone.
 	Silent bool
 }
@@ -111,13 +117,14 @@ func Run(t *testing.T, tr Transport) {
 // they promise those who move from one to the other.
 func RunMoves(t *testing.T, from, to Transport) {
 	for _, p := range []struct {
-		name  string
-		keeps func(here, there *world)
+		name    string
+		keeps   func(here, there *world)
+		oneNode bool
 	}{
-		{"reading goes on where it stopped", movedOn},
-		{"a session is taken over", tookOver},
+		{"reading goes on where it stopped", movedOn, false},
+		{"a session is taken over", tookOver, true},
 	} {
-		run(t, from, promise{name: p.name, keeps: func(w *world) { p.keeps(w, w.by(to)) }})
+		run(t, from, promise{name: p.name, oneNode: p.oneNode, keeps: func(w *world) { p.keeps(w, w.by(to)) }})
 	}
 }
 
@@ -127,11 +134,15 @@ type promise struct {
 	limits  hub.Limits
 	keeps   func(w *world)
 	signals bool // it is about what a plain reader does not hear
+	oneNode bool // it is about what one node keeps for itself
 }
 
 func run(t *testing.T, tr Transport, p promise) {
 	t.Run(p.name, func(t *testing.T) {
 		for _, f := range forms {
+			if f.nodes > 1 && (tr.OneNode || p.oneNode) {
+				continue
+			}
 			t.Run(f.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, tr, p.limits, f)
@@ -147,14 +158,16 @@ func run(t *testing.T, tr Transport, p promise) {
 type form struct {
 	name     string
 	portable bool
+	nodes    int // that share the log
 }
 
-var forms = []form{{"portable", true}, {"parked", false}}
+var forms = []form{{"portable", true, 1}, {"parked", false, 1}, {"nodes", false, 3}}
 
 // A world is a hub behind the transport, and those who read from it.
 type world struct {
 	t         *testing.T
-	hub       *hub.Hub
+	hub       *hub.Hub   // at which the backend asks
+	hubs      []*hub.Hub // all
 	limits    hub.Limits
 	transport Transport
 	form      form
@@ -171,7 +184,7 @@ type world struct {
 }
 
 func (f form) options(k *parktest.Kernel, tr Transport, drain context.Context) park.Options {
-	return park.Options{Drain: drain, Kernel: k, Portable: f.portable, Quick: func(string, bool) bool { return tr.Again }}
+	return park.Options{Drain: drain, Kernel: k, Portable: f.portable, Quick: func(string, bool) bool { return tr.Again && f.nodes == 1 }}
 }
 
 func newWorld(t *testing.T, tr Transport, limits hub.Limits, f form) *world {
@@ -187,7 +200,7 @@ func newWorld(t *testing.T, tr Transport, limits hub.Limits, f form) *world {
 
 // by returns the same world as another transport shows it. It ends with w.
 func (w *world) by(tr Transport) *world {
-	other := &world{t: w.t, hub: w.hub, transport: tr, kernel: w.kernel, lot: w.lot,
+	other := &world{t: w.t, hub: w.hub, hubs: w.hubs, transport: tr, kernel: w.kernel, lot: w.lot,
 		network: newNetwork(w.kernel, tr.Again), drained: w.drained, drain: w.drain}
 	other.mount()
 	other.serve()
@@ -206,7 +219,17 @@ func (w *world) serve() {
 
 // mount puts the transport in front of the hub.
 func (w *world) mount() {
-	handler := w.transport.Handler(w.hub, w.lot, w.drained)
+	var all []http.Handler
+	for _, h := range w.hubs {
+		all = append(all, w.transport.Handler(h, w.lot, w.drained))
+	}
+	var next atomic.Uint64
+	var handler http.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		all[next.Add(1)%uint64(len(all))].ServeHTTP(rw, r)
+	})
+	if len(all) == 1 {
+		handler = all[0]
+	}
 	w.handler.Store(&handler)
 }
 
@@ -214,14 +237,23 @@ func (w *world) mount() {
 // old one is left.
 func (w *world) begin() {
 	newKey := func() string { w.keys++; return fmt.Sprintf("key-%d", w.keys) }
-	w.hub = hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.lot.Herd}, named{memory.New(), firstLife + w.lives})
-	w.lives++
 	ctx, stop := context.WithCancel(context.Background())
-	stopped := make(chan struct{})
-	running := w.hub
-	go func() { defer close(stopped); running.Run(ctx) }()
-	<-w.hub.Ready()
-	w.stop = func() { stop(); <-stopped }
+	var running sync.WaitGroup
+	w.hubs = nil
+	log := brokertest.NewLog(firstLife + w.lives)
+	for range w.form.nodes {
+		var b hub.Broker = named{memory.New(), firstLife + w.lives}
+		if w.form.nodes > 1 {
+			b = log.Node(false)
+		}
+		h := hub.New(hub.Config{NewKey: newKey, Limits: w.limits, Waves: w.lot.Herd}, b)
+		running.Go(func() { h.Run(ctx) })
+		<-h.Ready()
+		w.hubs = append(w.hubs, h)
+	}
+	w.hub = w.hubs[0]
+	w.lives++
+	w.stop = func() { stop(); running.Wait() }
 	w.mount()
 }
 
@@ -238,13 +270,40 @@ func (w *world) close() {
 func (w *world) end() {
 	w.close()
 	synctest.Wait()
-	if n := w.hub.Stats().Sessions; n != 0 {
+	if n := w.sessions(); n != 0 {
 		w.t.Errorf("%d sessions are left when all connections have gone", n)
 	}
 	w.must(w.kernel.Err())
 	if n := w.kernel.Open(); n != 0 {
 		w.t.Errorf("%d descriptors are left when all connections have gone", n)
 	}
+}
+
+// sessions returns how many readers are attached, to any hub.
+func (w *world) sessions() (n int) {
+	for _, h := range w.hubs {
+		n += h.Stats().Sessions
+	}
+	return n
+}
+
+// attached returns how many readers have come, to any hub.
+func (w *world) attached() (n uint64) {
+	for _, h := range w.hubs {
+		n += h.Stats().Attached
+	}
+	return n
+}
+
+// expire has all hubs look for idle clients.
+func (w *world) expire(idle hub.Idle) (gone int) {
+	w.t.Helper()
+	for _, h := range w.hubs {
+		n, _, err := h.Expire(w.t.Context(), idle, 1000)
+		w.must(err)
+		gone += n
+	}
+	return gone
 }
 
 // isHeld says that who waits is held in the form that is meant.
