@@ -12,6 +12,8 @@ packages=(
   nginx:nginx-light
   haproxy:haproxy
   python3:python3
+  redis-server:redis-server
+  redis-sentinel:redis-sentinel
   gcc:gcc # the race detector is linked with it
 )
 

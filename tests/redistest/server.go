@@ -7,8 +7,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,58 +21,63 @@ import (
 	"time"
 )
 
-// A Server is one process of redis-server.
+// A Server is one process of redis-server, or of redis-sentinel.
 type Server struct {
 	Addr string // where it listens
+	CA   string // file with the certificate to trust; "": it speaks without TLS
 
 	t    testing.TB
+	dir  string
 	args []string
-	user string // and password, as in a URL; "": none
-	cli  []string
+	user *url.Userinfo // nil: nobody is asked who they are
+	cli  []string      // flags of redis-cli
 
 	mu  sync.Mutex // guards all below
 	cmd *exec.Cmd
-	out *bytes.Buffer
+	out *output
 }
-
-// An Option is a line of a server's configuration, as in "maxmemory 10mb".
-type Option string
-
-// AOF has the server keep all that was written, and write it down at once.
-const AOF Option = "appendonly yes\nappendfsync always"
-
-// Password has callers show this one.
-func Password(p string) Option { return Option("requirepass " + p) }
 
 // Start starts a server that keeps nothing, unless options say otherwise, and
 // waits until it answers.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Fatal("redis-server is not here: make deps installs it")
-	}
-	dir := t.TempDir()
-	addr := FreeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	lines := []string{"bind 127.0.0.1", "port " + port, "dir " + dir, "save \"\"", "appendonly no", "daemonize no",
-		"loglevel notice", "repl-diskless-sync-delay 0", "enable-debug-command local"}
-	s := &Server{Addr: addr, t: t}
+	s := prepare(t)
+	lines := []string{"save \"\"", "appendonly no", "loglevel notice", "repl-diskless-sync-delay 0", "enable-debug-command local"}
 	for _, o := range options {
-		lines = append(lines, strings.Split(string(o), "\n")...)
-		if p, ok := strings.CutPrefix(string(o), "requirepass "); ok {
-			s.user, s.cli = ":"+p+"@", []string{"-a", p, "--no-auth-warning"}
-		}
+		lines = append(lines, strings.Split(s.take(o), "\n")...)
 	}
-	conf := filepath.Join(dir, "redis.conf")
-	if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	if s.CA == "" {
+		lines = append(lines, "port "+s.port())
 	}
-	s.args = []string{program, conf}
-	s.start()
-	t.Cleanup(s.end)
+	s.run("redis-server", lines)
 	return s
 }
+
+// prepare makes what every process needs, and starts none.
+func prepare(t testing.TB) *Server {
+	t.Helper()
+	return &Server{Addr: FreeAddr(t), t: t, dir: t.TempDir()}
+}
+
+// run starts the program with these lines of configuration.
+func (s *Server) run(program string, lines []string) {
+	s.t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		s.t.Fatal(program + " is not here: make deps installs it")
+	}
+	lines = append([]string{"bind 127.0.0.1", "dir " + s.dir, "daemonize no"}, lines...)
+	conf := filepath.Join(s.dir, "redis.conf")
+	if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.args = []string{path, conf}
+	s.t.Cleanup(s.end)
+	s.start()
+}
+
+func (s *Server) host() string { h, _, _ := net.SplitHostPort(s.Addr); return h }
+func (s *Server) port() string { _, p, _ := net.SplitHostPort(s.Addr); return p }
 
 // FreeAddr returns an address of loopback that nobody listens on.
 func FreeAddr(t testing.TB) string {
@@ -86,15 +91,26 @@ func FreeAddr(t testing.TB) string {
 }
 
 // URL is where the server is, for a client.
-func (s *Server) URL() string { return "redis://" + s.user + s.Addr + "/0" }
+func (s *Server) URL() string {
+	u := url.URL{Scheme: "redis", User: s.user, Host: s.Addr, Path: "/0"}
+	if s.CA != "" {
+		u.Scheme = "rediss"
+	}
+	return u.String()
+}
 
 func (s *Server) start() {
 	s.t.Helper()
 	s.mu.Lock()
-	s.out = new(bytes.Buffer)
+	s.out = new(output)
 	s.cmd = exec.Command(s.args[0], s.args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	s.cmd.SysProcAttr = new(syscall.SysProcAttr)
+	dieWithParent(s.cmd.SysProcAttr)
 	err := s.cmd.Start()
+	if err != nil {
+		s.cmd = nil
+	}
 	s.mu.Unlock()
 	if err != nil {
 		s.t.Fatal(err)
@@ -105,26 +121,46 @@ func (s *Server) start() {
 // awaitAnswer waits until the server answers, and has read what it kept.
 func (s *Server) awaitAnswer() {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
 		if out, err := s.try("PING"); err == nil && strings.HasPrefix(out, "PONG") {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	s.t.Fatalf("redis-server does not answer:\n%s", s.log())
+	s.t.Fatalf("%s does not answer:\n%s", filepath.Base(s.args[0]), s.Log())
 }
 
-func (s *Server) log() string {
+// Log is what the server has said since it was started the last time.
+func (s *Server) Log() string {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.String()
+	out := s.out
+	s.mu.Unlock()
+	return out.String()
+}
+
+// An output keeps what a program says, also while it goes on.
+type output struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 func (s *Server) end() {
 	s.Kill()
 	if s.t.Failed() {
-		s.t.Logf("redis-server at %s:\n%s", s.Addr, s.log())
+		s.t.Logf("%s at %s:\n%s", filepath.Base(s.args[0]), s.Addr, s.Log())
 	}
 }
 
@@ -143,8 +179,13 @@ func (s *Server) Stop() { s.signal(syscall.SIGSTOP) }
 func (s *Server) Cont() { s.signal(syscall.SIGCONT) }
 
 // Kill ends the server without a warning. It may be called again.
-func (s *Server) Kill() {
-	s.signal(syscall.SIGKILL)
+func (s *Server) Kill() { s.finish(syscall.SIGKILL) }
+
+// Term ends the server as an operator does: it writes down what it has to.
+func (s *Server) Term() { s.finish(syscall.SIGTERM) }
+
+func (s *Server) finish(sig syscall.Signal) {
+	s.signal(sig)
 	s.mu.Lock()
 	cmd := s.cmd
 	s.cmd = nil
@@ -175,14 +216,9 @@ func (s *Server) Do(args ...string) string {
 func (s *Server) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	host, port, _ := net.SplitHostPort(s.Addr)
-	all := slices.Concat([]string{"-h", host, "-p", port}, s.cli, args)
+	all := slices.Concat([]string{"-e", "-h", s.host(), "-p", s.port()}, s.cli, args)
 	out, err := exec.CommandContext(ctx, "redis-cli", all...).CombinedOutput()
-	text := strings.TrimSpace(string(out))
-	if err == nil && (strings.HasPrefix(text, "ERR") || strings.HasPrefix(text, "(error)")) {
-		err = fmt.Errorf("refused")
-	}
-	return text, err
+	return strings.TrimSpace(string(out)), err
 }
 
 // Info returns a field of INFO.
@@ -202,11 +238,62 @@ func (s *Server) ReplicaOf(addr string) {
 	s.t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
 	s.Do("REPLICAOF", host, port)
-	for deadline := time.Now().Add(20 * time.Second); s.Info("replication", "master_link_status") != "up"; time.Sleep(20 * time.Millisecond) {
+	s.until("copies "+addr, func() bool { return s.Info("replication", "master_link_status") == "up" })
+}
+
+// Follow is ReplicaOf for one that may ask who copies it.
+func (s *Server) Follow(primary *Server) {
+	s.t.Helper()
+	s.follow(primary)
+	s.ReplicaOf(primary.Addr)
+}
+
+// follow has the server know what to show the primary, should it copy it.
+func (s *Server) follow(primary *Server) {
+	s.t.Helper()
+	if u := primary.user; u != nil {
+		secret, _ := u.Password()
+		s.Do("CONFIG", "SET", "masteruser", u.Username())
+		s.Do("CONFIG", "SET", "masterauth", secret)
+		s.Do("CONFIG", "REWRITE") // for Restart
+	}
+}
+
+// InSync waits until the copy has all that the primary has said so far.
+func (s *Server) InSync(primary *Server) {
+	s.t.Helper()
+	said := primary.number("master_repl_offset")
+	s.until("has all of "+primary.Addr, func() bool {
+		return s.Info("replication", "master_link_status") == "up" && s.number("slave_repl_offset") >= said
+	})
+}
+
+func (s *Server) number(field string) int {
+	s.t.Helper()
+	n, err := strconv.Atoi(s.Info("replication", field))
+	if err != nil {
+		s.t.Fatalf("%s: %s: %v", s.Addr, field, err)
+	}
+	return n
+}
+
+// patience is for what a machine that has much to do takes long for.
+const patience = time.Minute
+
+// until asks again and again, since nobody tells.
+func (s *Server) until(what string, ok func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%s does not copy %s", s.Addr, addr)
+			s.t.Fatalf("%s: not within %v: %s", s.Addr, patience, what)
 		}
 	}
+}
+
+// FlushAll empties the server.
+func (s *Server) FlushAll() {
+	s.t.Helper()
+	s.Do("FLUSHALL")
 }
 
 // Promote has a copy be a server of its own.

@@ -24,19 +24,21 @@ import (
 // A Proxy hands connections on to a target. Its methods may be called by many
 // goroutines at once.
 type Proxy struct {
-	listener net.Listener
-	seed     uint64
-	faults   Faults
+	addr   string
+	seed   uint64
+	faults Faults
+	moods  [sides]mood
 
 	ctx  context.Context // ends with the proxy
 	stop context.CancelFunc
 	work sync.WaitGroup // everything that runs
 
-	mu     sync.Mutex // guards all below
-	target string
-	links  map[*link]struct{}
-	count  uint64      // connections so far
-	ends   map[End]int // early ends so far
+	mu       sync.Mutex // guards all below
+	listener net.Listener
+	target   string
+	links    map[*link]struct{}
+	count    uint64      // connections so far
+	ends     map[End]int // early ends so far
 }
 
 // Start returns a proxy before the address target that ends with the test.
@@ -57,20 +59,25 @@ func New(target string, seed uint64, f Faults) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{listener: l, seed: seed, faults: f.withDefaults(), target: target,
+	p := &Proxy{listener: l, addr: l.Addr().String(), seed: seed, faults: f.withDefaults(), target: target,
 		links: make(map[*link]struct{}), ends: make(map[End]int)}
 	p.ctx, p.stop = context.WithCancel(context.Background())
-	p.work.Go(p.accept)
+	for i := range p.moods {
+		p.moods[i].left = -1
+	}
+	p.work.Go(func() { p.accept(l) })
 	return p, nil
 }
 
 // Addr is the proxy's own address.
-func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+func (p *Proxy) Addr() string { return p.addr }
 
 // Close ends all connections and returns when nothing runs any more.
 func (p *Proxy) Close() {
 	p.stop()
+	p.mu.Lock()
 	p.listener.Close()
+	p.mu.Unlock()
 	p.Sever()
 	p.work.Wait()
 }
@@ -108,9 +115,9 @@ func (p *Proxy) Ended(e End) int {
 	return p.ends[e]
 }
 
-func (p *Proxy) accept() {
+func (p *Proxy) accept(listener net.Listener) {
 	for {
-		c, err := p.listener.Accept()
+		c, err := listener.Accept()
 		if err != nil {
 			if p.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
@@ -141,8 +148,8 @@ func (p *Proxy) serve(client *net.TCPConn, n uint64, target string) {
 	defer p.remove(l)
 	plan := PlanFor(p.seed, n, p.faults)
 	var ways sync.WaitGroup
-	ways.Go(func() { l.carry(l.server, l.client, plan.Request) })
-	ways.Go(func() { l.carry(l.client, l.server, plan.Answer) })
+	ways.Go(func() { l.carry(Requests, l.server, l.client, plan.Request) })
+	ways.Go(func() { l.carry(Answers, l.client, l.server, plan.Answer) })
 	ways.Wait()
 	l.close()
 }
@@ -197,13 +204,13 @@ func (l *link) reset() {
 }
 
 // carry hands on what comes from src to dst, in the way that is planned.
-func (l *link) carry(dst, src *net.TCPConn, w Way) {
+func (l *link) carry(s Side, dst, src *net.TCPConn, w Way) {
 	left := w.After
 	buf := make([]byte, 32<<10)
 	for pieces := 0; ; {
 		n, err := src.Read(buf)
-		part := buf[:n]
-		if w.End != EndNone && int64(n) >= left {
+		part, cut := l.treat(s, buf[:n])
+		if w.End != EndNone && int64(len(part)) >= left {
 			part = part[:left]
 		}
 		left -= int64(len(part))
@@ -220,6 +227,11 @@ func (l *link) carry(dst, src *net.TCPConn, w Way) {
 				return
 			}
 			part = part[len(piece):]
+		}
+		if cut {
+			l.proxy.ended(EndReset)
+			l.reset()
+			return
 		}
 		if w.End != EndNone && left == 0 {
 			l.end(dst, src, w.End)

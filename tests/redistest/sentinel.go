@@ -1,0 +1,166 @@
+package redistest
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Sentinels watch one primary and its copies, and make a copy primary when most
+// of them agree that the primary is away.
+type Sentinels struct {
+	Name string // of what they watch
+	All  []*Server
+
+	t    testing.TB
+	user *url.Userinfo // who callers of the servers have to be
+}
+
+// StartSentinels starts n of them for a primary, which has its copies already,
+// and waits until they know each other and the copies. The primary counts as
+// away when quorum of them have not heard of it for downAfter. Servers have to
+// be without TLS.
+func StartSentinels(t testing.TB, n int, primary *Server, quorum int, downAfter time.Duration) *Sentinels {
+	t.Helper()
+	all := &Sentinels{Name: "shaveet", t: t, user: primary.user}
+	for range n {
+		s := prepare(t)
+		s.run("redis-sentinel", all.lines(s, primary, quorum, downAfter))
+		all.All = append(all.All, s)
+	}
+	copies := primary.Info("replication", "connected_slaves")
+	for _, s := range all.All {
+		s.until("knows the others", func() bool {
+			of := all.facts(s)
+			return of["flags"] == "master" && of["num-slaves"] == copies && of["num-other-sentinels"] == strconv.Itoa(n-1)
+		})
+	}
+	return all
+}
+
+func (all *Sentinels) lines(s, primary *Server, quorum int, downAfter time.Duration) []string {
+	ms := downAfter.Milliseconds()
+	lines := []string{
+		"port " + s.port(),
+		"sentinel monitor " + all.Name + " " + primary.host() + " " + primary.port() + " " + strconv.Itoa(quorum),
+		"sentinel down-after-milliseconds " + all.Name + " " + strconv.FormatInt(ms, 10),
+		// Who has stood for election in vain waits for twice as long.
+		"sentinel failover-timeout " + all.Name + " " + strconv.FormatInt(max(2000, 3*ms), 10),
+	}
+	if primary.user != nil {
+		secret, _ := primary.user.Password()
+		if name := primary.user.Username(); name != "" {
+			lines = append(lines, "sentinel auth-user "+all.Name+" "+name)
+		}
+		lines = append(lines, "sentinel auth-pass "+all.Name+" "+strconv.Quote(secret))
+	}
+	return lines
+}
+
+// facts is what one of them says of the primary; nil if it says nothing.
+func (all *Sentinels) facts(s *Server) map[string]string {
+	out, err := s.try("SENTINEL", "MASTER", all.Name)
+	if err != nil {
+		return nil
+	}
+	facts := make(map[string]string)
+	for words := strings.Split(out, "\n"); len(words) >= 2; words = words[2:] {
+		facts[strings.TrimSpace(words[0])] = strings.TrimSpace(words[1])
+	}
+	return facts
+}
+
+// Primary is the address that most of them name; "" if they disagree.
+func (all *Sentinels) Primary() string {
+	votes := make(map[string]int)
+	for _, s := range all.All {
+		out, err := s.try("SENTINEL", "GET-MASTER-ADDR-BY-NAME", all.Name)
+		if host, port, ok := strings.Cut(out, "\n"); err == nil && ok {
+			addr := net.JoinHostPort(host, strings.TrimSpace(port))
+			if votes[addr]++; 2*votes[addr] > len(all.All) {
+				return addr
+			}
+		}
+	}
+	return ""
+}
+
+// Await waits until s is primary: most of them say so, and so does s.
+func (all *Sentinels) Await(s *Server) {
+	all.t.Helper()
+	s.until("is primary by the word of Sentinel", func() bool {
+		if all.Primary() != s.Addr {
+			return false
+		}
+		out, err := s.try("ROLE")
+		return err == nil && strings.HasPrefix(out, "master")
+	})
+}
+
+// Failover has them change the primary, though there is nothing wrong, and
+// returns when they have. They give up now and then, and are asked again.
+func (all *Sentinels) Failover() {
+	all.t.Helper()
+	before := all.Primary()
+	all.All[0].until("another is primary", func() bool {
+		now := all.Primary()
+		if now == before {
+			_, _ = all.All[0].try("SENTINEL", "FAILOVER", all.Name) // refused while one is under way
+		}
+		return now != "" && now != before
+	})
+}
+
+// URL is where the primary is, for a client that asks Sentinel.
+func (all *Sentinels) URL() string {
+	query := url.Values{"master_set": {all.Name}}
+	for _, s := range all.All[1:] {
+		query.Add("addr", s.Addr)
+	}
+	u := url.URL{Scheme: "redis", User: all.user, Host: all.All[0].Addr, RawQuery: query.Encode()}
+	return u.String()
+}
+
+// A Set is a primary with a copy, and three Sentinels that watch them.
+type Set struct {
+	Servers   [2]*Server // the first is primary at the beginning
+	Sentinels *Sentinels
+}
+
+// downAfter is how long a set's server is silent before it counts as away. After
+// a failover Sentinel connects anew, at most once in a second, and asks a second
+// later: with less it takes a new primary that is well for dead, too.
+const downAfter = 3 * time.Second
+
+// StartSet starts a set. If the primary ends, the other one has taken its place
+// some five seconds later.
+func StartSet(t testing.TB, options ...Option) *Set {
+	t.Helper()
+	set := &Set{Servers: [2]*Server{Start(t, options...), Start(t, options...)}}
+	for i, s := range set.Servers { // either may have to copy the other one day
+		if s.user != nil {
+			s.follow(set.Servers[1-i])
+		}
+	}
+	set.Servers[1].Follow(set.Servers[0])
+	set.Sentinels = StartSentinels(t, 3, set.Servers[0], 2, downAfter)
+	return set
+}
+
+// URL is where the set is, for a client.
+func (set *Set) URL() string { return set.Sentinels.URL() }
+
+// Primary is the server that Sentinel names now, and the other one. Both are
+// nil while there is none.
+func (set *Set) Primary() (primary, copied *Server) {
+	switch a, b := set.Servers[0], set.Servers[1]; set.Sentinels.Primary() {
+	case a.Addr:
+		return a, b
+	case b.Addr:
+		return b, a
+	}
+	return nil, nil
+}
