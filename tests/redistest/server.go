@@ -308,3 +308,16 @@ func (s *Server) Keys() int {
 	n, _ := strconv.Atoi(s.Do("DBSIZE"))
 	return n
 }
+
+// CPU returns how much time of a processor the server has taken.
+func (s *Server) CPU() (total time.Duration) {
+	s.t.Helper()
+	for _, field := range []string{"used_cpu_user", "used_cpu_sys"} {
+		seconds, err := strconv.ParseFloat(s.Info("cpu", field), 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		total += time.Duration(seconds * float64(time.Second))
+	}
+	return total
+}

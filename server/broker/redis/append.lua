@@ -41,17 +41,38 @@ local last -- its last
 local places -- of its messages
 local entry -- its bytes
 
--- bump gives the channel's next id, and the seq of its last message. said is
--- that of a new one, or nil.
-local function bump(channel, said)
-  local id, before = 0, '0'
-  local v = redis.call('HGET', ids, channel)
-  if v then
-    id, before = string.match(v, '(%d+):(%d+)')
+-- What is known of channels, and is written once for all commands.
+local known, order = {}, {}
+local function about(channel)
+  local c = known[channel]
+  if not c then
+    local id, said = string.match(redis.call('HGET', ids, channel) or '0:0', '(%d+):(%d+)')
+    c = { id = tonumber(id), said = said, begun = redis.call('HGET', begun, channel) or '0' }
+    known[channel] = c
+    order[#order + 1] = channel
   end
-  id = text(id + 1)
-  redis.call('HSET', ids, channel, id .. ':' .. (said or before))
-  return id, before
+  return c
+end
+
+-- bump gives the channel's next id.
+local function bump(channel)
+  local c = about(channel)
+  c.id = c.id + 1
+  c.changed = true
+  return text(c.id)
+end
+
+local function writeBack()
+  redis.call('HSET', KEYS[1], 'seq', text(seq))
+  for _, channel in ipairs(order) do
+    local c = known[channel]
+    if c.changed then redis.call('HSET', ids, channel, text(c.id) .. ':' .. c.said) end
+    if c.oldest then
+      local key = P .. 'm:' .. channel
+      if c.oldest ~= '0' then redis.call('XTRIM', key, 'MINID', c.oldest) end
+      redis.call('PEXPIRE', key, c.keep)
+    end
+  end
 end
 
 local others
@@ -79,11 +100,10 @@ local grounds = {
     if (redis.call('HGET', client(name), 'v') or '0') ~= v then return '!' end
   end,
   h = function(name, v)
-    if (redis.call('HGET', begun, name) or '0') ~= v then return '!' end
+    if about(name).begun ~= v then return '!' end
   end,
   i = function(name, v)
-    local id = string.match(redis.call('HGET', ids, name) or '0:0', '%d+')
-    if (redis.call('HGET', joined, name) or '0') .. ':' .. id ~= v then return '!' end
+    if (redis.call('HGET', joined, name) or '0') .. ':' .. text(about(name).id) ~= v then return '!' end
   end,
   t = function(name, v)
     local has = redis.call('HMGET', client(name), 'v', 'u')
@@ -124,10 +144,11 @@ local writes = {
     local at = text(number)
     number = number + 1
     redis.call('HSET', begun, name, at)
+    about(name).begun = at
     if quiet ~= '1' then bump('admin') end
   end },
   J = { 3, function(id, channel, told) -- a client joins
-    local sinceID = string.match(redis.call('HGET', ids, channel) or '0', '%d+')
+    local sinceID = text(about(channel).id)
     local since = text(number - 1)
     local at = turn(channel, told)
     redis.call('HSET', client(id), 's:' .. channel, since .. ':' .. sinceID .. ':' .. ms, 'h', at, 'v', last)
@@ -145,16 +166,15 @@ local writes = {
   M = { 6, function(channel, from, to, volatile, oldest, keep) -- a message, part of the entry
     local at = text(number)
     number = number + 1
+    local c = about(channel)
     if volatile == '1' then
-      local v = redis.call('HGET', ids, channel)
-      places[#places + 1] = at .. ':' .. (v and string.match(v, '%d+') or '0')
+      places[#places + 1] = at .. ':' .. text(c.id)
       return
     end
-    local id, before = bump(channel, at)
+    local id = bump(channel)
     places[#places + 1] = at .. ':' .. id
-    local key = P .. 'm:' .. channel
-    redis.call('XADD', key, 'MINID', oldest, at .. '-0', 'b', string.sub(entry, from, to), 'i', id, 't', ms, 'p', before)
-    redis.call('PEXPIRE', key, keep)
+    redis.call('XADD', P .. 'm:' .. channel, at .. '-0', 'b', string.sub(entry, from, to), 'i', id, 't', ms, 'p', c.said)
+    c.said, c.oldest, c.keep = at, oldest, keep
   end },
   N = { 4, function(id, key, socket, owner) -- a client begins
     local c = client(id)
@@ -187,6 +207,8 @@ local writes = {
     end
   end },
   R = { 1, function(channel) -- a channel ends
+    local c = about(channel)
+    c.id, c.said, c.begun, c.changed, c.oldest = 0, '0', '0', false, nil
     redis.call('HDEL', begun, channel)
     redis.call('HDEL', ids, channel)
     redis.call('HDEL', joined, channel)
@@ -202,40 +224,46 @@ local writes = {
 }
 
 local out = {}
-local i = 8
-while i <= #ARGV do
-  local n, blob, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
-  i = i + 3
-  local no
-  for _ = 1, count do
-    if not no or string.sub(no, 1, 1) == '@' then
-      local v = grounds[ARGV[i]](ARGV[i + 1], ARGV[i + 2])
-      if v and no and string.sub(v, 1, 1) == '@' then
-        no = no .. '\n' .. string.sub(v, 2) -- all that are held, so that the rest can go
-      else
-        no = v or no
-      end
-    end
+local function run()
+  local i = 8
+  while i <= #ARGV do
+    local n, blob, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
     i = i + 3
-  end
-  local stop = i + 1 + tonumber(ARGV[i])
-  i = i + 1
-  if no then
-    i = stop
-    out[#out + 1] = no
-  else
-    entry, places, number = blob, {}, seq + 1
-    seq = seq + n
-    last = text(seq)
-    redis.call('HSET', KEYS[1], 'seq', last)
-    redis.call('XADD', P .. 'entries', last .. '-0', 'b', blob, 't', ms)
-    while i < stop do
-      local w = writes[ARGV[i]]
-      w[2](unpack(ARGV, i + 1, i + w[1]))
-      i = i + 1 + w[1]
+    local no
+    for _ = 1, count do
+      if not no or string.sub(no, 1, 1) == '@' then
+        local v = grounds[ARGV[i]](ARGV[i + 1], ARGV[i + 2])
+        if v and no and string.sub(v, 1, 1) == '@' then
+          no = no .. '\n' .. string.sub(v, 2) -- all that are held, so that the rest can go
+        else
+          no = v or no
+        end
+      end
+      i = i + 3
     end
-    out[#out + 1] = '+' .. last
+    local stop = i + 1 + tonumber(ARGV[i])
+    i = i + 1
+    if no then
+      i = stop
+      out[#out + 1] = no
+    else
+      entry, places, number = blob, {}, seq + 1
+      seq = seq + n
+      last = text(seq)
+      redis.call('XADD', P .. 'entries', last .. '-0', 'b', blob, 't', ms)
+      while i < stop do
+        local w = writes[ARGV[i]]
+        w[2](unpack(ARGV, i + 1, i + w[1]))
+        i = i + 1 + w[1]
+      end
+      out[#out + 1] = '+' .. last
+    end
   end
+end
+local well, failure = pcall(run)
+writeBack() -- also of half a batch: the log's top is where its last entry is
+if not well then
+  return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
 end
 if ARGV[7] ~= '' then
   redis.call('XTRIM', P .. 'entries', 'MINID', '~', ARGV[7])

@@ -14,7 +14,7 @@ import (
 func open(t testing.TB, opts redis.Options) *redis.Broker {
 	t.Helper()
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.NewTextHandler(logger{t}, nil))
+		opts.Logger = slog.New(slog.NewTextHandler(logger{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	if opts.Timeout == 0 {
 		opts.Timeout = 5 * time.Second
