@@ -351,9 +351,7 @@ func TestClusterWebSockets(t *testing.T) {
 // through balancers that send each request to another node.
 func TestClusterSocketIO(t *testing.T) {
 	t.Parallel()
-	if help, err := exec.CommandContext(t.Context(), live.Binary(t), "serve", "--help").CombinedOutput(); err != nil || !strings.Contains(string(help), "--node-listen") {
-		t.Skipf("nodes do not hand requests on to each other without --node-listen (%v)", err)
-	}
+	needsNodes(t)
 	throughBalancers(t, func(t *testing.T, nodes []*live.Server, at *entry) {
 		key := rpc[string](t, nodes[0], "create_client", "ada")
 		rpc[int](t, nodes[1], "subscribe", "ada", "news")
@@ -370,4 +368,13 @@ func TestClusterSocketIO(t *testing.T) {
 			}
 		}
 	})
+}
+
+// needsNodes skips the test where nodes do not speak to each other.
+func needsNodes(t *testing.T) {
+	t.Helper()
+	help, err := exec.CommandContext(t.Context(), live.Binary(t), "serve", "--help").CombinedOutput()
+	if err != nil || !strings.Contains(string(help), "--node-listen") {
+		t.Skipf("this program has no --node-listen (%v)", err)
+	}
 }

@@ -137,6 +137,59 @@ func TestPod(t *testing.T) {
 	acceptsSettings(t, c)
 }
 
+// TestClusterFlags has the program read what the files for several nodes tell it.
+// What else is in them, tools/deploytest looks at.
+func TestClusterFlags(t *testing.T) {
+	needsNodes(t)
+	type service struct {
+		Image       string
+		Command     []string
+		Environment map[string]string
+	}
+	docs := documents[struct{ Services map[string]service }](t, "compose-cluster.yaml")
+	for _, s := range docs[0].Services {
+		if s.Image != "shaveet" {
+			continue
+		}
+		acceptsFlags(t, s.Command)
+		acceptsSettings(t, containerOf(s.Environment))
+	}
+	for _, o := range documents[struct {
+		object
+		Data map[string]string
+	}](t, "kubernetes/shaveet.yaml") {
+		if o.Kind == "ConfigMap" {
+			acceptsSettings(t, containerOf(o.Data))
+		}
+		for _, c := range o.Spec.Template.Spec.Containers {
+			acceptsFlags(t, c.Args)
+			for i, e := range c.Env {
+				switch e.Name { // what Kubernetes fills in
+				case "SHAVEET_ADMIN_TOKEN_FILE":
+					c.Env[i].Value = write(t, filepath.Join(t.TempDir(), "token"), "0123456789abcdef")
+				case "SHAVEET_REDIS":
+					c.Env[i].Value = "redis://redis:6379/0"
+				case "SHAVEET_NODE_NAME":
+					c.Env[i].Value = "shaveet-1"
+				case "SHAVEET_NODE_ADVERTISE":
+					c.Env[i].Value = "10.0.0.11:8085"
+				}
+			}
+			acceptsSettings(t, c)
+		}
+	}
+}
+
+func containerOf(env map[string]string) (c container) {
+	for name, value := range env {
+		for _, secret := range []string{"SHAVEET_ADMIN_TOKEN", "SHAVEET_REDIS_PASSWORD"} {
+			value = strings.ReplaceAll(value, "${"+secret+":?}", "0123456789abcdef")
+		}
+		c.Env = append(c.Env, struct{ Name, Value string }{name, value})
+	}
+	return c
+}
+
 // acceptsSettings starts the program with the container's SHAVEET_ variables,
 // of which it refuses those it does not know.
 func acceptsSettings(t *testing.T, c container) {
