@@ -30,6 +30,7 @@ var serverMethods = []Method{
 			`"published": 1, "repeated": 0, "delivered": 0, "batches": 0, "attached": 1, "bad_keys": 0, "gaps": 0, "resets": 0, "let_go": 0, "revived": 0, "refused": 0, ` +
 			`"evicted_count": 0, "evicted_age": 0, "evicted_bytes": 0, "evicted_memory": 0}`}},
 	},
+	clusterMethod,
 	{
 		Name:        discoverMethod,
 		Summary:     "Returns this description of all methods as an OpenRPC document.",

@@ -362,7 +362,7 @@ func TestInfo(t *testing.T) {
 
 func TestListMethods(t *testing.T) {
 	b := newBackend(t, Options{})
-	b.want(`[{"name":"broadcast"},{"name":"channels"},{"name":"clients"},{"name":"create_client"},{"name":"declare_namespace"},{"name":"delete_channel"},`+
+	b.want(`[{"name":"broadcast"},{"name":"channels"},{"name":"clients"},{"name":"cluster"},{"name":"create_client"},{"name":"declare_namespace"},{"name":"delete_channel"},`+
 		`{"name":"disconnect"},{"name":"disconnect_sockets"},{"name":"emit"},{"name":"emit_with_ack"},{"name":"fetch_sockets"},{"name":"get_channel_clients"},{"name":"get_client_channels"},{"name":"history"},{"name":"info"},`+
 		`{"name":"kill_client"},{"name":"new_message"},{"name":"presence"},{"name":"publish"},{"name":"publish_many"},`+
 		`{"name":"rotate_key"},{"name":"rpc.discover"},{"name":"set_socket_data"},{"name":"sockets_join"},{"name":"sockets_leave"},{"name":"stats"},{"name":"subscribe"},{"name":"subscribe_many"},`+
@@ -376,7 +376,7 @@ func TestDescribe(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.call("system.describe")), &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.Version != "1.0" || d.Name != "shaveet" || d.Summary == "" || len(d.Procs) != 33 {
+	if d.Version != "1.0" || d.Name != "shaveet" || d.Summary == "" || len(d.Procs) != 34 {
 		t.Errorf("%+v", d)
 	}
 	got := make(map[string]string)

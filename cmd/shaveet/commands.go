@@ -23,6 +23,7 @@ func commands() []command {
 		{"listen", "print what is said in channels: shaveet listen CHANNEL …", (*program).listen},
 		{"doctor", "check a running installation from outside: shaveet doctor [URL]", (*program).doctor},
 		{"bench", "load a server and measure what that costs it: shaveet bench [WORKLOAD]", (*program).bench},
+		{"cluster", "show the nodes that share a log in Redis: shaveet cluster status", (*program).cluster},
 		{"config", "print the configuration in force", func(p *program, _ context.Context, args []string) error { return p.printConfig(args) }},
 		{"healthcheck", "exit with 0 if a server is healthy: shaveet healthcheck [URL]", (*program).healthcheck},
 		{"completion", "print a script that completes commands: shaveet completion bash|zsh|fish", (*program).completion},

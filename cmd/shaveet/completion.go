@@ -261,6 +261,7 @@ var builtinMethods = []string{
 	"broadcast",
 	"channels",
 	"clients",
+	"cluster",
 	"create_client",
 	"declare_namespace",
 	"delete_channel",

@@ -30,7 +30,7 @@ func TestComplete(t *testing.T) {
 		want  string
 	}{
 		{[]string{"l"}, "listen"},
-		{[]string{"c"}, "call config completion"},
+		{[]string{"c"}, "call cluster config completion"},
 		{[]string{"x"}, ""},
 		{[]string{"--poll-t"}, "--poll-timeout"},
 		{[]string{"serve", "--poll-t"}, "--poll-timeout"},

@@ -114,6 +114,7 @@ var synopsis = map[string]string{
 	"doctor":      "doctor [FLAGS] [URL]\n\nChecks a running installation from outside. URL is the address that browsers use.\nWith the admin API it makes a client of its own, which it removes at the end.\nExits with 1 if something FAILs, or if it cannot end its work.",
 	"bench":       "bench [FLAGS] [WORKLOAD]\n\nLoads a server and measures what that costs it: one that it starts, or the one at\n--url. WORKLOAD is fanout (a message to all readers), many (messages to one reader\neach), latency (a message every 20 ms), idle (memory), publish (no readers) or churn\n(readers that come and go), and brings its own readers, channels and window. Exits\nwith 1 if a message is lost, comes twice, out of order or to the wrong reader. What\nthe figures mean is in docs/benchmarks.md.",
 	"completion":  "completion bash|zsh|fish\n\nPrints a script that makes a shell complete commands, flags and methods:\n\n  source <(shaveet completion bash)     in ~/.bashrc\n  source <(shaveet completion zsh)      in ~/.zshrc, after compinit\n  shaveet completion fish | source      in ~/.config/fish/config.fish",
+	"cluster":     "cluster [FLAGS] status\n\nShows the nodes that share a log in Redis, as the node that is asked knows them:\nwhat each has of the log, how late it was, and how many readers it has. The keeper\nis the one that sees to what belongs to no node.",
 	"healthcheck": "healthcheck [FLAGS] [URL]\n\nExits with 0 if the server at URL is healthy, else with 1. Without a URL it asks\nthe one that serve would run with the same flags.",
 }
 

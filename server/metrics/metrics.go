@@ -21,6 +21,7 @@ import (
 type Hub interface {
 	Stats() hub.Stats
 	Limits() hub.Limits
+	LogStats() (s hub.LogStats, ok bool)
 }
 
 // Options say what is told beside the hub's counts.
@@ -72,6 +73,7 @@ func New(h Hub, opts Options) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		hubCollector{h},
+		logCollector{h},
 		buildInfo(opts.Version),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "shaveet_ready",

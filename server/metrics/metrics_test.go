@@ -20,11 +20,32 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // counts are a hub of which only the counts are there.
 type counts struct {
 	stats  hub.Stats
+	log    *hub.LogStats // nil: it is the hub's own
 	limits hub.Limits
 }
 
 func (c *counts) Stats() hub.Stats   { return c.stats }
 func (c *counts) Limits() hub.Limits { return c.limits }
+
+func (c *counts) LogStats() (s hub.LogStats, ok bool) {
+	if c.log == nil {
+		return s, false
+	}
+	return *c.log, true
+}
+
+func TestSharedLog(t *testing.T) {
+	h := &counts{}
+	m := metrics.New(h, metrics.Options{})
+	if text := scrape(m); strings.Contains(text, "shaveet_cluster") || strings.Contains(text, "shaveet_log_lag") {
+		t.Error("a log of its own is told of as if others shared it")
+	}
+	h.log = &hub.LogStats{Nodes: 3, InTouch: true, Lag: 1500 * time.Microsecond, Entries: 4, Batches: 5, Conflicts: 6,
+		Syncs: 7, Errors: 8, Restored: 9, Epochs: 10, Burnt: 11}
+	want(t, scrape(m), "shaveet_cluster_nodes 3", "shaveet_log_in_touch 1", "shaveet_log_lag_seconds 0.0015",
+		"shaveet_log_entries_total 4", "shaveet_log_batches_total 5", "shaveet_log_conflicts_total 6", "shaveet_log_syncs_total 7",
+		"shaveet_log_errors_total 8", "shaveet_log_restores_total 9", "shaveet_log_epochs_total 10", "shaveet_log_burnt_total 11")
+}
 
 func scrape(m *metrics.Metrics) string {
 	w := httptest.NewRecorder()

@@ -17,21 +17,6 @@ import (
 	"github.com/shaveet/shaveet/server/hub"
 )
 
-// A Node is one of the processes that follow the log.
-type Node struct {
-	ID      string        // 8 characters of base64url
-	Name    string        // for people
-	Addr    string        // where it answers other nodes; "": nowhere
-	Version string        // of its program
-	Began   time.Time     // when it came
-	Seq     uint64        // what it has applied of the log, as it said last
-	Epoch   string        // of that
-	Lag     time.Duration // from numbering to applying, of its last entry
-	Readers int           // attached to it
-	Silent  time.Duration // since it was heard of
-	Keeper  bool          // it looks after what belongs to no node
-}
-
 // said is what a node says of itself, as it stands in Redis.
 type said struct {
 	Name    string `json:"name,omitempty"`
@@ -55,7 +40,7 @@ type nodes struct {
 	began  time.Time
 
 	mu      sync.Mutex // guards all below
-	all     []Node     // alive, in the order of their names
+	all     []hub.Node // alive, in the order of their names
 	agreed  string     // the secret of all
 	keeper  bool
 	clock   time.Duration // by how much this process's clock is before Redis'
@@ -190,16 +175,17 @@ func (n *nodes) said(at place) said {
 // what it says. The first by its id is the keeper.
 func (n *nodes) hear(secret string, parts []string) {
 	dead := n.broker.opts.DeadAfter
-	var all []Node
+	var all []hub.Node
 	for ; len(parts) >= 3; parts = parts[3:] {
 		ms, _ := strconv.ParseInt(parts[1], 10, 64)
 		var s said
 		_ = json.Unmarshal([]byte(parts[2]), &s) // what a stranger has written says nothing
-		all = append(all, Node{ID: parts[0], Name: s.Name, Addr: s.Addr, Version: s.Version, Began: time.UnixMilli(s.Began),
-			Seq: s.Seq, Epoch: s.Epoch, Lag: time.Duration(s.LagUS) * time.Microsecond, Readers: s.Readers, Silent: time.Duration(ms) * time.Millisecond})
+		epoch, _ := parseEpoch(s.Epoch)
+		all = append(all, hub.Node{ID: parts[0], Name: s.Name, Addr: s.Addr, Version: s.Version, Began: time.UnixMilli(s.Began),
+			At: hub.Position{Epoch: epoch, Seq: s.Seq}, Lag: time.Duration(s.LagUS) * time.Microsecond, Readers: s.Readers, Silent: time.Duration(ms) * time.Millisecond})
 	}
-	slices.SortFunc(all, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
-	first := slices.IndexFunc(all, func(o Node) bool { return o.Silent <= dead })
+	slices.SortFunc(all, func(a, b hub.Node) int { return cmp.Compare(a.ID, b.ID) })
+	first := slices.IndexFunc(all, func(o hub.Node) bool { return o.Silent <= dead })
 	if first >= 0 {
 		all[first].Keeper = true
 	}
@@ -216,29 +202,38 @@ func (b *Broker) Keeper() bool {
 	return b.nodes.keeper
 }
 
-// NodeID returns the name that this process has among the nodes.
+// NodeID implements [hub.Cluster].
 func (b *Broker) NodeID() string { return b.node }
 
-// Nodes returns all nodes that have not been silent for too long, this one
-// among them, in the order of their ids.
-func (b *Broker) Nodes() []Node {
+// Nodes implements [hub.Cluster].
+func (b *Broker) Nodes() []hub.Node {
 	b.nodes.mu.Lock()
 	defer b.nodes.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(b.nodes.all), func(o Node) bool { return o.Silent > b.opts.DeadAfter })
+	return slices.DeleteFunc(slices.Clone(b.nodes.all), func(o hub.Node) bool { return o.Silent > b.opts.DeadAfter })
 }
 
-// Secret returns what nodes know of each other; "" as long as this one does not.
+// Secret implements [hub.Cluster].
 func (b *Broker) Secret() string {
 	b.nodes.mu.Lock()
 	defer b.nodes.mu.Unlock()
 	return b.nodes.agreed
 }
 
-// Introduce says where this node answers others, and how it counts its readers.
+// Introduce implements [hub.Cluster].
 func (b *Broker) Introduce(addr string, readers func() int) {
 	b.nodes.mu.Lock()
 	defer b.nodes.mu.Unlock()
 	b.nodes.addr, b.nodes.readers = addr, readers
+}
+
+// LogStats implements [hub.Cluster].
+func (b *Broker) LogStats() hub.LogStats {
+	c := &b.counts
+	return hub.LogStats{
+		Nodes: len(b.Nodes()), InTouch: b.InTouch(2*b.opts.Timeout + beatStep), Lag: time.Duration(c.lag.Load()),
+		Entries: c.entries.Load(), Batches: c.batches.Load(), Conflicts: c.conflicts.Load(), Syncs: c.syncs.Load(),
+		Errors: c.errors.Load(), Restored: c.reloads.Load(), Epochs: c.epochs.Load(), Burnt: c.burnt.Load(),
+	}
 }
 
 // notice has the log be looked for again if this node is behind it although the

@@ -117,7 +117,7 @@ type Broker struct {
 	trim    uint64 // the seq that the stream can be trimmed to
 }
 
-var _ hub.Shared = (*Broker)(nil)
+var _ hub.Cluster = (*Broker)(nil)
 
 // A place is where the node is in the log.
 type place struct {
