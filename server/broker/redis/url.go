@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 //
 // Instead of redis it may say valkey. The password of Sentinel is
 // sentinel_password, its user sentinel_user. With skip_verify=1 nobody looks at
-// the certificate. The error never has the password in it.
+// the certificate; ca=FILE has those by which it is judged. The error never has the password in it.
 func ParseURL(s string) (rueidis.ClientOption, error) {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -30,6 +32,9 @@ func ParseURL(s string) (rueidis.ClientOption, error) {
 		return rueidis.ClientOption{}, fmt.Errorf("redis: %s", strings.ReplaceAll(err.Error(), s, u.Redacted()))
 	}
 	q := u.Query()
+	if err := trust(&opt, q.Get("ca")); err != nil {
+		return opt, err
+	}
 	if opt.Sentinel.MasterSet != "" {
 		opt.Sentinel.Username, opt.Sentinel.Password = q.Get("sentinel_user"), q.Get("sentinel_password")
 		opt.Sentinel.TLSConfig = opt.TLSConfig
@@ -45,4 +50,23 @@ func ParseURL(s string) (rueidis.ClientOption, error) {
 	opt.ReadBufferEachConn, opt.WriteBufferEachConn = 128<<10, 128<<10
 	opt.BlockingPoolSize = 4
 	return opt, nil
+}
+
+// trust has the certificates in a file judge the server's.
+func trust(opt *rueidis.ClientOption, file string) error {
+	if file == "" {
+		return nil
+	}
+	if opt.TLSConfig == nil {
+		return errors.New("redis: ca= is for rediss://, which speaks TLS")
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	opt.TLSConfig.RootCAs = x509.NewCertPool()
+	if !opt.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("redis: there is no certificate in %s", file)
+	}
+	return nil
 }
