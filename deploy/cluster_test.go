@@ -166,24 +166,33 @@ func untilAllKnow(t *testing.T, nodes []*live.Server, r *reader) {
 
 // TestClusterRollingRestart ends and starts one node after the other, while
 // somebody asks all the time: no request fails, neither a reader's nor the
-// backend's, and clients are what they were.
+// backend's, clients are what they were, and all messages are there once. With
+// nginx, who knows of no end before it has come, the backend may have to repeat
+// itself.
 func TestClusterRollingRestart(t *testing.T) {
 	t.Parallel()
 	throughBalancers(t, func(t *testing.T, nodes []*live.Server, at *entry) {
 		r := newReader(t, nodes[0], at.base, longpollGET, "news")
 		untilAllKnow(t, nodes, r)
+		listener := newReader(t, nodes[1], at.base, webSocket, "news").read(t)
+		listener.next(t, 3*atOnce)
 		ctx, cancel := context.WithCancel(t.Context())
 		var asking sync.WaitGroup
-		said := 0
+		said, repeated := 0, 0
 		asking.Go(func() {
 			for ctx.Err() == nil {
 				if err := peek(t, r); err != nil && ctx.Err() == nil {
 					t.Errorf("poll: %v", err)
 				}
-				if err := callAt(at.admin, "new_message", "bob", fmt.Sprintf("message %d.", said+1), "news", false); err != nil {
+				said++
+				err := publishAt(at.admin, said)
+				if err != nil && strings.Contains(err.Error(), "nginx") {
+					repeated++
+					err = publishAt(at.admin, said)
+				}
+				if err != nil {
 					t.Errorf("publish: %v", err)
 				}
-				said++
 			}
 		})
 		for _, n := range nodes {
@@ -199,7 +208,8 @@ func TestClusterRollingRestart(t *testing.T) {
 		}
 		cancel()
 		asking.Wait()
-		t.Logf("%d messages", said)
+		listener.expect(t, 1, said, true)
+		t.Logf("%d messages, %d repeated", said, repeated)
 	})
 }
 
@@ -210,6 +220,11 @@ func isReady(n *live.Server) bool {
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+// publishAt says the message number n, under its own id.
+func publishAt(base string, n int) error {
+	return callAt(base, "publish", "news", fmt.Sprintf("message %d.", n), "bob", fmt.Sprint("id", n))
 }
 
 // callAt calls a method at a URL, by a connection of its own.
