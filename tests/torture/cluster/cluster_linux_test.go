@@ -1,0 +1,90 @@
+package cluster
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shaveet/shaveet/tests/live"
+)
+
+func TestMain(m *testing.M) { live.Main(m) }
+
+// seed is SHAVEET_SEED, or the one of every day.
+func seed(t testing.TB) uint64 {
+	text := os.Getenv("SHAVEET_SEED")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// torture runs a plan, and has the test fail if anything is wrong.
+func torture(t testing.TB, p *plan, binary string) *world {
+	p.peers = knows(t, binary, "node_listen")
+	w := newWorld(t, p, binary)
+	for _, v := range w.run(t) {
+		t.Error(v)
+	}
+	t.Log(w.summary())
+	return w
+}
+
+// knows reports whether the program has a setting.
+func knows(t testing.TB, binary, key string) bool {
+	out, err := exec.Command(binary, "config").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(out), key)
+}
+
+// TestCluster is a small cluster, and some of what can happen to it.
+func TestCluster(t *testing.T) {
+	torture(t, quickly(seed(t)), live.Binary(t))
+}
+
+// TestOneNode is the same behind three names for one node, whose log is its own.
+func TestOneNode(t *testing.T) {
+	p := quickly(seed(t))
+	p.redis, p.nodes = false, 3
+	p.kinds = append(p.kinds, "node SIGKILL, alone", "storm of reconnections", "double polls", "transports switched", "readers stalled")
+	torture(t, p, live.Binary(t))
+}
+
+// TestTorture is the whole of it, for as long as SHAVEET_TORTURE says, or for a
+// minute among the long tests.
+func TestTorture(t *testing.T) {
+	text := os.Getenv("SHAVEET_TORTURE")
+	if text == "" && os.Getenv("SHAVEET_LONG") != "" {
+		text = "60s"
+	}
+	if text == "" {
+		t.Skip("neither SHAVEET_TORTURE, how long it is to last, nor SHAVEET_LONG is set")
+	}
+	lasts, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := full(seed(t), lasts)
+	p.peers = knows(t, live.Binary(t), "node_listen")
+	w := newWorld(t, p, live.Binary(t))
+	verdict := w.run(t)
+	for _, v := range verdict {
+		t.Error(v)
+	}
+	report := w.report(lasts, verdict)
+	t.Log(report)
+	if path := os.Getenv("SHAVEET_TORTURE_RESULT"); path != "" {
+		if err := os.WriteFile(path, []byte(report), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
