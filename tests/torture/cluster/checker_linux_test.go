@@ -255,14 +255,14 @@ func (c *checker) message(m *message) (again bool) {
 		return false
 	}
 	c.number(st, m)
-	c.enter(st, place{epoch, m.Pos.seq}, n)
+	c.enter(st, place{epoch, m.Pos.seq}, n, m.ID)
 	c.figures.heard(c.now(), begun, c.journal.quiet.Load())
 	return false
 }
 
 // enter notes that the reader has heard a message.
-func (c *checker) enter(st *seat, p place, n int) {
-	s, err := st.at(p, n)
+func (c *checker) enter(st *seat, p place, n int, id uint64) {
+	s, err := st.at(p, n, id)
 	switch {
 	case err != nil:
 		c.find("%v", err)
@@ -313,6 +313,9 @@ func (c *checker) move(to position) {
 	}
 	first := c.at.none()
 	for _, st := range c.seats {
+		if first || c.loose {
+			st.holes = max(st.holes, to.seq)
+		}
 		if st.on {
 			st.cover(epoch, max(c.seq, st.since), to.seq)
 			if first && (st.keeps > 0 || c.now()-st.asOf > c.plan.window.Microseconds()/2) {

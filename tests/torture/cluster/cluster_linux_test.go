@@ -39,7 +39,9 @@ func torture(t testing.TB, p *plan, binary string) *world {
 
 // knows reports whether the program has a setting.
 func knows(t testing.TB, binary, key string) bool {
-	out, err := exec.Command(binary, "config").Output()
+	config := exec.Command(binary, "config")
+	config.Env = environment()
+	out, err := config.Output()
 	if err != nil {
 		t.Fatal(err)
 	}

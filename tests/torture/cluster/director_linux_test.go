@@ -50,10 +50,13 @@ func (w *world) kinds() (all []*fault) {
 
 // direct has everything happen that is in store.
 func (w *world) direct(ctx context.Context, t testing.TB) {
+	kinds := w.kinds()
+	if len(kinds) == 0 {
+		return
+	}
 	began := time.Now()
 	var under sync.WaitGroup
 	slots := make(chan struct{}, w.plan.most)
-	kinds := w.kinds()
 	for i, a := range w.plan.schedule(kinds) {
 		pause(ctx, time.Until(began.Add(a.at)))
 		if i < len(kinds) {

@@ -19,7 +19,8 @@ type figures struct {
 	start    []sample   // of the nodes, before anybody came
 	most     sample
 	end      []sample
-	sessions int // most at once, of all nodes
+	sessions int           // most at once, of all nodes
+	gone     time.Duration // after all had left, until nothing remained
 }
 
 // latencies count how long messages took, eight classes for each power of two of

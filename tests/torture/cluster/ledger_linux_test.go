@@ -59,6 +59,7 @@ type channel struct {
 	mu      sync.Mutex // guards all below
 	sayings []*saying
 	places  map[place]int // indexes of sayings
+	ids     map[place]uint64
 	members int
 }
 
@@ -71,8 +72,13 @@ func (c *channel) say(publisher int, now int64) (int, *saying) {
 	return len(c.sayings) - 1, s
 }
 
-// at enters where a message is. The error is that another one is there.
-func (c *channel) at(p place, n int) (*saying, error) {
+func newChannel(number int, name string) *channel {
+	return &channel{number: number, name: name, places: make(map[place]int), ids: make(map[place]uint64)}
+}
+
+// at enters where a message is, and which id it has. The error is that somebody
+// else knows better.
+func (c *channel) at(p place, n int, id uint64) (*saying, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n < 0 || n >= len(c.sayings) {
@@ -81,7 +87,10 @@ func (c *channel) at(p place, n int) (*saying, error) {
 	if other, taken := c.places[p]; taken && other != n {
 		return nil, fmt.Errorf("messages %d and %d of %s are both at %v", other, n, c.name, p)
 	}
-	c.places[p] = n
+	if other, known := c.ids[p]; known && other != id {
+		return nil, fmt.Errorf("message %d of %s at %v has the id %d here, and %d elsewhere", n, c.name, p, id, other)
+	}
+	c.places[p], c.ids[p] = n, id
 	return c.sayings[n], nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +56,7 @@ func (n *node) start(ctx context.Context) error {
 	n.life.Lock()
 	defer n.life.Unlock()
 	cmd := exec.Command(n.binary, append([]string{"serve", "--listen", n.admin, "--public-listen", n.public}, n.args...)...)
-	cmd.Env = append(os.Environ(), n.env...)
+	cmd.Env = append(environment(), n.env...)
 	cmd.Stderr = n
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -80,9 +81,9 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// launch starts it without waiting until it is ready.
-func (n *node) launch(ctx context.Context) {
-	go func() { _ = n.start(ctx) }()
+// environment is ours, without what is meant for these tests.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "SHAVEET_") })
 }
 
 var quick = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4}}

@@ -111,6 +111,7 @@ func (p *publisher) attempt(ctx context.Context, words []*word) (again []*word) 
 	replies, err := p.caller.post(ctx, []call{{"2.0", "publish_many", map[string]any{"messages": messages}, 1}})
 	var places []struct {
 		Position position
+		ID       uint64
 		Error    *rpcError
 	}
 	if err == nil && replies[0].Error == nil {
@@ -127,7 +128,7 @@ func (p *publisher) attempt(ctx context.Context, words []*word) (again []*word) 
 			p.journal.note("publish refused: " + places[i].Error.Message)
 		default:
 			w.outcome.Store(int32(acknowledged))
-			if _, err := w.channel.at(place{p.epochs.of(places[i].Position.epoch), places[i].Position.seq}, w.n); err != nil {
+			if _, err := w.channel.at(place{p.epochs.of(places[i].Position.epoch), places[i].Position.seq}, w.n, places[i].ID); err != nil {
 				p.journal.find("acknowledged: %v", err)
 			}
 		}

@@ -56,9 +56,10 @@ type reader struct {
 	late     time.Time // up to here it may be superseded by itself
 	socket   socket    // of Socket.IO
 
-	stalls  atomic.Int64 // how long it reads nothing, ns, once
-	doubles atomic.Bool  // it polls twice, once
-	turn    atomic.Int32 // the way it takes next, and one more
+	stalls  atomic.Int64          // how long it reads nothing, ns, once
+	doubles atomic.Bool           // it polls twice, once
+	turn    atomic.Int32          // the way it takes next, and one more
+	ended   atomic.Pointer[error] // how the last connection has
 
 	mu   sync.Mutex // guards all below
 	conn net.Conn
@@ -84,6 +85,7 @@ func (r *reader) run(ctx context.Context) {
 		}
 		begun := time.Now()
 		err := r.once(ctx)
+		r.ended.Store(&err)
 		if ctx.Err() == nil && err != nil {
 			r.wrong(err)
 		}
@@ -97,6 +99,17 @@ func (r *reader) run(ctx context.Context) {
 
 // A broken promise is an error that no connection is to blame for.
 type broken struct{ error }
+
+// plight says how a reader is that does not hear what it should.
+func (r *reader) plight() string {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	var err error
+	if e := r.ended.Load(); e != nil {
+		err = *e
+	}
+	return fmt.Sprintf("%s by %v: its key is void: %v, is being made: %v; its last connection ended with %v", r.client.id, r.way, r.client.void, r.client.busy, err)
+}
 
 func (r *reader) wrong(err error) {
 	var b broken
@@ -326,6 +339,8 @@ func (r *reader) stream(l *line) error {
 			return r.refused(h, text)
 		}
 		return r.hear(text)
+	case h.length >= 0: // not now
+		return fmt.Errorf("refused: %.300q", h.text)
 	case !h.chunked:
 		return broken{fmt.Errorf("a stream that is not chunked: %.300q", h.text)}
 	}

@@ -37,9 +37,9 @@ func (w *world) tally() (t tally) {
 // summary is a line or two of it all.
 func (w *world) summary() string {
 	t := w.tally()
-	return fmt.Sprintf("%v: %d messages acknowledged, %d unknown, %d refused; %d deliveries verified (p99 %v calm, %v under faults), %d others; %d epochs; %d incidents; %v",
+	return fmt.Sprintf("%v: %d messages acknowledged, %d unknown, %d refused; %d deliveries verified (p99 %v calm, %v under faults), %d others; %d epochs; %d incidents; nothing left after %v; %v",
 		w.plan, t.acknowledged, t.unknown, t.refused, t.deliveries, w.figures.calm.quantile(990), w.figures.troubled.quantile(990),
-		w.figures.light.Load(), len(w.epochs.births()), len(w.journal.incidents), w.journal.notes)
+		w.figures.light.Load(), len(w.epochs.births()), len(w.journal.incidents), w.figures.gone.Round(time.Millisecond), w.journal.notes)
 }
 
 // report is docs/torture.md.

@@ -129,13 +129,23 @@ func (w *world) remains(ctx context.Context) string {
 		return err.Error()
 	}
 	if keys > mostKeys {
-		return fmt.Sprintf("Redis has %d keys that do not expire", keys)
+		return fmt.Sprintf("Redis has %d keys that do not expire: %s", keys, w.store.names())
 	}
 	return ""
 }
 
 // mostKeys is how many keys of the log's own there may be, that do not expire.
 const mostKeys = 40
+
+// names are some of the keys that do not expire.
+func (s *store) names() string {
+	text, _ := s.now().do("EVAL", `local all = {}
+		for _, k in ipairs(redis.call('KEYS', '*')) do
+			if redis.call('TTL', k) == -1 then all[#all + 1] = k .. ' ' .. redis.call('TYPE', k).ok end
+		end
+		return table.concat(all, ', ', 1, math.min(#all, 100))`, "0")
+	return text
+}
 
 // lasting is how many keys do not expire.
 func (s *store) lasting() (int, error) {

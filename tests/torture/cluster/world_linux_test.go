@@ -76,7 +76,7 @@ func newWorld(t testing.TB, p *plan, binary string, env ...string) *world {
 // seconds here, so that it happens.
 func (w *world) settings() []string {
 	args := []string{"--window", w.plan.window.String(), "--idle-time", "10s", "--min-age", "10s", "--sweep-interval", "2s",
-		"--let-go-age", "60s", "--socketio-recovery-time", w.plan.recovery.String(), "--socketio-ping-interval", ioPing.String(), "--retry-time", "100ms",
+		"--let-go-age", w.plan.letGo.String(), "--socketio-recovery-time", w.plan.recovery.String(), "--socketio-ping-interval", ioPing.String(), "--retry-time", "100ms",
 		"--drain-delay", "200ms", "--drain-timeout", "3s", "--log-level", "warn", "--notice-members", "100",
 		"--subscriptions-per-client", "2000", "--channel-bytes", fmt.Sprint(16 << 20)}
 	return args
@@ -118,11 +118,11 @@ func (s *store) url(t testing.TB, n *node, asks bool) string {
 func (w *world) populate() {
 	r := rand.New(rand.NewPCG(w.plan.seed, 5))
 	for i := range w.plan.channels {
-		w.channels = append(w.channels, &channel{number: i, name: fmt.Sprintf("room%03d", i), places: make(map[place]int)})
+		w.channels = append(w.channels, newChannel(i, fmt.Sprintf("room%03d", i)))
 	}
 	crowds := make([]*channel, w.plan.crowds)
 	for i := range crowds {
-		crowds[i] = &channel{number: len(w.channels) + i, name: fmt.Sprintf("crowd%02d", i), places: make(map[place]int)}
+		crowds[i] = newChannel(len(w.channels)+i, fmt.Sprintf("crowd%02d", i))
 	}
 	for i := range w.plan.verified {
 		var on []*channel
@@ -136,7 +136,7 @@ func (w *world) populate() {
 		c := newClient(fmt.Sprintf("b%04d", i), []*channel{crowds[i%len(crowds)]})
 		w.others = append(w.others, w.newReader(c, w.way(i, int(ways)), false, uint64(100_000+i)))
 	}
-	w.probe = newClient("probe", []*channel{{name: "probe", places: make(map[place]int)}})
+	w.probe = newClient("probe", []*channel{newChannel(-1, "probe")})
 }
 
 // way is how the reader i reads. Polls of Socket.IO need nodes that can hand them
@@ -196,8 +196,14 @@ func (w *world) play(t testing.TB) error {
 	pause(ctx, w.plan.calm)
 	w.direct(ctx, t)
 	pause(ctx, w.plan.calm)
+	for w.plan.impatient && w.journal.verdict() == nil && time.Since(w.begun) < w.plan.lasts {
+		pause(ctx, 50*time.Millisecond)
+	}
 	stop()
 	publishers.Wait()
+	if w.journal.verdict() != nil && w.plan.impatient {
+		return nil
+	}
 	if err := w.finish(ctx); err != nil {
 		return err
 	}
@@ -246,7 +252,7 @@ func (w *world) finish(ctx context.Context) error {
 		}
 		if !pause(ctx, 100*time.Millisecond) {
 			for _, r := range behind[:min(len(behind), 10)] {
-				w.journal.find("%s by %v has heard %d of %d last words", r.client.id, r.way, r.lastWords.Load(), len(r.client.channels))
+				w.journal.find("%d of %d last words are heard by %s", r.lastWords.Load(), len(r.client.channels), r.plight())
 			}
 			return fmt.Errorf("%d readers do not hear the last word", len(behind))
 		}
@@ -257,17 +263,21 @@ func (w *world) finish(ctx context.Context) error {
 func (w *world) goAway(ctx context.Context) error {
 	w.leave()
 	w.reading.Wait()
-	limit := 20 * time.Second
+	limit := w.plan.letGo + 30*time.Second // dead nodes' sockets are let go of first
 	if w.plan.leave {
-		limit = 2 * time.Minute // idle, let go, forgotten
+		limit += time.Minute // idle, let go, forgotten
 	} else if err := w.bury(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for {
-		what := w.remains(ctx)
+	left := time.Now()
+	for what := "?"; ; {
+		if now := w.remains(ctx); ctx.Err() == nil {
+			what = now
+		}
 		if what == "" {
+			w.figures.gone = time.Since(left)
 			return nil
 		}
 		if !pause(ctx, 250*time.Millisecond) {
