@@ -31,6 +31,7 @@ func TestWaysToRedis(t *testing.T) {
 	t.Run("TLS", func(t *testing.T) {
 		server := redistest.Start(t, redistest.TLS)
 		goes(t, server.URL()+"?ca="+server.CA)
+		server.FlushAll()
 		goes(t, server.URL()+"?skip_verify=1")
 	})
 	t.Run("password", func(t *testing.T) { goes(t, redistest.Start(t, redistest.Password("a secret")).URL()) })
