@@ -95,6 +95,11 @@ func (s *Session) beginNow(start Start) {
 	for {
 		s.life = h.life.Load()
 		s.fresh, s.reset = false, false
+		if s.life%2 == 1 { // the first Collect of another life judges it
+			s.life--
+			s.epoch, s.cursor, s.fresh, s.introduce = start.At.Epoch, start.At.Seq, start.At.IsZero(), true
+			return
+		}
 		s.epoch = h.epoch.Load()
 		if start.Now {
 			s.cursor, s.introduce = h.visible.Load(), true

@@ -200,7 +200,7 @@ func (b *Broker) Append(ctx context.Context, cmd hub.Command) (hub.Result, error
 // nothing, as far as the state knows.
 func (b *Broker) prepare(ctx context.Context, cmd hub.Command) (*request, hub.Result, error) {
 	cmd = clone(cmd)
-	epoch, grounds, result, err := b.check(ctx, &cmd)
+	to, grounds, result, err := b.check(ctx, &cmd)
 	if err != nil {
 		return nil, result, err
 	}
@@ -216,36 +216,40 @@ func (b *Broker) prepare(ctx context.Context, cmd hub.Command) (*request, hub.Re
 		q.forget = cmd.Client
 	}
 	var messages []span
-	q.entry, messages = encode(header{epoch: epoch, node: b.node, request: q.number, numbers: n}, &cmd)
+	q.entry, messages = encode(header{epoch: to.epoch, node: b.node, request: q.number, numbers: n}, &cmd)
 	q.channels = channelsOf(&cmd)
-	var keeps keeps
-	if b.replica != nil {
-		keeps = b.replica
-	}
-	q.writes = writesOf(&cmd, messages, keeps)
+	q.writes = writesOf(&cmd, messages, to.keeps)
 	return q, result, nil
 }
 
+// A target is the log that a command was checked for.
+type target struct {
+	epoch uint64
+	keeps keeps // nil: the state does not say
+}
+
 // check resolves cmd, as soon as the state is that of the log.
-func (b *Broker) check(ctx context.Context, cmd *hub.Command) (epoch uint64, grounds []hub.Ground, result hub.Result, err error) {
+func (b *Broker) check(ctx context.Context, cmd *hub.Command) (to target, grounds []hub.Ground, result hub.Result, err error) {
 	for {
 		b.mu.Lock()
 		if b.state == nil {
 			b.mu.Unlock()
-			return 0, nil, result, hub.ErrUnavailable
+			return to, nil, result, hub.ErrUnavailable
 		}
 		if b.at.ready {
 			defer b.mu.Unlock()
+			to.epoch = b.at.epoch
 			result, err = b.state.Check(cmd)
 			if err == nil && b.replica != nil {
+				to.keeps = b.replica
 				grounds = b.replica.Grounds(cmd)
 			}
-			return b.at.epoch, grounds, result, err
+			return to, grounds, result, err
 		}
 		moved := b.moved
 		b.mu.Unlock()
 		if err := wait(ctx, moved); err != nil {
-			return 0, nil, result, err
+			return to, nil, result, err
 		}
 	}
 }

@@ -249,11 +249,21 @@ func (b *Broker) isAt(w whereabouts) bool {
 	return b.at.ready && b.at.epoch == w.epoch && b.at.set == w.set && b.at.seq <= w.seq
 }
 
-// How the stream is read: so many entries at once, and so long one call waits.
+// How the stream is read: so many entries at once, about so many bytes of them,
+// and so long one call waits.
 const (
 	tailCount = 512
+	tailBytes = 4 << 20
 	tailBlock = time.Second
 )
+
+// nextCount returns how many entries to read after so many of so many bytes.
+func nextCount(entries, bytes int) int64 {
+	if entries == 0 || bytes == 0 {
+		return tailCount
+	}
+	return int64(min(tailCount, max(1, tailBytes/(bytes/entries+1))))
+}
 
 // tail reads the stream and applies it, until something goes wrong or somebody
 // has seen that the log is another one.
@@ -273,8 +283,9 @@ func (b *Broker) tail(ctx context.Context, conn rueidis.Client) error {
 		}
 		reader.Close() // nobody waits for the answer any more
 	})
+	count := int64(16)
 	for {
-		if err := b.readOn(ctx, reader); err != nil {
+		if err := b.readOn(ctx, reader, &count); err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				return cause
 			}
@@ -283,14 +294,14 @@ func (b *Broker) tail(ctx context.Context, conn rueidis.Client) error {
 	}
 }
 
-func (b *Broker) readOn(ctx context.Context, reader rueidis.DedicatedClient) error {
+func (b *Broker) readOn(ctx context.Context, reader rueidis.DedicatedClient, count *int64) error {
 	b.mu.Lock()
 	at := b.at
 	b.mu.Unlock()
 	call, cancel := context.WithTimeout(ctx, tailBlock+b.opts.Timeout)
 	defer cancel()
 	key := b.prefix(at.set) + "entries"
-	read, err := reader.Do(call, reader.B().Xread().Count(tailCount).Block(tailBlock.Milliseconds()).
+	read, err := reader.Do(call, reader.B().Xread().Count(*count).Block(tailBlock.Milliseconds()).
 		Streams().Key(key).Id(decimal(at.seq)+"-0").Build()).AsXRead()
 	if rueidis.IsRedisNil(err) {
 		return nil // nothing was said; nodes.go asks where the log is
@@ -298,6 +309,11 @@ func (b *Broker) readOn(ctx context.Context, reader rueidis.DedicatedClient) err
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)
 	}
+	bytes := 0
+	for _, x := range read[key] {
+		bytes += len(x.FieldValues["b"])
+	}
+	*count = nextCount(len(read[key]), bytes)
 	return b.applyAll(ctx, reader, at, read[key])
 }
 
