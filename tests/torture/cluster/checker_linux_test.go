@@ -96,8 +96,9 @@ type checker struct {
 	at     position
 	place
 	seats     map[string]*seat
-	again     bool // it is of Socket.IO, and may hear again in another epoch what it has heard
-	gone      bool // the client was unknown: what is known of it is void
+	again     bool           // it is of Socket.IO, and may hear again in another epoch what it has heard
+	rolled    map[int]uint64 // what it had of former epochs beyond this was lost
+	gone      bool           // the client was unknown: what is known of it is void
 	lastWords atomic.Int32
 
 	loose bool // in this batch ids may be missing: it is the first, or of another life
@@ -154,6 +155,13 @@ func (c *checker) reset(s *signal) {
 		c.find("a reset to %v, an epoch that is over", s.Cursor)
 	}
 	c.journal.note("reset")
+	if c.rolled == nil {
+		c.rolled = make(map[int]uint64)
+	}
+	c.rolled[c.epoch] = s.Cursor.seq
+	for e := range c.rolled {
+		c.rolled[e] = min(c.rolled[e], s.Cursor.seq)
+	}
 	c.at, c.place, c.loose = s.Cursor, place{epoch, s.Cursor.seq}, true
 	for _, st := range c.seats {
 		st.id, st.seq, st.known = 0, s.Cursor.seq, nil
@@ -269,14 +277,29 @@ func (c *checker) enter(st *seat, p place, n int, id uint64) {
 		return
 	case outcome(s.outcome.Load()) == refused:
 		c.find("message %d of %s was refused, and comes", n, st.name)
-	case st.heard.has(n) && !((s.tries.Load() > 1 || c.again) && c.journal.happenedSince(endsEpoch, c.begun)):
-		c.find("message %d of %s comes a second time, at %v", n, st.name, p)
+	case st.heard.has(n):
+		c.repeat(st, p, n)
 	}
 	s.heard.Store(true)
 	if !st.heard.has(n) && int64(n)+1 == st.last.Load() {
 		c.lastWords.Add(1)
 	}
 	st.heard.set(n)
+}
+
+// repeat looks at a message that comes again. That may be only where the log has
+// lost it meanwhile: it was said again then.
+func (c *checker) repeat(st *seat, p place, n int) {
+	first, ok := st.firstPlace(n)
+	lost, rolled := c.rolled[first.epoch]
+	switch {
+	case ok && first.epoch < p.epoch && rolled && first.seq > lost:
+		c.journal.note("said again in another epoch, since its own had lost it")
+	case ok && first.epoch < p.epoch && c.again:
+		c.journal.note("Socket.IO: heard again in another epoch")
+	default:
+		c.find("message %d of %s comes a second time, at %v after %v (the epoch was rolled back to %d)", n, st.name, p, first, lost)
+	}
 }
 
 // number checks that ids have no hole that was not announced.

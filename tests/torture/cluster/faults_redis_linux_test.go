@@ -51,8 +51,9 @@ var redisFaults = []*fault{
 		if _, err := s.do("CONFIG", "SET", "client-output-buffer-limit", "normal 20kb 10kb 1"); err != nil {
 			return err
 		}
-		w.burst(ctx, r, 300)
-		pause(ctx, time.Second)
+		some, cancel := context.WithTimeout(ctx, 3*time.Second)
+		w.burst(some, r, 300)
+		cancel()
 		_, err := s.do("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0")
 		return err
 	}},
@@ -97,7 +98,9 @@ var redisFaults = []*fault{
 		if err := before.all("ACL SETUSER default -psync", "CLIENT KILL TYPE replica"); err != nil {
 			return err
 		}
-		w.burst(ctx, r, 200)
+		some, cancel := context.WithTimeout(ctx, 3*time.Second)
+		w.burst(some, r, 200)
+		cancel()
 		pause(ctx, between(r, 500*time.Millisecond, 2*time.Second))
 		before.kill()
 		return w.resurrect(ctx, before)

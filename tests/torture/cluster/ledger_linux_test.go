@@ -94,6 +94,18 @@ func (c *channel) at(p place, n int, id uint64) (*saying, error) {
 	return c.sayings[n], nil
 }
 
+// firstPlace is where a message was first.
+func (c *channel) firstPlace(n int) (first place, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p, i := range c.places {
+		if i == n && (!ok || p.compare(first) < 0) {
+			first, ok = p, true
+		}
+	}
+	return first, ok
+}
+
 // after is how many messages were said since the one at p, and when that was;
 // -1: nobody knows what is there.
 func (c *channel) after(p place) (n int, begun int64) {
