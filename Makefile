@@ -12,6 +12,7 @@ STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 NPM       = npm --prefix client-js --silent
 FUZZTIME ?= 60s
 SOAKTIME ?= 30m
+TORTURETIME ?= 10m
 
 .PHONY: help
 help: ## print this
@@ -94,6 +95,12 @@ bench-peers: build ## measure side by side with Nchan and Socket.IO, write docs/
 .PHONY: soak
 soak: build ## hold 10,000 readers that come and go for SOAKTIME (30m), and write docs/soak.md
 	SHAVEET_SOAK=$(SOAKTIME) SHAVEET_SOAK_RESULT=$(CURDIR)/docs/soak.md SHAVEET_BIN=$(CURDIR)/bin/shaveet go test -count 1 -run Soak -timeout 12h -v ./tests/edges
+
+# Not with the race detector either: three nodes, Redis and eight thousand readers
+# share the machine. SHAVEET_SEED=n has other things happen.
+.PHONY: torture
+torture: ready build ## let happen to three nodes on one Redis what can, for TORTURETIME (10m), and write docs/torture.md
+	SHAVEET_TORTURE=$(TORTURETIME) SHAVEET_TORTURE_RESULT=$(CURDIR)/docs/torture.md SHAVEET_BIN=$(CURDIR)/bin/shaveet go test -count 1 -run Torture -timeout 12h -v ./tests/torture/cluster
 
 # How to read the figures: times are of this machine at this moment, so compare
 # two versions by running them in turn (benchstat does the sums); allocs/op and

@@ -31,11 +31,12 @@ const (
 	aRedis    need = 1 << iota
 	aReplica       // and sentinels
 	aSolitary      // a log of the node's own
+	aPeer          // nodes that talk to each other
 )
 
 // has reports whether the world has what a fault needs.
 func (w *world) has(n need) bool {
-	return (n&aRedis == 0 || w.store != nil) && (n&aReplica == 0 || w.store != nil && len(w.store.sentinels) > 0) && (n&aSolitary == 0 || w.store == nil)
+	return (n&aRedis == 0 || w.store != nil) && (n&aReplica == 0 || w.store != nil && len(w.store.sentinels) > 0) && (n&aSolitary == 0 || w.store == nil) && (n&aPeer == 0 || w.store != nil && w.plan.peers)
 }
 
 // kinds are the faults that this world can have.

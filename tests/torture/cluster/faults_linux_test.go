@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -25,8 +24,8 @@ func (w *world) linked(r *rand.Rand) *node {
 	}
 }
 
-// trouble has something befall a node's way to Redis for some time.
-func trouble1(ctx context.Context, w *world, r *rand.Rand, from, to time.Duration, t trouble) error {
+// suffer has something befall a node's way to Redis for some time.
+func suffer(ctx context.Context, w *world, r *rand.Rand, from, to time.Duration, t trouble) error {
 	n := w.linked(r)
 	for _, l := range n.links {
 		l.set(t)
@@ -62,16 +61,16 @@ var nodeFaults = []*fault{
 		return w.anyNode(r).again(ctx, syscall.SIGTERM, between(r, 6*time.Second, 9*time.Second))
 	}},
 	{"node partition", coldNode, 6, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
-		return trouble1(ctx, w, r, 2*time.Second, 9*time.Second, trouble{ask: true, answer: true})
+		return suffer(ctx, w, r, 2*time.Second, 9*time.Second, trouble{ask: true, answer: true})
 	}},
 	{"node hears nothing of Redis", coldNode, 4, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
-		return trouble1(ctx, w, r, 2*time.Second, 8*time.Second, trouble{answer: true})
+		return suffer(ctx, w, r, 2*time.Second, 8*time.Second, trouble{answer: true})
 	}},
 	{"node tells Redis nothing", coldNode, 4, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
-		return trouble1(ctx, w, r, 2*time.Second, 8*time.Second, trouble{ask: true})
+		return suffer(ctx, w, r, 2*time.Second, 8*time.Second, trouble{ask: true})
 	}},
 	{"node with a slow link", coldNode, 4, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
-		return trouble1(ctx, w, r, 2*time.Second, 5*time.Second, trouble{delay: 30 * time.Millisecond})
+		return suffer(ctx, w, r, 2*time.Second, 5*time.Second, trouble{delay: 30 * time.Millisecond})
 	}},
 	{"node with a cut link", coldNode, 4, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
 		for range 5 {
@@ -83,7 +82,7 @@ var nodeFaults = []*fault{
 		return nil
 	}},
 	{"replies dropped after some bytes", coldNode, 4, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
-		return trouble1(ctx, w, r, time.Second, 3*time.Second, trouble{after: 3000 + r.IntN(30_000)})
+		return suffer(ctx, w, r, time.Second, 3*time.Second, trouble{after: 3000 + r.IntN(30_000)})
 	}},
 	{"nodes cut off all at once", coldNode, 3, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
 		for _, l := range w.store.links {
@@ -91,6 +90,23 @@ var nodeFaults = []*fault{
 			defer l.set(trouble{})
 		}
 		pause(ctx, between(r, time.Second, 5*time.Second))
+		return nil
+	}},
+	{"peer ports blocked", 0, 4, aPeer, func(ctx context.Context, w *world, r *rand.Rand) error {
+		for _, n := range w.roster.nodes {
+			n.peers.set(trouble{ask: true, answer: true})
+			defer n.peers.set(trouble{})
+		}
+		pause(ctx, between(r, 2*time.Second, 6*time.Second))
+		return nil
+	}},
+	{"peers cut", 0, 4, aPeer, func(ctx context.Context, w *world, r *rand.Rand) error {
+		for range 5 {
+			for _, n := range w.roster.nodes {
+				n.peers.cut()
+			}
+			pause(ctx, 100*time.Millisecond)
+		}
 		return nil
 	}},
 	{"processors squeezed", 0, 2, 0, func(ctx context.Context, w *world, r *rand.Rand) error {
@@ -110,13 +126,11 @@ func (n *node) again(ctx context.Context, s syscall.Signal, later time.Duration)
 	if e := n.start(ctx); e != nil {
 		return e
 	}
-	if err != nil && strings.Contains(n.lastWordsBefore(err), "drain_timeout") {
+	if err != nil && strings.Contains(err.Error(), "drain_timeout") {
 		return nil // somebody did not read on
 	}
 	return err
 }
-
-func (n *node) lastWordsBefore(err error) string { return fmt.Sprint(err) }
 
 // stutter has all nodes stand still for most of the time.
 func (w *world) stutter(ctx context.Context, r *rand.Rand) error {

@@ -88,6 +88,18 @@ func (j *journal) happenedSince(e effect, then time.Time) bool {
 	})
 }
 
+// count is how many faults with such an effect there were.
+func (j *journal) count(e effect) (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, i := range j.incidents {
+		if i.effects&e != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // trouble reports whether any fault is under way, or has been a moment ago.
 func (j *journal) trouble() bool {
 	j.mu.Lock()

@@ -31,6 +31,7 @@ type node struct {
 
 	healthy atomic.Bool // so says the balancer's look
 	links   []*link     // to Redis
+	peers   *link       // from the other nodes; nil: they do not talk
 
 	life  sync.Mutex // held while it is being started or ended
 	mu    sync.Mutex // guards all below

@@ -20,6 +20,7 @@ type plan struct {
 	publishers, rate     int // messages a second of each
 	window               time.Duration
 	insist               time.Duration // how long a publisher repeats a message
+	idle                 time.Duration // how long a client may be away
 	letGo                time.Duration // how long clients that were let go are remembered
 	recovery             time.Duration // how long sockets of Socket.IO may come back
 
@@ -30,6 +31,7 @@ type plan struct {
 	settle    time.Duration // after the last fault, until everyone must have everything
 	leave     bool          // wait until the server has let everybody go by itself
 	memory    int64         // bytes that a node may need at most
+	hasty     bool          // do not wait until sockets of dead nodes are forgotten
 	kinds     []string      // only these; nil: all
 	impatient bool          // it ends as soon as anything is wrong
 }
@@ -37,15 +39,15 @@ type plan struct {
 // full is what make torture runs.
 func full(seed uint64, lasts time.Duration) *plan {
 	return &plan{seed: seed, nodes: 3, redis: true, sentinels: 3, verified: 2000, background: 6000, channels: 200, crowds: 30,
-		publishers: 4, rate: 40, window: 45 * time.Second, insist: 30 * time.Second, letGo: time.Minute, recovery: 30 * time.Second, calm: lasts / 12,
+		publishers: 4, rate: 40, window: 45 * time.Second, insist: 30 * time.Second, idle: 10 * time.Second, letGo: time.Minute, recovery: 30 * time.Second, calm: lasts / 12,
 		faults: max(12, int(lasts/(7*time.Second))), lasts: lasts * 7 / 10, most: 3, settle: 45 * time.Second, leave: lasts > 5*time.Minute, memory: 1 << 30}
 }
 
 // quickly is for every day.
 func quickly(seed uint64) *plan {
 	return &plan{seed: seed, nodes: 2, redis: true, verified: 150, background: 150, channels: 20, crowds: 3,
-		publishers: 4, rate: 40, window: 45 * time.Second, insist: 20 * time.Second, letGo: 15 * time.Second, recovery: 8 * time.Second, calm: time.Second,
-		faults: 9, lasts: 9 * time.Second, most: 2, settle: 20 * time.Second, memory: 1 << 30,
+		publishers: 4, rate: 40, window: 45 * time.Second, insist: 20 * time.Second, idle: 5 * time.Second, letGo: 15 * time.Second, recovery: 4 * time.Second, calm: time.Second,
+		faults: 7, lasts: 6 * time.Second, most: 2, settle: 20 * time.Second, hasty: true, memory: 1 << 30,
 		kinds: []string{"node SIGKILL", "node partition", "Redis SIGKILL, AOF", "Redis FLUSHALL", "Redis CLIENT KILL", "answers cut",
 			"connections reset", "clients killed", "publish burst"}}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -75,7 +76,7 @@ func newWorld(t testing.TB, p *plan, binary string, env ...string) *world {
 // settings are those of all nodes: everything that takes minutes in earnest takes
 // seconds here, so that it happens.
 func (w *world) settings() []string {
-	args := []string{"--window", w.plan.window.String(), "--idle-time", "10s", "--min-age", "10s", "--sweep-interval", "2s",
+	args := []string{"--window", w.plan.window.String(), "--idle-time", w.plan.idle.String(), "--min-age", w.plan.idle.String(), "--sweep-interval", "2s",
 		"--let-go-age", w.plan.letGo.String(), "--socketio-recovery-time", w.plan.recovery.String(), "--socketio-ping-interval", ioPing.String(), "--retry-time", "100ms",
 		"--drain-delay", "200ms", "--drain-timeout", "3s", "--log-level", "warn", "--notice-members", "100",
 		"--subscriptions-per-client", "2000", "--channel-bytes", fmt.Sprint(16 << 20)}
@@ -92,6 +93,11 @@ func (w *world) newNodes(t testing.TB, binary string, env []string) []*node {
 		n := &node{name: fmt.Sprint("node", i), binary: binary, env: env, args: w.settings(), public: freeAddress(t), admin: freeAddress(t)}
 		if w.store != nil {
 			n.args = append(n.args, "--redis", w.store.url(t, n, i == many-1), "--node-dead-time", "5s")
+		}
+		if w.plan.peers && w.store != nil {
+			addr := freeAddress(t)
+			n.peers = newLink(t, addr)
+			n.args = append(n.args, "--node-listen", addr, "--node-advertise", n.peers.addr())
 		}
 		all[i] = n
 	}
@@ -263,9 +269,9 @@ func (w *world) finish(ctx context.Context) error {
 func (w *world) goAway(ctx context.Context) error {
 	w.leave()
 	w.reading.Wait()
-	limit := w.plan.letGo + 30*time.Second // dead nodes' sockets are let go of first
+	limit := w.plan.letGo + w.plan.idle + 30*time.Second // dead nodes' sockets are let go of first
 	if w.plan.leave {
-		limit += time.Minute // idle, let go, forgotten
+		limit += 30 * time.Second
 	} else if err := w.bury(ctx); err != nil {
 		return err
 	}
@@ -314,7 +320,10 @@ func (w *world) close() {
 	}
 	w.errands.Wait()
 	for _, n := range w.roster.nodes {
-		_ = n.end(9, 10*time.Second)
+		_ = n.end(syscall.SIGKILL, 10*time.Second)
+		if n.peers != nil {
+			n.peers.close()
+		}
 	}
 	if w.store != nil {
 		for _, l := range w.store.links {
