@@ -74,6 +74,14 @@ type Options struct {
 	MaxSessions   int // default 100,000; see [Session.Settled]
 	MaxHandshakes int // a second from one address that is not this machine's; default 500
 
+	// Node is what the names of sessions begin with where there are several nodes,
+	// all of one length, in letters that need no escape in a URL. Forward has the
+	// node that a name begins with answer the request, and reports false if it does
+	// not: then nothing has been written. "" and nil: there is only this one. They
+	// are the same in all configurations.
+	Node    string
+	Forward func(node string, w http.ResponseWriter, r *http.Request) bool
+
 	AllowEIO3 bool // take clients of protocol 3, too
 	JSONP     bool // answer with scripts where that is asked for
 
@@ -128,6 +136,7 @@ func newConfig(o Options) *config {
 // by many goroutines at once.
 type Server struct {
 	lot    *park.Lot
+	node   string
 	config atomic.Pointer[config]
 	clock  *alarm.Clock[*sleeper]
 	begun  time.Time // what must not go back, as the clock may, is counted from here
@@ -142,7 +151,7 @@ type Server struct {
 
 // New returns a server without sessions.
 func New(o Options) *Server {
-	sv := &Server{lot: o.Lot, clock: alarm.New[*sleeper](), begun: time.Now(), sessions: make(map[sid]*Session)}
+	sv := &Server{lot: o.Lot, node: o.Node, clock: alarm.New[*sleeper](), begun: time.Now(), sessions: make(map[sid]*Session)}
 	sv.Configure(o)
 	return sv
 }

@@ -52,7 +52,7 @@ func (c *call) serve() *fault {
 	s := c.find(c.query.Get("sid"))
 	switch {
 	case s == nil:
-		return &unknownSession
+		return c.forward(c.query.Get("sid"))
 	case c.form.script && !s.config.JSONP:
 		return &badRequest
 	case webSocket && c.raise:
@@ -74,6 +74,25 @@ func (c *call) serve() *fault {
 	}
 	return f
 }
+
+// forward has the node answer whose session it is. If it does not, the session is
+// lost, as far as the client is concerned.
+func (c *call) forward(name string) *fault {
+	now := c.config.Load()
+	home := c.home(name)
+	switch {
+	case home == "" || now.Forward == nil:
+		return &unknownSession
+	case c.r.ContentLength > formSize*int64(now.MaxPayload):
+		return &tooLarge
+	case now.Forward(home, c.w, c.r):
+		return nil
+	}
+	return &unknownSession
+}
+
+// formSize is how many times larger a payload may be as a form.
+const formSize = 3
 
 // validOrigin reports whether s could be in a header at all.
 func validOrigin(s string) bool {

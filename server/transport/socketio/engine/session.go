@@ -11,7 +11,8 @@ import (
 	"github.com/shaveet/shaveet/server/transport/socketio/engineio"
 )
 
-// A sid is the name of a session, which only its client knows.
+// A sid is the name of a session, which only its client knows. Where there are
+// several nodes, the client knows it with that of the node in front.
 type sid [15]byte
 
 // sidSize is how many characters of base64 it has.
@@ -101,7 +102,7 @@ func (st stash) binary() bool {
 }
 
 // ID returns the session's name, which is a secret between its client and us.
-func (s *Session) ID() string { return s.id.String() }
+func (s *Session) ID() string { return s.server.node + s.id.String() }
 
 // Protocol returns the version of Engine.IO that the client speaks, 3 or 4.
 func (s *Session) Protocol() int {

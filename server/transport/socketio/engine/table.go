@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/rand"
 	random "math/rand/v2"
+	"strings"
 )
 
 // A standing is how a session counts when there are too many. It only ever
@@ -26,13 +27,27 @@ func (s *Session) Settled() { s.server.raise(s, settled) }
 
 // find returns the session with this name, nil if there is none.
 func (sv *Server) find(name string) *Session {
+	name, own := strings.CutPrefix(name, sv.node)
 	id, ok := parseSID(name)
-	if !ok {
+	if !own || !ok {
 		return nil
 	}
 	sv.mu.RLock()
 	defer sv.mu.RUnlock()
 	return sv.sessions[id]
+}
+
+// home returns the other node whose session a name could be, "" if it could be of
+// none.
+func (sv *Server) home(name string) string {
+	n := len(sv.node)
+	if n == 0 || len(name) != n+sidSize || name[:n] == sv.node {
+		return ""
+	}
+	if _, ok := parseSID(name[n:]); !ok {
+		return ""
+	}
+	return name[:n]
 }
 
 // add makes s one of the sessions, and gives it a name. If there are as many as
