@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -84,7 +85,7 @@ func (a Audience) EmitWithAck(ctx context.Context, event string, args ...any) ([
 	ctx, cancel := a.namespace.patient(ctx)
 	defer cancel()
 	given, err := sv.AskAll(ctx, a.whom, event, array)
-	if err != nil {
+	if unreached := (*socketio.Unreached)(nil); err != nil && !errors.As(err, &unreached) {
 		return nil, err
 	}
 	all := make([]Answer, len(given))
@@ -94,7 +95,7 @@ func (a Audience) EmitWithAck(ctx context.Context, event string, args ...any) ([
 			all[i].Args, all[i].Err = parseArgs(g.Args)
 		}
 	}
-	return all, nil
+	return all, err
 }
 
 // Sockets returns those that are connected, in no order.

@@ -53,6 +53,10 @@ type Options struct {
 	// answer that it is switched off.
 	Sockets Sockets
 
+	// Elsewhere returns the sessions that clients have on other nodes, by their ids,
+	// and the names of the nodes that have not answered. nil: there are none.
+	Elsewhere func(ctx context.Context, clients []string) (sessions map[string][]hub.SessionInfo, unreached []string)
+
 	// Services are further methods beside the built-in ones, which are
 	// registered in the same way. See [Service].
 	Services []Service

@@ -1,6 +1,7 @@
 package rpcapi
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -66,10 +67,11 @@ type (
 	}
 
 	presenceReply = struct {
-		Channel string        `json:"channel" help:"its name"`
-		Count   int           `json:"count" help:"how many members it has in all"`
-		Members []memberEntry `json:"members" help:"the page"`
-		Next    string        `json:"next,omitempty" help:"there when more follow: the after of the next page"`
+		Channel   string        `json:"channel" help:"its name"`
+		Count     int           `json:"count" help:"how many members it has in all"`
+		Members   []memberEntry `json:"members" help:"the page"`
+		Next      string        `json:"next,omitempty" help:"there when more follow: the after of the next page"`
+		Unreached []string      `json:"unreached,omitempty" help:"there when other nodes have not answered: which; of their sessions nothing is known"`
 	}
 	channelsReply = struct {
 		Channels []channelEntry `json:"channels" help:"the page"`
@@ -102,7 +104,8 @@ func (a *admin) Presence(r *http.Request, p *presenceParams, reply *presenceRepl
 		return err
 	}
 	found, err := a.hub.Presence(hub.PresenceQuery{Channel: string(p.Channel), After: p.After, Limit: p.Limit})
-	*reply = presenceReply{Channel: string(p.Channel), Count: found.Count, Members: make([]memberEntry, len(found.Members))}
+	unreached := a.addElsewhere(r.Context(), found.Members)
+	*reply = presenceReply{Unreached: unreached, Channel: string(p.Channel), Count: found.Count, Members: make([]memberEntry, len(found.Members))}
 	for i := range found.Members {
 		reply.Members[i] = newMemberEntry(&found.Members[i])
 	}
@@ -110,6 +113,27 @@ func (a *admin) Presence(r *http.Request, p *presenceParams, reply *presenceRepl
 		reply.Next = found.Members[len(found.Members)-1].Client
 	}
 	return err
+}
+
+// addElsewhere adds the sessions that members have on other nodes.
+func (a *admin) addElsewhere(ctx context.Context, members []hub.Member) (unreached []string) {
+	ids := make([]string, len(members))
+	for i := range members {
+		ids[i] = members[i].Client
+	}
+	more, unreached := a.elsewhere(ctx, ids)
+	for i := range members {
+		members[i].Sessions = append(members[i].Sessions, more[members[i].Client]...)
+	}
+	return unreached
+}
+
+// elsewhere returns the sessions that clients have on other nodes.
+func (a *admin) elsewhere(ctx context.Context, ids []string) (sessions map[string][]hub.SessionInfo, unreached []string) {
+	if a.opts.Elsewhere == nil || len(ids) == 0 {
+		return nil, nil
+	}
+	return a.opts.Elsewhere(ctx, ids)
 }
 
 func newMemberEntry(m *hub.Member) memberEntry {

@@ -59,8 +59,9 @@ type (
 	}
 
 	clientsReply = struct {
-		Clients []clientEntry `json:"clients" help:"the page"`
-		Next    string        `json:"next,omitempty" help:"there when more follow: the after of the next page"`
+		Clients   []clientEntry `json:"clients" help:"the page"`
+		Next      string        `json:"next,omitempty" help:"there when more follow: the after of the next page"`
+		Unreached []string      `json:"unreached,omitempty" help:"there when other nodes have not answered: which; of their sessions nothing is known"`
 	}
 	rotateReply = struct {
 		Key      string `json:"key" help:"the new key"`
@@ -87,7 +88,16 @@ func (a *admin) Clients(r *http.Request, p *listParams, reply *clientsReply) err
 	}
 	list, more := a.hub.ListClients(hub.Listing{Pattern: p.Pattern, After: p.After, Limit: p.Limit})
 	reply.Clients = make([]clientEntry, len(list))
+	ids := make([]string, len(list))
 	for i := range list {
+		ids[i] = list[i].ID
+	}
+	sessions, unreached := a.elsewhere(r.Context(), ids)
+	reply.Unreached = unreached
+	for i := range list {
+		if n := len(sessions[list[i].ID]); n > 0 {
+			list[i].Sessions, list[i].Seen = list[i].Sessions+n, time.Now()
+		}
 		reply.Clients[i] = newClientEntry(&list[i])
 	}
 	if more {

@@ -55,15 +55,18 @@ type (
 	}
 
 	emitWithAckReply = struct {
-		Answers []answerEntry  `json:"answers" help:"who has answered, in the order of their sids"`
-		Missing []missingEntry `json:"missing" help:"who has not, in the order of their sids"`
+		Answers   []answerEntry  `json:"answers" help:"who has answered, in the order of their sids"`
+		Missing   []missingEntry `json:"missing" help:"who has not, in the order of their sids"`
+		Unreached []string       `json:"unreached,omitempty" help:"there when other nodes have not answered: which; of their sockets nothing is known"`
 	}
 	countReply = struct {
-		Sockets int `json:"sockets" help:"how many they are"`
+		Sockets   int      `json:"sockets" help:"how many they are"`
+		Unreached []string `json:"unreached,omitempty" help:"there when other nodes have not answered: which; of their sockets nothing is known"`
 	}
 	fetchReply = struct {
-		Sockets []socketEntry `json:"sockets" help:"the page"`
-		Next    string        `json:"next,omitempty" help:"there when more follow: the after of the next page"`
+		Sockets   []socketEntry `json:"sockets" help:"the page"`
+		Next      string        `json:"next,omitempty" help:"there when more follow: the after of the next page"`
+		Unreached []string      `json:"unreached,omitempty" help:"there when other nodes have not answered: which; of their sockets nothing is known"`
 	}
 )
 
@@ -136,7 +139,7 @@ func (s *sockets) EmitWithAck(r *http.Request, p *emitWithAckParams, reply *emit
 	}
 	defer done()
 	answers, err := s.opts.Sockets.Ask(ctx, a, p.Event, bytes.Clone(p.Args))
-	if err != nil {
+	if reply.Unreached, err = reached(err); err != nil {
 		return err
 	}
 	reply.Answers, reply.Missing = sortAnswers(answers, s.opts.MaxAnswer)
@@ -169,6 +172,7 @@ func (s *sockets) SocketsJoin(r *http.Request, p *moveParams, reply *countReply)
 	if err == nil {
 		reply.Sockets, err = s.opts.Sockets.Join(r.Context(), a, p.Into)
 	}
+	reply.Unreached, err = reached(err)
 	return err
 }
 
@@ -178,6 +182,7 @@ func (s *sockets) SocketsLeave(r *http.Request, p *moveParams, reply *countReply
 	if err == nil {
 		reply.Sockets, err = s.opts.Sockets.Leave(r.Context(), a, p.Into)
 	}
+	reply.Unreached, err = reached(err)
 	return err
 }
 
@@ -197,17 +202,18 @@ func (s *sockets) DisconnectSockets(r *http.Request, p *disconnectSocketsParams,
 	if err == nil {
 		reply.Sockets, err = s.opts.Sockets.Disconnect(r.Context(), a, p.Close)
 	}
+	reply.Unreached, err = reached(err)
 	return err
 }
 
 // FetchSockets is fetch_sockets(to, except, namespace, limit, after).
-func (s *sockets) FetchSockets(_ *http.Request, p *fetchParams, reply *fetchReply) error {
+func (s *sockets) FetchSockets(r *http.Request, p *fetchParams, reply *fetchReply) error {
 	a, err := s.audience(p.To, p.Except, p.Namespace)
 	if err != nil {
 		return err
 	}
-	all, err := s.opts.Sockets.Fetch(a, p.After, p.Limit+1)
-	if err != nil {
+	all, err := s.opts.Sockets.Fetch(r.Context(), a, p.After, p.Limit+1)
+	if reply.Unreached, err = reached(err); err != nil {
 		return err
 	}
 	page := all[:min(p.Limit, len(all))]

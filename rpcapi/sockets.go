@@ -3,6 +3,8 @@ package rpcapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -14,7 +16,9 @@ import (
 // too large, a socket that does not exist.
 //
 // Its methods are called by many goroutines at once, and may keep what they are
-// given. What they return is the caller's.
+// given. What they return is the caller's. Where there are several nodes, it is about
+// the sockets of all of them; with an error that is an [Unreached], of those that have
+// answered.
 type Sockets interface {
 	// Join puts the sockets that are meant into the rooms, Leave takes them out.
 	// They return how many sockets that are.
@@ -29,11 +33,24 @@ type Sockets interface {
 	Ask(ctx context.Context, a hub.Audience, event string, args json.RawMessage) ([]SocketAnswer, error)
 	// Fetch returns the sockets whose sids come after one, in their order, at most
 	// so many.
-	Fetch(a hub.Audience, after string, limit int) ([]Socket, error)
+	Fetch(ctx context.Context, a hub.Audience, after string, limit int) ([]Socket, error)
 	// SetData keeps data, any JSON value, with a socket.
 	SetData(ctx context.Context, sid string, data json.RawMessage) error
 	// Declare has a namespace, or all that match a pattern, be as n says.
 	Declare(ctx context.Context, n hub.Namespace) error
+}
+
+// Unreached is the error of what other nodes were to do, and may not have done.
+type Unreached struct{ Nodes []string }
+
+func (u *Unreached) Error() string { return "nodes have not answered: " + strings.Join(u.Nodes, ", ") }
+
+// reached takes the nodes that have not answered out of an error.
+func reached(err error) (unreached []string, _ error) {
+	if u := (*Unreached)(nil); errors.As(err, &u) {
+		return u.Nodes, nil
+	}
+	return nil, err
 }
 
 // SocketAnswer is what a socket has answered, or why it has not.

@@ -104,7 +104,7 @@ func (h *hall) Ask(ctx context.Context, a hub.Audience, event string, args json.
 	return all, h.called("ask %q %s%s", a, event, args)
 }
 
-func (h *hall) Fetch(a hub.Audience, after string, limit int) ([]Socket, error) {
+func (h *hall) Fetch(_ context.Context, a hub.Audience, after string, limit int) ([]Socket, error) {
 	all := slices.DeleteFunc(slices.Clone(h.meant(a)), func(s Socket) bool { return s.SID <= after })
 	slices.SortFunc(all, func(a, b Socket) int { return strings.Compare(a.SID, b.SID) })
 	return all[:min(len(all), limit)], h.called("fetch %q", a)

@@ -16,6 +16,7 @@ type fleet struct{ *socketio.Server }
 // Ask is part of [rpcapi.Sockets].
 func (f fleet) Ask(ctx context.Context, a hub.Audience, event string, args json.RawMessage) ([]rpcapi.SocketAnswer, error) {
 	answers, err := f.AskAll(ctx, a, event, args)
+	err = unreached(err)
 	all := make([]rpcapi.SocketAnswer, len(answers))
 	for i, one := range answers {
 		all[i] = rpcapi.SocketAnswer{SID: one.Socket, Client: one.Client, Args: one.Args, Missing: missing(one.Err)}
@@ -38,8 +39,9 @@ func missing(err error) rpcapi.Missing {
 }
 
 // Fetch is part of [rpcapi.Sockets].
-func (f fleet) Fetch(a hub.Audience, after string, limit int) ([]rpcapi.Socket, error) {
-	infos, err := f.Server.Fetch(a, after, limit)
+func (f fleet) Fetch(ctx context.Context, a hub.Audience, after string, limit int) ([]rpcapi.Socket, error) {
+	infos, err := f.Server.Fetch(ctx, a, after, limit)
+	err = unreached(err)
 	all := make([]rpcapi.Socket, len(infos))
 	for i, one := range infos {
 		all[i] = rpcapi.Socket{
@@ -48,4 +50,30 @@ func (f fleet) Fetch(a hub.Audience, after string, limit int) ([]rpcapi.Socket, 
 		}
 	}
 	return all, err
+}
+
+// Join is part of [rpcapi.Sockets].
+func (f fleet) Join(ctx context.Context, a hub.Audience, rooms []string) (int, error) {
+	n, err := f.Server.Join(ctx, a, rooms)
+	return n, unreached(err)
+}
+
+// Leave is part of [rpcapi.Sockets].
+func (f fleet) Leave(ctx context.Context, a hub.Audience, rooms []string) (int, error) {
+	n, err := f.Server.Leave(ctx, a, rooms)
+	return n, unreached(err)
+}
+
+// Disconnect is part of [rpcapi.Sockets].
+func (f fleet) Disconnect(ctx context.Context, a hub.Audience, connections bool) (int, error) {
+	n, err := f.Server.Disconnect(ctx, a, connections)
+	return n, unreached(err)
+}
+
+// unreached says as the admin API does that nodes have not answered.
+func unreached(err error) error {
+	if u := (*socketio.Unreached)(nil); errors.As(err, &u) {
+		return &rpcapi.Unreached{Nodes: u.Nodes}
+	}
+	return err
 }

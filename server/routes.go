@@ -54,6 +54,15 @@ func (s *Server) routes() (main, public, admin http.Handler) {
 	return door(unknown, health, browser, backend), door(unknown, health, browser), door(unknown, health, backend)
 }
 
+// quick reports the same as the function. Where there are several nodes, another one
+// may have to be waited for when a WebSocket begins.
+func (s *Server) quick(path string, upgrade bool) bool {
+	if s.cluster != nil && path == "/socket.io/" {
+		return false
+	}
+	return quick(path, upgrade)
+}
+
 // quick reports whether a path's requests are polls, streams or WebSockets, or
 // are answered at once. Polls of Socket.IO may wait, while their client goes over to
 // a WebSocket.

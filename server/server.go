@@ -70,6 +70,7 @@ type Server struct {
 	echo       *engine.Server         // of Engine.IO alone, for test suites; nil: none
 	namespaces []*namespace.Namespace // that this program answers
 	handlers   handlers
+	cluster    *cluster // nil: there are no other nodes
 	version    string
 
 	live      atomic.Pointer[live]
@@ -116,7 +117,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		MaxUnsent:    cfg.MaxUnsentBytes,
 		DeadAfter:    max(cfg.HeartbeatTime, cfg.WriteTimeout+time.Second),
 		Behind:       s.metrics.Behind,
-		Quick:        quick,
+		Quick:        s.quick,
 		TooSlow:      s.metrics.TooSlow,
 		Panicked: func(v any, stack []byte) {
 			log.Error("a handler panicked", "route", "held", "panic", v, "stack", string(stack))
@@ -135,7 +136,9 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s.metrics.Handlers(s.handlers.stats)
+	s.newCluster(broker)
 	s.newSocketIO(cfg)
+	s.joinCluster()
 	api = rpcapi.New(s.hub, s.adminOptions())
 	s.admin = api
 	s.sockets = s.newSockets(cfg, api.Handle)
@@ -167,6 +170,9 @@ func (s *Server) adminOptions() rpcapi.Options {
 	}
 	if s.socketio != nil {
 		opts.Sockets = fleet{s.socketio}
+	}
+	if s.cluster != nil {
+		opts.Elsewhere = s.sessionsElsewhere
 	}
 	if s.reload != nil {
 		opts.Reload = func(ctx context.Context) (changed, restart []string, err error) {
@@ -214,6 +220,11 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 		doors.close()
 		return err
 	}
+	serveNodes, err := s.openNodeDoor()
+	if err != nil {
+		doors.close()
+		return err
+	}
 	inner, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
 	defer s.endDrain()
@@ -228,6 +239,9 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 	}
 	run(s.hub.Run)
 	run(s.sweep.Run)
+	if serveNodes != nil {
+		run(serveNodes)
+	}
 	if s.socketio != nil {
 		run(s.runSocketIO)
 	}
@@ -240,7 +254,7 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 	case <-inner.Done():
 	}
 	failed := context.Cause(inner)
-	err := s.close(servers, inner)
+	err = s.close(servers, inner)
 	stop(nil)
 	parts.Wait()
 	if failed != nil {

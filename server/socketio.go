@@ -55,6 +55,9 @@ func (s *Server) socketIOOptions(cfg Config) socketio.Options {
 		MaxAsked:      cfg.SocketioMaxAsked,
 		Conformance:   cfg.SocketioConformance,
 	}
+	if s.cluster != nil {
+		opts.Node, opts.Forward, opts.Others = s.cluster.directory.NodeID(), s.forward, s.cluster
+	}
 	opts.Handlers = s.handlers.named()
 	for _, n := range cfg.Namespace {
 		if slices.ContainsFunc(s.namespaces, func(own *namespace.Namespace) bool { return own.Name() == n.Name }) {
@@ -92,10 +95,11 @@ func (s *Server) runSocketIO(ctx context.Context) error {
 	return s.socketio.Run(ctx)
 }
 
-// socketIORoutes has the URLs of Socket.IO.
-func (s *Server) socketIORoutes() routes {
+// forwardedRoutes has the URLs of Socket.IO that belong to a connection, whose
+// requests nodes hand on to each other.
+func (s *Server) forwardedRoutes() routes {
 	if s.socketio == nil {
-		return nil
+		return routes{}
 	}
 	all := routes{
 		"/socket.io/": s.patient(s.shared(s.socketio)),
@@ -104,6 +108,15 @@ func (s *Server) socketIORoutes() routes {
 	if s.echo != nil {
 		all["/engine.io/"] = s.patient(s.shared(s.echo))
 	}
+	return all
+}
+
+// socketIORoutes has the URLs of Socket.IO.
+func (s *Server) socketIORoutes() routes {
+	if s.socketio == nil {
+		return nil
+	}
+	all := s.forwardedRoutes()
 	files := newStatic(socketioclient.Files)
 	for name := range files {
 		all["/socket.io/"+name] = noBody(files)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -73,7 +74,7 @@ func brokerOf(cfg server.Config, log *slog.Logger) (hub.Broker, error) {
 	return redis.New(redis.Options{
 		URL: cfg.Redis, Prefix: cfg.RedisPrefix, Timeout: cfg.RedisTimeout, StaleTime: cfg.RedisStale,
 		LogBytes: cfg.RedisLogBytes, DeadAfter: cfg.NodeDeadTime, Grace: cfg.IdleTime,
-		Name: host, Version: versionString(), Logger: log,
+		Name: cmp.Or(cfg.NodeName, host), Version: versionString(), Logger: log,
 	})
 }
 

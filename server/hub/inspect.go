@@ -125,10 +125,24 @@ func (m *member) describe() Member {
 	m.channel.mu.RLock()
 	d := Member{Client: m.client.id, Since: time.UnixMilli(m.joined)}
 	m.channel.mu.RUnlock()
-	for _, r := range m.client.readers(nil) {
-		d.Sessions = append(d.Sessions, SessionInfo{r.transport.Value(), r.hub.begun.Add(time.Duration(r.began))})
-	}
+	d.Sessions = m.client.sessionInfos()
 	return d
+}
+
+func (c *client) sessionInfos() (all []SessionInfo) {
+	for _, r := range c.readers(nil) {
+		all = append(all, SessionInfo{r.transport.Value(), r.hub.begun.Add(time.Duration(r.began))})
+	}
+	return all
+}
+
+// SessionsOf returns the readers that a client has attached to this hub.
+func (h *Hub) SessionsOf(id string) []SessionInfo {
+	c := h.clients.get(id)
+	if c == nil {
+		return nil
+	}
+	return c.sessionInfos()
 }
 
 // A Listing asks for things in the order of their names: those that match

@@ -167,8 +167,12 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 			sv.counts.notRecovered.Add(1)
 		}
 	}()
+	open, err := sv.hub.OpensNow(ctx, cr)
+	if err != nil {
+		return false
+	}
 	since, there := sv.hub.SocketSince(cr.ID, s.namespace.Name, a.client)
-	if !sv.hub.Opens(cr) || !there || sv.doomed.is(cr.ID) || sv.coming.take(ctx, cr.ID) != nil {
+	if !open || !there || sv.doomed.is(cr.ID) || sv.coming.take(ctx, cr.ID) != nil {
 		return false
 	}
 	defer func() {
@@ -176,6 +180,9 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 			sv.coming.release(cr.ID)
 		}
 	}()
+	if !sv.releaseElsewhere(ctx, cr.ID, s.namespace.Name) {
+		return false
+	}
 	switch { // if it has not heard anything yet
 	case start.Now:
 		start.Now, start.At = false, since
@@ -186,6 +193,7 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 	start.Session = cr.ID // should it be here by another connection still, that one goes
 	session, err := sv.hub.Attach(ctx, append(slices.Clone(creds), cr), *start)
 	if err != nil {
+		sv.heir(s, cr)
 		return false
 	}
 	for _, one := range former {
@@ -207,6 +215,14 @@ func (s *Socket) comeBack(ctx context.Context, said *auth, creds []hub.Credentia
 		sv.leavers.add(cr, 0)
 	}
 	return false
+}
+
+// heir has a socket be forgotten here in time that other nodes have let go of, and
+// that has not come back after all.
+func (sv *Server) heir(s *Socket, cr hub.Credentials) {
+	if set := s.conn.settings; set.Others != nil && !sv.doomed.is(cr.ID) {
+		sv.leavers.add(cr, set.RecoveryTime)
+	}
 }
 
 // losing reports whether who comes back and is told this has lost something.

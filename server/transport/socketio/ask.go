@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync/atomic"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -107,11 +108,44 @@ type Answer struct {
 // maxAnswers is how many bytes the answers of several sockets may have together.
 const maxAnswers = 16 << 20
 
-// AskAll says an event to all sockets that are meant and waits for their answers
-// until ctx ends: of those that have not answered the error is ErrNoAnswer then.
-// Otherwise it is as [Socket.Ask]. There may be MaxAsked of them, else the error
-// is a [hub.Error].
+// AskAll says an event to all sockets that are meant, on all nodes, and waits for
+// their answers until ctx ends: of those that have not answered the error is
+// ErrNoAnswer then. Otherwise it is as [Socket.Ask]. There may be MaxAsked of them,
+// else the error is a [hub.Error]. With an [Unreached] the answers are those that the
+// other nodes know of.
 func (sv *Server) AskAll(ctx context.Context, a hub.Audience, event string, args json.RawMessage) ([]Answer, error) {
+	if sv.settings.Load().Others == nil {
+		return sv.askHere(ctx, a, event, args)
+	}
+	type answers struct {
+		all []Answer
+		err error
+	}
+	rest := make(chan answers, 1)
+	go func() {
+		all, err := sv.askThere(ctx, a, event, args)
+		rest <- answers{all, err}
+	}()
+	here, err := sv.askHere(ctx, a, event, args)
+	there := <-rest
+	unreached := (*Unreached)(nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case there.err != nil && !errors.As(there.err, &unreached):
+		return nil, there.err
+	}
+	all := append(here, there.all...)
+	size := 0
+	for i := range all {
+		if size += len(all[i].Args); size > maxAnswers && all[i].Err == nil {
+			all[i].Args, all[i].Err = nil, ErrTooLarge
+		}
+	}
+	return all, there.err
+}
+
+func (sv *Server) askHere(ctx context.Context, a hub.Audience, event string, args json.RawMessage) ([]Answer, error) {
 	sockets, err := sv.Sockets(a)
 	if err != nil {
 		return nil, err

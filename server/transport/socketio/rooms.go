@@ -88,15 +88,23 @@ func (s *Socket) isConnected() bool {
 	return s.state == connected
 }
 
-// Join has all sockets that are meant be in rooms too, and returns how many there
-// were. Those that leave meanwhile are passed over. With an error it has been done
-// for some.
+// Join has all sockets that are meant, on all nodes, be in rooms too, and returns
+// how many there were. Those that leave meanwhile are passed over. With an error it
+// has been done for some.
 func (sv *Server) Join(ctx context.Context, a hub.Audience, rooms []string) (n int, err error) {
+	return sv.everywhere(ctx, questionJoin, moved{a, rooms}, func() (int, error) { return sv.joinHere(ctx, a, rooms) })
+}
+
+func (sv *Server) joinHere(ctx context.Context, a hub.Audience, rooms []string) (n int, err error) {
 	return sv.each(a, func(s *Socket) error { return s.Join(ctx, rooms...) })
 }
 
 // Leave is the contrary of Join.
 func (sv *Server) Leave(ctx context.Context, a hub.Audience, rooms []string) (n int, err error) {
+	return sv.everywhere(ctx, questionLeave, moved{a, rooms}, func() (int, error) { return sv.leaveHere(ctx, a, rooms) })
+}
+
+func (sv *Server) leaveHere(ctx context.Context, a hub.Audience, rooms []string) (n int, err error) {
 	return sv.each(a, func(s *Socket) error { return s.Leave(ctx, rooms...) })
 }
 
@@ -113,10 +121,14 @@ func (sv *Server) each(a hub.Audience, do func(*Socket) error) (n int, err error
 	return n, err
 }
 
-// Disconnect takes all sockets that are meant off their namespace, or ends their
-// whole connections. Their clients are told, and do not come back by themselves.
-// It returns how many there were.
-func (sv *Server) Disconnect(_ context.Context, a hub.Audience, wholeConnection bool) (n int, err error) {
+// Disconnect takes all sockets that are meant, on all nodes, off their namespace, or
+// ends their whole connections. Their clients are told, and do not come back by
+// themselves. It returns how many there were.
+func (sv *Server) Disconnect(ctx context.Context, a hub.Audience, wholeConnection bool) (n int, err error) {
+	return sv.everywhere(ctx, questionDisconnect, sentAway{a, wholeConnection}, func() (int, error) { return sv.disconnectHere(a, wholeConnection) })
+}
+
+func (sv *Server) disconnectHere(a hub.Audience, wholeConnection bool) (n int, err error) {
 	return sv.each(a, func(s *Socket) error {
 		if wholeConnection {
 			s.conn.sendAway()
@@ -137,9 +149,19 @@ type Info struct {
 	Data                  json.RawMessage // nil: nothing is kept with it
 }
 
-// Fetch returns what there is to know of the sockets that are meant and whose ids
-// come after one, in the order of their ids, at most so many.
-func (sv *Server) Fetch(a hub.Audience, after string, limit int) ([]Info, error) {
+// Fetch returns what there is to know of the sockets that are meant, on all nodes,
+// and whose ids come after one, in the order of their ids, at most so many. With an
+// [Unreached] it is what the other nodes know.
+func (sv *Server) Fetch(ctx context.Context, a hub.Audience, after string, limit int) ([]Info, error) {
+	here, err := sv.fetchHere(a, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	there, err := sv.fetchThere(ctx, a, after, limit)
+	return merged(append(here, there...), limit), err
+}
+
+func (sv *Server) fetchHere(a hub.Audience, after string, limit int) ([]Info, error) {
 	sockets, err := sv.Sockets(a)
 	sockets = slices.DeleteFunc(sockets, func(s *Socket) bool { return s.ID() <= after })
 	slices.SortFunc(sockets, func(a, b *Socket) int { return strings.Compare(a.ID(), b.ID()) })

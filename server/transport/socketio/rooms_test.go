@@ -172,7 +172,7 @@ func crowd(t *testing.T, w *world, n int) (peers []*peer, ids []string) {
 
 func found(t *testing.T, w *world, a hub.Audience) (ids []string) {
 	t.Helper()
-	all, err := w.server.Fetch(a, "", 100)
+	all, err := w.server.Fetch(t.Context(), a, "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,14 +222,14 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	info := func(id string) socketio.Info {
-		all, err := w.server.Fetch(open(id), "", 2)
+		all, err := w.server.Fetch(t.Context(), open(id), "", 2)
 		if err != nil || len(all) != 1 {
 			t.Fatal(all, err)
 		}
 		return all[0]
 	}
 	every := found(t, w, open())
-	if page, err := w.server.Fetch(open(), every[0], 2); err != nil || len(page) != 2 || page[0].ID != every[1] || page[1].ID != every[2] {
+	if page, err := w.server.Fetch(t.Context(), open(), every[0], 2); err != nil || len(page) != 2 || page[0].ID != every[1] || page[1].ID != every[2] {
 		t.Errorf("%+v, %v", page, err)
 	}
 	if err := w.server.SetData(ctx, inOpen, json.RawMessage(`[1]`)); err != nil {

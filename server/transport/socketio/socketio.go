@@ -57,6 +57,9 @@ type Options struct {
 	// Handlers are those that declared namespaces can have, by their names.
 	Handlers map[string]Handler
 
+	// Others are the other nodes. nil: there are none.
+	Others Others
+
 	// Conformance has the root and all open namespaces behave as the test
 	// suites of the protocol want it.
 	Conformance bool
