@@ -81,24 +81,24 @@ var asks = []struct {
 	{"Host a number", host("2130706433"), false, "host"},
 
 	// Where it came from.
-	{"peer in 127/8", peer("127.9.9.9:1"), true, ""},
-	{"peer IPv6 loopback", peer("[::1]:1"), true, ""},
-	{"peer mapped loopback", peer("[::ffff:127.0.0.1]:1"), true, ""},
-	{"peer of a Unix socket", peer("@"), true, ""},
-	{"peer of a Unix socket without a name", peer(""), true, ""},
-	{"peer in the next room", peer("192.168.1.2:1"), false, "not on this machine"},
-	{"peer far away", peer("203.0.113.5:1"), false, "not on this machine"},
-	{"peer mapped", peer("[::ffff:192.168.1.2]:1"), false, "not on this machine"},
-	{"peer IPv6", peer("[2001:db8::1]:1"), false, "not on this machine"},
-	{"peer link-local", peer("[fe80::1%eth0]:1"), false, "not on this machine"},
-	{"peer nonsense", peer("nonsense"), false, "not on this machine"},
+	{"peer in 127/8", from("127.9.9.9:1"), true, ""},
+	{"peer IPv6 loopback", from("[::1]:1"), true, ""},
+	{"peer mapped loopback", from("[::ffff:127.0.0.1]:1"), true, ""},
+	{"peer of a Unix socket", from("@"), true, ""},
+	{"peer of a Unix socket without a name", from(""), true, ""},
+	{"peer in the next room", from("192.168.1.2:1"), false, "not on this machine"},
+	{"peer far away", from("203.0.113.5:1"), false, "not on this machine"},
+	{"peer mapped", from("[::ffff:192.168.1.2]:1"), false, "not on this machine"},
+	{"peer IPv6", from("[2001:db8::1]:1"), false, "not on this machine"},
+	{"peer link-local", from("[fe80::1%eth0]:1"), false, "not on this machine"},
+	{"peer nonsense", from("nonsense"), false, "not on this machine"},
 }
 
 func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 func host(h string) func(*http.Request)    { return func(r *http.Request) { r.Host = h } }
-func peer(addr string) func(*http.Request) { return func(r *http.Request) { r.RemoteAddr = addr } }
+func from(addr string) func(*http.Request) { return func(r *http.Request) { r.RemoteAddr = addr } }
 
 func plainCall() *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
