@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -366,7 +365,6 @@ func TestClusterWebSockets(t *testing.T) {
 // through balancers that send each request to another node.
 func TestClusterSocketIO(t *testing.T) {
 	t.Parallel()
-	needsNodes(t)
 	throughBalancers(t, func(t *testing.T, nodes []*live.Server, at *entry) {
 		key := rpc[string](t, nodes[0], "create_client", "ada")
 		rpc[int](t, nodes[1], "subscribe", "ada", "news")
@@ -383,13 +381,4 @@ func TestClusterSocketIO(t *testing.T) {
 			}
 		}
 	})
-}
-
-// needsNodes skips the test where nodes do not speak to each other.
-func needsNodes(t *testing.T) {
-	t.Helper()
-	help, err := exec.CommandContext(t.Context(), live.Binary(t), "serve", "--help").CombinedOutput()
-	if err != nil || !strings.Contains(string(help), "--node-listen") {
-		t.Skipf("this program has no --node-listen (%v)", err)
-	}
 }
