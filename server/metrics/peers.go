@@ -23,12 +23,12 @@ type peerReading struct {
 }
 
 func peerCounter(name, help string, of func(*Peers) uint64) peerReading {
-	return peerReading{prometheus.NewDesc("shaveet_node_"+name+"_total", help, nil, nil), prometheus.CounterValue,
+	return peerReading{prometheus.NewDesc("shaveet_cluster_"+name+"_total", help, nil, nil), prometheus.CounterValue,
 		func(k *Peers) float64 { return float64(of(k)) }}
 }
 
 var peerReadings = []peerReading{
-	{prometheus.NewDesc("shaveet_node_forwards_under_way", "Requests of Socket.IO that other nodes are answering now.", nil, nil),
+	{prometheus.NewDesc("shaveet_cluster_forwards_under_way", "Requests of Socket.IO that other nodes are answering now.", nil, nil),
 		prometheus.GaugeValue, func(k *Peers) float64 { return float64(k.UnderWay) }},
 	peerCounter("forwards", "Requests of Socket.IO that were handed on to the node that has the connection.", func(k *Peers) uint64 { return k.Forwarded }),
 	peerCounter("forwards_failed", "Those that the other node has not answered: their clients were told that the connection is lost.", func(k *Peers) uint64 { return k.Failed }),

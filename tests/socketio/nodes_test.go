@@ -76,7 +76,7 @@ func TestUpgradesOfNodes(t *testing.T) {
 	for _, version := range strings.Fields("4.8 2") {
 		t.Run(version, func(t *testing.T) {
 			srv := nodes(t, 2, patient)
-			play(t, 1, nil, "upgrades.mjs", map[string]any{"base": srv.Base, "admin": srv.Admin, "version": version, "upgrades": 100})
+			play(t, 1, nil, "upgrades.mjs", map[string]any{"base": srv.Base, "admin": srv.Admin, "version": version, "upgrades": 100, "both": false})
 		})
 	}
 }
