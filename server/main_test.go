@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/shaveet/shaveet/server/broker/memory"
+	"github.com/shaveet/shaveet/server/hub"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -66,10 +67,16 @@ func start(t testing.TB, change ...func(*Config)) *running {
 // prepare makes a server that does not run yet.
 func prepare(t testing.TB, cfg Config) *running {
 	t.Helper()
+	return prepareOn(t, cfg, memory.New())
+}
+
+// prepareOn makes one on this log.
+func prepareOn(t testing.TB, cfg Config, log hub.Broker) *running {
+	t.Helper()
 	r := &running{t: t, log: new(logBuffer), done: make(chan struct{})}
 	logger := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if r.srv, err = New(cfg, memory.New(), Options{Logger: logger, LogLevel: &r.level, Reload: func() (Config, error) { return r.reload() }}); err != nil {
+	if r.srv, err = New(cfg, log, Options{Logger: logger, LogLevel: &r.level, Reload: func() (Config, error) { return r.reload() }}); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -8,13 +8,24 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/shaveet/shaveet/server/broker/redis"
+	"github.com/shaveet/shaveet/tests/redistest"
 )
 
 // exported are the names of all metrics that a server tells, ours and those of
 // Go and the process; a histogram has three.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
-	r := start(t, func(c *Config) { c.ZeroMQ = []SocketConfig{socketAt(t, "pull")} })
+	broker, err := redis.New(redis.Options{URL: redistest.Start(t).URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.DrainDelay = 0
+	cfg.ZeroMQ = []SocketConfig{socketAt(t, "pull")}
+	r := prepareOn(t, cfg, broker)
+	r.serve(Doors{Main: listen(t), Public: listen(t)})
 	r.srv.called(t.Context(), "publish", -32003, 0) // labels appear when they are used
 	r.srv.metrics.HandlerCalled("rpc", "event", "ok", 0)
 	_, text := get(t, "http://"+r.main+"/metrics")

@@ -397,7 +397,7 @@ const outOfTouch = 10 * time.Second
 func (s *Server) ready() bool {
 	select {
 	case <-s.hub.Ready():
-		return !s.draining.Load() && s.hub.InTouch(outOfTouch)
+		return !s.draining.Load() && s.hub.InTouch(outOfTouch) && s.hub.Known()
 	default:
 		return false
 	}

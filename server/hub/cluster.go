@@ -16,6 +16,8 @@ type Cluster interface {
 	// Introduce says where this node answers others, and how it counts its
 	// readers.
 	Introduce(addr string, readers func() int)
+	// Known reports whether the others have had the time to hear of this node.
+	Known() bool
 	// LogStats returns how the log is followed.
 	LogStats() LogStats
 }
@@ -59,6 +61,13 @@ func (h *Hub) Nodes() (all []Node, self string) {
 		return c.Nodes(), c.NodeID()
 	}
 	return nil, ""
+}
+
+// Known reports whether the others who follow the log, if there are any, have
+// heard that this one does.
+func (h *Hub) Known() bool {
+	c, ok := h.shared.(Cluster)
+	return !ok || c.Known()
 }
 
 // LogStats returns how the log is followed. It is not ok for one that is the

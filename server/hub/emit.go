@@ -51,6 +51,11 @@ func (h *Hub) Emit(ctx context.Context, e Emission) (Published, error) {
 	if err := h.checkPublication(&p); err != nil {
 		return Published{}, err
 	}
+	if h.shared != nil && h.namesStrangers(&e) {
+		if err := h.Sync(ctx); err != nil {
+			return Published{}, err
+		}
+	}
 	cmd := Command{Op: OpEmit, Emit: &e}
 	if e.PublishID != "" {
 		said := slices.Concat([]string{e.Event, e.Namespace, strconv.FormatBool(e.Volatile)}, e.Rooms, []string{""}, e.Except)
@@ -67,6 +72,15 @@ func (h *Hub) Emit(ctx context.Context, e Emission) (Published, error) {
 	}
 	all := h.placesOf(r.Messages)
 	return all[len(all)-1], nil
+}
+
+// namesStrangers reports whether e is for somebody, or not for somebody, who is
+// not known here: who may have come to another node a moment ago.
+func (h *Hub) namesStrangers(e *Emission) bool {
+	return slices.ContainsFunc(slices.Concat(e.Rooms, e.Except), func(room string) bool {
+		id, direct := h.direct(room)
+		return direct && h.clients.get(id) == nil
+	})
 }
 
 // checkEmit resolves an emission to the copies that it is. Clients and sockets

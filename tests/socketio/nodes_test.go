@@ -36,7 +36,6 @@ func nodes(t *testing.T, n int, config string) *server {
 		bases, s.Admin = append(bases, base), srv.Main
 		live.Until(t, "the node is ready", 20*time.Second, func() bool { return live.Answers(srv.Main + "/readyz") })
 	}
-	time.Sleep(1500 * time.Millisecond) // they hear of each other once a second
 	s.Base = "http://" + taking(t, bases)
 	return s
 }

@@ -47,6 +47,7 @@ type nodes struct {
 	addr    string        // of this node
 	readers func() int
 	last    time.Time // when the others were last heard of
+	first   time.Time // when this node was first said to be alive
 }
 
 func (n *nodes) begin(b *Broker) {
@@ -192,6 +193,9 @@ func (n *nodes) hear(secret string, parts []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.all, n.agreed, n.last = all, secret, time.Now()
+	if n.first.IsZero() {
+		n.first = n.last
+	}
 	n.keeper = first >= 0 && all[first].ID == n.broker.node
 }
 
@@ -224,6 +228,15 @@ func (b *Broker) Introduce(addr string, readers func() int) {
 	b.nodes.mu.Lock()
 	defer b.nodes.mu.Unlock()
 	b.nodes.addr, b.nodes.readers = addr, readers
+}
+
+// Known implements [hub.Cluster]: a beat later all have beaten, too, if there is
+// anybody but this node.
+func (b *Broker) Known() bool {
+	n := &b.nodes
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.first.IsZero() && (len(n.all) < 2 || time.Since(n.first) > beatStep+beatStep/4)
 }
 
 // LogStats implements [hub.Cluster].
