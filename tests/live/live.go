@@ -263,6 +263,17 @@ func Answers(url string) bool {
 	return true
 }
 
+// Ready reports whether the server at base says that it is ready.
+func Ready(base string) bool {
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Get(base + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
 // lastBytes keeps failure reports readable.
 func lastBytes(b []byte, n int) []byte {
 	if len(b) <= n {

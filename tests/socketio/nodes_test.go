@@ -34,7 +34,7 @@ func nodes(t *testing.T, n int, config string) *server {
 			t.Fatal(err)
 		}
 		bases, s.Admin = append(bases, base), srv.Main
-		live.Until(t, "the node is ready", 20*time.Second, func() bool { return live.Answers(srv.Main + "/readyz") })
+		live.Until(t, "the node is ready", 20*time.Second, func() bool { return live.Ready(srv.Main) })
 	}
 	s.Base = "http://" + taking(t, bases)
 	return s
@@ -75,7 +75,7 @@ func TestUpgradesOfNodes(t *testing.T) {
 	for _, version := range strings.Fields("4.8 2") {
 		t.Run(version, func(t *testing.T) {
 			srv := nodes(t, 2, patient)
-			play(t, 1, nil, "upgrades.mjs", map[string]any{"base": srv.Base, "admin": srv.Admin, "version": version, "upgrades": 100, "both": false})
+			play(t, 1, nil, "upgrades.mjs", map[string]any{"base": srv.Base, "admin": srv.Admin, "version": version, "upgrades": 150, "atOnce": 50})
 		})
 	}
 }

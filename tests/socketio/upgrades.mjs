@@ -14,7 +14,6 @@ const DEFAULTS = {
   upgrades: 200,
   atOnce: 100,
   gap: 10, // ms between two numbers
-  both: true, // some come by polls, too
 };
 /** The publisher has a thread of its own, or the clients would not let it come to a word. */
 const options = isMainThread ? { ...DEFAULTS, ...JSON.parse(process.argv[2]) } : workerData.options;
@@ -85,7 +84,7 @@ async function main() {
     const { base } = await Relay.start(options.base, { upTo: 40 });
     const workers = Array.from({ length: Math.min(options.atOnce, options.upgrades) }, (_, i) => upgradeAll(base, i));
     await Promise.race([failed, Promise.all(workers)]);
-    if ((options.both && !carried.polling) || !carried.websocket) throw new Error('all came by one transport');
+    if (!carried.polling || !carried.websocket) throw new Error('all came by one transport');
   } catch (thrown) {
     error = thrown.stack;
   }
