@@ -80,6 +80,7 @@ type seat struct {
 	seq   uint64 // where that is
 	known []uint64
 	holes uint64 // up to here ids may be missing
+	any   bool   // the next message may have any id
 	heard marks
 	spans []span // the reader has all of these,
 	lost  []span // but for what was announced as lost
@@ -165,7 +166,7 @@ func (c *checker) reset(s *signal) {
 	c.at, c.place, c.loose = s.Cursor, place{epoch, s.Cursor.seq}, true
 	for _, st := range c.seats {
 		st.id, st.seq, st.known = 0, s.Cursor.seq, nil
-		st.holes = ^uint64(0) // until the next message
+		st.any = true
 	}
 }
 
@@ -187,7 +188,7 @@ func (c *checker) channels(s *signal) {
 		if fresh || m.Since.seq > st.seq {
 			st.id, st.seq, st.known = m.ID, m.Since.seq, nil
 			if !c.at.none() {
-				st.holes = ^uint64(0)
+				st.any = true
 			}
 		}
 		c.client.judge(c, st.channel, m.Since)
@@ -304,7 +305,7 @@ func (c *checker) repeat(st *seat, p place, n int) {
 
 // number checks that ids have no hole that was not announced.
 func (c *checker) number(st *seat, m *message) {
-	strict := st.holes <= st.seq && !c.loose
+	strict := st.holes <= st.seq && !st.any && !c.loose && !c.again
 	for id := st.id + 1; id < m.ID && strict; id++ {
 		if !slices.Contains(st.known, id) {
 			c.find("%s: id %d at %v follows id %d at %d; nothing announces a hole", st.name, m.ID, m.Pos, st.id, st.seq)
@@ -314,10 +315,7 @@ func (c *checker) number(st *seat, m *message) {
 	if m.ID <= st.id && strict {
 		c.find("%s: id %d after %d", st.name, m.ID, st.id)
 	}
-	st.id, st.seq = m.ID, m.Pos.seq
-	if st.holes == ^uint64(0) {
-		st.holes = 0
-	}
+	st.id, st.seq, st.any = m.ID, m.Pos.seq, false
 	st.known = slices.DeleteFunc(st.known, func(id uint64) bool { return id <= m.ID })
 }
 
@@ -390,6 +388,6 @@ func (c *checker) batch(b *batch) {
 func (c *checker) forget() {
 	c.at, c.place, c.gone = position{}, place{}, false
 	for _, st := range c.seats {
-		st.on, st.id, st.seq, st.since, st.holes, st.known = false, 0, 0, 0, 0, nil
+		st.on, st.id, st.seq, st.since, st.holes, st.known, st.any = false, 0, 0, 0, 0, nil, false
 	}
 }

@@ -62,7 +62,8 @@ func TestOneNode(t *testing.T) {
 }
 
 // TestTorture is the whole of it, for as long as SHAVEET_TORTURE says, or for a
-// minute among the long tests.
+// minute among the long tests. SHAVEET_FAULTS names the only kinds of faults that
+// there are to be, with "; " between them.
 func TestTorture(t *testing.T) {
 	text := os.Getenv("SHAVEET_TORTURE")
 	if text == "" && os.Getenv("SHAVEET_LONG") != "" {
@@ -77,6 +78,9 @@ func TestTorture(t *testing.T) {
 	}
 	p := full(seed(t), lasts)
 	p.peers = knows(t, live.Binary(t), "node_listen")
+	if kinds := os.Getenv("SHAVEET_FAULTS"); kinds != "" {
+		p.kinds = strings.Split(kinds, "; ")
+	}
 	w := newWorld(t, p, live.Binary(t))
 	verdict := w.run(t)
 	for _, v := range verdict {

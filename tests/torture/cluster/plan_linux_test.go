@@ -40,7 +40,7 @@ type plan struct {
 func full(seed uint64, lasts time.Duration) *plan {
 	return &plan{seed: seed, nodes: 3, redis: true, sentinels: 3, verified: 2000, background: 6000, channels: 200, crowds: 30,
 		publishers: 4, rate: 40, window: 45 * time.Second, insist: 30 * time.Second, idle: 10 * time.Second, letGo: time.Minute, recovery: 30 * time.Second, calm: lasts / 12,
-		faults: max(12, int(lasts/(7*time.Second))), lasts: lasts * 7 / 10, most: 3, settle: 45 * time.Second, leave: lasts > 5*time.Minute, memory: 1 << 30}
+		faults: max(12, int(lasts/(7*time.Second))), lasts: lasts * 7 / 10, most: 3, settle: 45 * time.Second, leave: true, memory: 1 << 30}
 }
 
 // quickly is for every day.

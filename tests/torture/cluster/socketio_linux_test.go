@@ -198,7 +198,7 @@ func (r *reader) connected(p []byte) {
 func (r *reader) ioBegin() {
 	for _, st := range r.seats {
 		since := r.client.since(st.channel)
-		st.on, st.since, st.holes = true, since.seq, ^uint64(0)-1
+		st.on, st.since = true, since.seq
 		r.epoch, r.seq = r.epochs.of(since.epoch), 0
 	}
 }
@@ -258,9 +258,6 @@ func (r *reader) ioPlace(m *message) {
 	}
 	if epoch < r.epoch {
 		r.find("Socket.IO goes back to the epoch of %v", m.Pos)
-	}
-	for _, st := range r.seats {
-		st.holes = ^uint64(0) - 1
 	}
 	r.at, r.place = position{m.Pos.epoch, m.Pos.seq - 1}, place{epoch, m.Pos.seq - 1}
 }

@@ -97,4 +97,3 @@ func (r *reader) units(l *line, next func() ([]byte, error)) error {
 		}
 	}
 }
-

@@ -117,7 +117,7 @@ func (w *world) remains(ctx context.Context) string {
 		first := start[min(i, len(start)-1)]
 		switch {
 		case s.sessions > 0 || s.clients > 0 || s.sockets > 0 && !w.plan.hasty:
-			return fmt.Sprintf("%s has %d sessions, %d clients and %d sockets", n.name, s.sessions, s.clients, s.sockets)
+			return fmt.Sprintf("%s has %d sessions, %d clients and %d sockets: %s", n.name, s.sessions, s.clients, s.sockets, w.who(ctx))
 		case s.goroutines > first.goroutines+30:
 			return fmt.Sprintf("%s has %d goroutines, %d at the beginning", n.name, s.goroutines, first.goroutines)
 		case s.descriptors > first.descriptors+30:
@@ -135,6 +135,15 @@ func (w *world) remains(ctx context.Context) string {
 		return fmt.Sprintf("Redis has %d keys that do not expire: %s", keys, w.store.names())
 	}
 	return ""
+}
+
+// who names some of the clients there are.
+func (w *world) who(ctx context.Context) string {
+	replies, err := w.backend.post(ctx, []call{{"2.0", "clients", map[string]any{"limit": 30}, 1}})
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%.1000s %v", replies[0].Result, replies[0].Error)
 }
 
 // mostKeys is how many keys of the log's own there may be, that do not expire.

@@ -168,14 +168,16 @@ func clients(readers []*reader) []*client {
 
 // run lets everything happen, and returns the verdict.
 func (w *world) run(t testing.TB) []string {
-	if err := w.play(t); err != nil {
-		w.journal.find("it did not come to its end: %v", err)
-	}
+	err := w.play(t)
 	w.end()
 	w.reading.Wait()
 	w.errands.Wait()
 	w.judge()
-	return w.journal.verdict()
+	verdict := w.journal.verdict()
+	if err != nil {
+		verdict = append([]string{fmt.Sprintf("it did not come to its end: %v", err)}, verdict...)
+	}
+	return verdict
 }
 
 func (w *world) play(t testing.TB) error {
