@@ -56,7 +56,7 @@ func TestCluster(t *testing.T) {
 // TestOneNode is the same behind three names for one node, whose log is its own.
 func TestOneNode(t *testing.T) {
 	p := quickly(seed(t))
-	p.redis, p.nodes = false, 3
+	p.redis, p.nodes, p.faults = false, 3, 9
 	p.kinds = append(p.kinds, "node SIGKILL, alone", "storm of reconnections", "double polls", "transports switched", "readers stalled")
 	torture(t, p, live.Binary(t))
 }

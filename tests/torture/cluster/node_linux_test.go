@@ -166,15 +166,6 @@ func (n *node) end(s syscall.Signal, limit time.Duration) error {
 	return nil
 }
 
-func (n *node) pid() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.cmd == nil {
-		return 0
-	}
-	return n.cmd.Process.Pid
-}
-
 // A sample is what a node needs at a moment.
 type sample struct {
 	goroutines, descriptors, sessions, clients, sockets int
