@@ -103,7 +103,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.setLevel(cfg)
 	s.drain, s.endDrain = context.WithCancel(context.Background())
 	s.hub = hub.New(hub.Config{
-		NewKey: newKey, Limits: cfg.Limits, Lives: s.handlers.lives,
+		NewKey: newKey, Limits: cfg.Limits, Lives: s.handlers.lives, Inherited: s.inherited,
 		Waves: func(late time.Duration, wake func()) { s.lot.Herd(late, wake) },
 	}, broker)
 	if err := s.hub.Configure(cfg.Limits, cfg.Channel); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/shaveet/shaveet/namespace"
+	"github.com/shaveet/shaveet/server/hub"
 	"github.com/shaveet/shaveet/server/metrics"
 	"github.com/shaveet/shaveet/server/socketioclient"
 	"github.com/shaveet/shaveet/server/transport/socketio"
@@ -24,6 +25,14 @@ func (s *Server) newSocketIO(cfg Config) {
 	s.metrics.SocketIO(s.socketIOStats)
 	if cfg.SocketioConformance {
 		s.echo = socketio.NewEcho(opts.Options)
+	}
+}
+
+// inherited has a socket be forgotten that another node has left behind, unless
+// it comes back.
+func (s *Server) inherited(cr hub.Credentials) {
+	if s.socketio != nil {
+		s.socketio.Expect(cr)
 	}
 }
 

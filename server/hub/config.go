@@ -22,6 +22,11 @@ type Config struct {
 	// and not call the hub.
 	Lives func(Life)
 
+	// Inherited, if not nil, is told of a socket that another process has left
+	// behind, which this one looks after from now on. It must not block, and not
+	// call the hub.
+	Inherited func(Credentials)
+
 	// Waves, if not nil, is called with what wakes some of the readers that have
 	// news, and calls it. It may take the time to serve them before others are
 	// woken: so a channel with many readers keeps nobody else waiting, and who is

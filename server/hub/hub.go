@@ -43,6 +43,7 @@ type Hub struct {
 
 	declared atomic.Pointer[map[string]*Namespace] // by their patterns; nil: none
 	lives    func(Life)                            // nil: nobody is told
+	inherits func(Credentials)                     // nil: nobody is told
 
 	taps   atomic.Pointer[[]*Tap]
 	tapsMu sync.Mutex // held by who changes taps
@@ -82,6 +83,7 @@ func New(cfg Config, b Broker) *Hub {
 		newKey:   cfg.NewKey,
 		broker:   b,
 		lives:    cfg.Lives,
+		inherits: cfg.Inherited,
 		begun:    time.Now(),
 		ready:    make(chan struct{}),
 		clients:  newRegistry[client](),

@@ -305,6 +305,9 @@ func (h fold) Hold(ids []string) {
 		}
 		c.lastSeen.Store(max(c.lastSeen.Load(), now))
 		h.wheel.add(c, now)
+		if c.socket && h.inherits != nil && c.attached.Load() == 0 {
+			h.inherits(Credentials{id, *c.key.Load()})
+		}
 	}
 }
 

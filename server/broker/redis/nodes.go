@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -133,7 +131,10 @@ func (n *nodes) beat(ctx context.Context) error {
 	if err := b.flushHeld(ctx, conn, at); err != nil {
 		return err
 	}
-	return b.inherit(ctx, conn, at)
+	if err := b.inherit(ctx, conn, at); err != nil {
+		return err
+	}
+	return b.compareHolds(ctx, conn, at)
 }
 
 // tell says that the node is alive, and hears who is. It is fresh if it has not
@@ -267,129 +268,6 @@ func (b *Broker) notice(w whereabouts) {
 		b.loseLog()
 	}
 	b.behindAt.Store(at.seq)
-}
-
-func (b *Broker) holdAgain() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.replica != nil {
-		b.replica.HoldAgain()
-	}
-}
-
-// flushHeld says which clients this node looks after from now on, and which it
-// does not any more.
-func (b *Broker) flushHeld(ctx context.Context, conn rueidis.Client, at place) error {
-	b.mu.Lock()
-	replica := b.replica
-	b.mu.Unlock()
-	if replica == nil {
-		return nil
-	}
-	changes := replica.TakeHeld()
-	key := b.prefix(at.set) + "held:" + b.node
-	for len(changes) > 0 {
-		part := changes[:min(len(changes), 500)]
-		ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
-		err := flushPart(ctx, conn, key, part)
-		cancel()
-		if err != nil {
-			b.holdAgain()
-			return err
-		}
-		changes = changes[len(part):]
-	}
-	return nil
-}
-
-func flushPart(ctx context.Context, conn rueidis.Client, key string, part []hub.Holding) error {
-	now := float64(time.Now().UnixMilli())
-	last := make(map[string]hub.Holding, len(part)) // what was said last of a client holds
-	for _, h := range part {
-		last[h.Client] = h
-	}
-	add := conn.B().Zadd().Key(key).ScoreMember()
-	var adds int
-	var drops []string
-	for id, h := range last {
-		switch {
-		case h.Attached:
-			add = add.ScoreMember(math.Inf(1), id)
-			adds++
-		case h.Held:
-			add = add.ScoreMember(now, id)
-			adds++
-		default:
-			drops = append(drops, id)
-		}
-	}
-	if adds > 0 {
-		if err := conn.Do(ctx, add.Build()).Error(); err != nil {
-			return err
-		}
-	}
-	if len(drops) > 0 {
-		return conn.Do(ctx, conn.B().Zrem().Key(key).Member(drops...).Build()).Error()
-	}
-	return nil
-}
-
-// inheritStep is how many clients of a dead node are taken over at once.
-const inheritStep = 500
-
-// inherit has the keeper look after the clients of nodes that are dead.
-func (b *Broker) inherit(ctx context.Context, conn rueidis.Client, at place) error {
-	b.nodes.mu.Lock()
-	keeper := b.nodes.keeper
-	var dead []string
-	for _, o := range b.nodes.all {
-		if o.Silent > b.opts.DeadAfter {
-			dead = append(dead, o.ID)
-		}
-	}
-	b.nodes.mu.Unlock()
-	if !keeper {
-		return nil
-	}
-	for _, id := range dead {
-		if err := b.inheritFrom(ctx, conn, at, id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *Broker) inheritFrom(ctx context.Context, conn rueidis.Client, at place, dead string) error {
-	total := 0
-	for {
-		call, cancel := context.WithTimeout(ctx, b.opts.Timeout)
-		answer, err := inheritScript.Exec(call, conn, []string{b.logKey()}, []string{b.prefix(at.set), b.node, dead,
-			strconv.Itoa(inheritStep), millis(b.opts.DeadAfter)}).AsStrSlice()
-		cancel()
-		if err != nil {
-			return err
-		}
-		if len(answer) == 0 || answer[0] != "some" {
-			break
-		}
-		b.mu.Lock()
-		if b.replica != nil {
-			b.replica.Hold(answer[1:])
-		}
-		b.mu.Unlock()
-		total += len(answer) - 1
-	}
-	b.log.Warn("a node has been silent for too long; its clients are let go unless they come to another", "node", dead, "clients", total)
-	return nil
-}
-
-// release says that other nodes look after these clients.
-func (b *Broker) release(ids string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.replica != nil {
-		b.replica.Release(strings.Split(ids, "\n"))
-	}
 }
 
 // leave says that this node goes: others need not wait until it counts as dead.

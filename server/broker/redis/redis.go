@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,9 @@ var beatLua string
 //go:embed inherit.lua
 var inheritLua string
 
+//go:embed orphans.lua
+var orphansLua string
+
 //go:embed channels.lua
 var channelsLua string
 
@@ -85,6 +89,7 @@ var (
 	whereScript    = rueidis.NewLuaScript(whereLua)
 	beatScript     = rueidis.NewLuaScript(beatLua)
 	inheritScript  = rueidis.NewLuaScript(inheritLua)
+	orphansScript  = rueidis.NewLuaScript(orphansLua)
 	channelsScript = rueidis.NewLuaScript(channelsLua)
 )
 
@@ -101,6 +106,7 @@ type Broker struct {
 	syncs    syncs
 	lost     chan struct{} // holds a token when somebody has seen that the log is another one
 	nodes    nodes
+	holds    holds // the beat's own
 	counts   counts
 
 	behindSince atomic.Int64  // ns; 0: it is not
@@ -314,7 +320,7 @@ func (b *Broker) fare(ctx context.Context, q *request, o outcome, result hub.Res
 		result.Earlier, err = earlier(o.text, q.retry, q.channels)
 		return result, false, err
 	case isElsewhere:
-		b.release(o.text)
+		b.release(strings.Split(o.text, "\n"))
 		return result, true, nil
 	case isGrace:
 		return result, false, nil

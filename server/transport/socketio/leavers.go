@@ -54,6 +54,12 @@ func (l *leavers) add(cr hub.Credentials, d time.Duration) {
 	}
 }
 
+// Expect has a socket that another node has left behind be forgotten when its
+// time to come back is over; it may come back to any.
+func (sv *Server) Expect(cr hub.Credentials) {
+	sv.leavers.add(cr, max(sv.settings.Load().RecoveryTime, time.Second))
+}
+
 // keep has the socket, which has come back, not be forgotten.
 func (l *leavers) keep(id string) {
 	l.mu.Lock()
