@@ -151,10 +151,24 @@ func (h fold) eachTurn(e Entry, seq uint64, f func(turn)) {
 // if it is not there, or has come with an image of the state that is newer.
 func (h fold) before(id string, seq uint64) *client {
 	c := h.clients.get(id)
-	if c == nil || c.version >= seq {
+	if c == nil || h.versionOf(c) >= seq {
 		return nil
 	}
 	return c
+}
+
+// versionOf returns the last number of the entry that has changed c last, if
+// others have to agree on that.
+func (h *Hub) versionOf(c *client) uint64 {
+	if h.shared == nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rest == nil {
+		return 0
+	}
+	return c.rest.version
 }
 
 // version notes which entry has changed the clients it names last, if others
@@ -165,7 +179,9 @@ func (h fold) version(e Entry) {
 	}
 	note := func(id string) {
 		if c := h.before(id, e.Last); c != nil {
-			c.version = e.Last
+			c.mu.Lock()
+			c.rare().version = e.Last
+			c.mu.Unlock()
 		}
 	}
 	for _, p := range e.Pairs {
@@ -297,7 +313,7 @@ func (h fold) begin(c *client) {
 	c.lastSeen.Store(max(c.lastSeen.Load(), now))
 	h.countClient(c, 1)
 	if !h.stamp.foreign {
-		c.held.Store(true)
+		h.wheel.hold(c, true)
 		h.wheel.add(c, now)
 	}
 }

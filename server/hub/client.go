@@ -32,16 +32,15 @@ type client struct {
 	lastSeen atomic.Int64 // when a session last came or went; ns since the hub began
 	created  atomic.Int64 // when it was created or last revived; the same clock
 	attached atomic.Int32 // sessions now
-	held     atomic.Bool  // it is for this process to find out when it is idle
 	socket   bool         // it is one connection's, see Hub.CreateSocket
-	wheeled  bool         // stands in the wheel; guarded by the wheel's lock
+	wheeled  bool         // stands in the wheel; guarded, like the next, by the wheel's lock
+	held     bool         // it is for this process to find out when it is idle
 
 	state    clientState // guarded, like all below, by mu
 	mu       sync.Mutex  // taken before a channel's lock
 	subs     []*member
 	sessions []*reader
 	changed  uint64           // seq of the last change of subs that somebody asked for
-	version  uint64           // of the last entry that has changed anything, if the log is shared; guarded by the log's lock
 	pasts    *pasts           // nil: no membership has ended
 	revoked  map[*reader]bool // those of sessions that came with a key that is void
 	rest     *rest            // nil: nothing of that
@@ -55,6 +54,8 @@ type client struct {
 type rest struct {
 	taken taken
 	data  []byte // of a socket: what the backend keeps with it, JSON
+
+	version uint64 // of the last entry that has changed anything, where the log is shared
 }
 
 // rare returns it, to be changed. c.mu is held.

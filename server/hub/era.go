@@ -18,6 +18,29 @@ func (h fold) newEra(img *Image) {
 	h.epoch.Store(img.Epoch)
 }
 
+// endReplacing has another life of the hub begin, in this epoch. The log's lock is
+// held.
+func (h fold) endReplacing(epoch uint64) {
+	var all []uint64
+	if p := h.epochs.Load(); p != nil {
+		all = *p
+	}
+	life := h.life.Load() + 1
+	next := make([]uint64, life/2+1)
+	copy(next, all)
+	next[life/2] = epoch
+	h.epochs.Store(&next)
+	h.life.Store(life)
+}
+
+// epochOf returns in which epoch of the log a life of the hub was.
+func (h *Hub) epochOf(life uint32) uint64 {
+	if p := h.epochs.Load(); p != nil && int(life/2) < len(*p) {
+		return (*p)[life/2]
+	}
+	return h.epoch.Load() // it has had one only
+}
+
 // resume returns from where a reader goes on that was at p, and whether it misses
 // nothing that can be known: p is of this life, and not beyond its top.
 //

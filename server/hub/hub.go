@@ -24,10 +24,11 @@ type Hub struct {
 
 	epoch   atomic.Uint64
 	era     atomic.Pointer[era]
-	life    atomic.Uint32 // how often the state has been replaced, twice; odd while it is
-	visible atomic.Uint64 // S: everything up to here can be read
-	ready   chan struct{} // closed when the epoch is known
-	once    sync.Once     // closes ready
+	life    atomic.Uint32            // how often the state has been replaced, twice; odd while it is
+	epochs  atomic.Pointer[[]uint64] // in which each life was, by life/2; nil: there has been one only
+	visible atomic.Uint64            // S: everything up to here can be read
+	ready   chan struct{}            // closed when the epoch is known
+	once    sync.Once                // closes ready
 
 	clients  *registry[client] // live and let go
 	channels *registry[channel]

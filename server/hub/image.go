@@ -79,7 +79,7 @@ func (h fold) Restore(img *Image) {
 		h.mayGo(ch)
 		ch.mu.Unlock()
 	})
-	h.life.Add(1)
+	h.endReplacing(img.Epoch)
 	h.once.Do(func() { close(h.ready) })
 	h.clients.each(func(_ string, c *client) {
 		if c.attached.Load() > 0 {
@@ -170,7 +170,7 @@ func (h fold) restoreClient(from *ClientImage) {
 	wasLive := known && c.stateNow() != letGo
 	at := int64(from.Since.Sub(h.begun))
 	c.mu.Lock()
-	c.version, c.changed = from.Version, from.Changed
+	c.rare().version, c.changed = from.Version, from.Changed
 	c.state = live
 	if from.LetGo {
 		c.state = letGo
@@ -179,19 +179,14 @@ func (h fold) restoreClient(from *ClientImage) {
 	if from.Left > 0 {
 		c.pasts = &pasts{forgotten: from.Left}
 	}
-	if from.Taken > 0 || c.rest != nil {
-		c.rare().taken.upTo = from.Taken
-	}
-	if from.Data != nil || c.rest != nil {
-		c.rare().data = from.Data
-	}
+	c.rest.taken.upTo, c.rest.data = from.Taken, from.Data
 	h.restoreSubs(c, from)
 	c.mu.Unlock()
 	if known && !wasLive {
 		h.letGo.remove(c)
 	}
 	if from.LetGo {
-		c.held.Store(false)
+		h.wheel.hold(c, false)
 		h.wheel.remove(c)
 		h.letGo.add(c, at)
 		if c.attached.Load() > 0 {

@@ -66,7 +66,7 @@ var sabotages = []sabotage{
 	{name: "old_key_reads_on", edits: [][3]string{{"apply.go", "c.revoked[r] = true", "_ = r"}}},
 	{name: "renewed_with_an_old_key", edits: [][3]string{{"client.go", "return c.key.Load() == key && c.state == live", "return c.state == live"}}},
 	{name: "renewed_though_gone", edits: [][3]string{{"client.go", "return c.key.Load() == key && c.state == live", "return c.key.Load() == key"}}},
-	{name: "renewed_where_it_was", edits: [][3]string{{"session.go", "again.beginNow(Start{At: at})", "again.life, again.epoch, again.cursor = s.hub.life.Load(), s.hub.epoch.Load(), s.cursor"}}},
+	{name: "renewed_where_it_was", edits: [][3]string{{"session.go", "if !again.beginNow(Start{At: at}) {", "if again.life, again.cursor = s.hub.life.Load(), s.cursor; false {"}}},
 	{name: "disconnect_ignored", edits: [][3]string{{"apply.go", "r.dismissed.Store(true)", ""}}},
 	{name: "delete_untold", edits: [][3]string{{"session.go", "changed = changed || at > s.cursor\n", ""}}},
 	{name: "publish_id_forgotten", edits: [][3]string{{"publishids.go", "p.seen[e.id] = e", ""}}},
@@ -115,7 +115,7 @@ var sabotages = []sabotage{
 	{name: "socket_let_go_with_the_clients", edits: [][3]string{{"check.go", "idle.After = max(idle.After, idle.Socket)", ""}}},
 	{name: "denied_without_asking_the_log", test: "TestSharedDelivery", edits: [][3]string{{"reader.go", "if !right && h.shared != nil {", "if false {"}}},
 	{name: "reset_without_asking_the_log", test: "TestSharedDelivery", edits: [][3]string{{"session.go", "if !start.Now && !start.At.IsZero() && h.strange(start.At) {", "if false {"}}},
-	{name: "let_go_by_whoever", test: "TestSharedDelivery", edits: [][3]string{{"check.go", "!h.holds(c) ||", ""}, {"shared.go", "c.held.Store(false)\n\t\t\th.wheel.remove(c)", "_ = c"}}},
+	{name: "let_go_by_whoever", test: "TestSharedDelivery", edits: [][3]string{{"check.go", "!h.holds(c) ||", ""}, {"shared.go", "h.wheel.hold(c, false)\n\t\t\th.wheel.remove(c)", "_ = c"}}},
 	{name: "reached_by_nobody", test: "TestSharedDelivery", edits: [][3]string{{"shared.go", "h.reached.add(c.id)\n\t}\n\th.wheel.add(c, due)", "}\n\th.wheel.add(c, due)"}}},
 }
 

@@ -38,7 +38,6 @@ type Start struct {
 type Session struct {
 	*reader
 	cursor    uint64 // everything up to here has been handed over
-	epoch     uint64 // of the log, that cursor is of
 	offered   uint64 // what Commit will move cursor to
 	handed    int32  // messages in the last batch
 	gaps      int32  // gaps in it
@@ -85,29 +84,27 @@ func (h *Hub) Attach(ctx context.Context, creds []Credentials, start Start) (*Se
 		return nil, err
 	}
 	s := &Session{reader: r, unlisted: start.Unlisted}
-	s.beginNow(start)
+	if !s.beginNow(start) {
+		s.Close()
+		return nil, ErrUnavailable
+	}
 	return s, nil
 }
 
-// beginNow says where s begins, in the life that the hub has now.
-func (s *Session) beginNow(start Start) {
+// beginNow says where s begins, in the life that the hub has now. It is not ok
+// while the state is being replaced.
+func (s *Session) beginNow(start Start) (ok bool) {
 	h := s.hub
 	for {
 		s.life = h.life.Load()
 		s.fresh, s.reset = false, false
-		if s.life%2 == 1 { // the first Collect of another life judges it
-			s.life--
-			s.epoch, s.cursor, s.fresh, s.introduce = start.At.Epoch, start.At.Seq, start.At.IsZero(), true
-			return
-		}
-		s.epoch = h.epoch.Load()
 		if start.Now {
 			s.cursor, s.introduce = h.visible.Load(), true
 		} else {
 			s.begin(start.At)
 		}
 		if h.life.Load() == s.life {
-			return
+			return s.life%2 == 0
 		}
 	}
 }
@@ -137,7 +134,10 @@ func (s *Session) Renew(at Position) (*Session, bool) {
 		return nil, false
 	}
 	again := &Session{reader: r, unlisted: s.unlisted}
-	again.beginNow(Start{At: at})
+	if !again.beginNow(Start{At: at}) {
+		again.Close()
+		return nil, false
+	}
 	return again, true
 }
 
@@ -203,13 +203,13 @@ func (s *Session) collectAnew() Batch {
 // move has s go on in another life of the hub, which may be one of the log.
 func (s *Session) move(life uint32) {
 	h := s.hub
-	seq, same := h.resume(Position{s.epoch, s.cursor})
+	seq, same := h.resume(Position{h.epochOf(s.life), s.cursor})
 	if !s.fresh {
 		s.reset = s.reset || !same
 		s.introduce = true
 		s.cursor = seq
 	}
-	s.life, s.epoch = life, h.epoch.Load()
+	s.life = life
 	s.behind, s.writable = s.cursor, h.visible.Load()
 }
 
@@ -276,7 +276,7 @@ func (s *Session) reached() Position {
 	if s.fresh || s.reset {
 		return Position{}
 	}
-	return Position{s.epoch, s.cursor}
+	return Position{s.hub.epochOf(s.life), s.cursor}
 }
 
 // goneBatch tells that clients are gone, and nothing else. It is no step

@@ -151,7 +151,7 @@ func (g *grounds) add(one Ground) {
 func (g *grounds) client(id string) {
 	one := Ground{Kind: GroundClient, Name: id}
 	if c := g.hub.clients.get(id); c != nil {
-		one.Version = c.version
+		one.Version = g.hub.versionOf(c)
 	}
 	g.add(one)
 }
@@ -238,7 +238,7 @@ func (h *Hub) hold(c *client, due int64) {
 	if h.shared == nil {
 		return
 	}
-	if held := c.held.Swap(true); !held || c.socket {
+	if held := h.wheel.hold(c, true); !held || c.socket {
 		h.reached.add(c.id)
 	}
 	h.wheel.add(c, due)
@@ -247,21 +247,21 @@ func (h *Hub) hold(c *client, due int64) {
 // unhold says that nobody reads for c here any more. Of a socket others have to
 // know that, since it is over when its connection is.
 func (h *Hub) unhold(c *client) {
-	if h.shared != nil && c.socket && c.held.Load() {
+	if h.shared != nil && c.socket && h.wheel.holds(c) {
 		h.reached.add(c.id)
 	}
 }
 
 // holds reports whether this process looks after c. Else it cannot know whether
 // somebody reads for it.
-func (h *Hub) holds(c *client) bool { return h.shared == nil || c.held.Load() }
+func (h *Hub) holds(c *client) bool { return h.shared == nil || h.wheel.holds(c) }
 
 // TakeHeld is part of [Replica].
 func (h fold) TakeHeld() (all []Holding) {
 	for id := range h.reached.take() {
 		one := Holding{Client: id}
 		if c := h.clients.get(id); c != nil { // as it is now: it may be another one since
-			one.Held = c.held.Load()
+			one.Held = h.wheel.holds(c)
 			one.Attached = one.Held && c.socket && c.attached.Load() > 0
 		}
 		all = append(all, one)
@@ -271,7 +271,7 @@ func (h fold) TakeHeld() (all []Holding) {
 
 // letGoOf has c, which others have ended or let go, be looked after no more.
 func (h fold) letGoOf(c *client) {
-	if c.held.Swap(false) && h.stamp.foreign {
+	if h.wheel.hold(c, false) && h.stamp.foreign {
 		h.reached.add(c.id)
 	}
 	h.wheel.remove(c)
@@ -300,7 +300,7 @@ func (h fold) Hold(ids []string) {
 	now := h.now()
 	for _, id := range ids {
 		c := h.clients.get(id)
-		if c == nil || c.stateNow() != live || c.held.Swap(true) {
+		if c == nil || c.stateNow() != live || h.wheel.hold(c, true) {
 			continue
 		}
 		c.lastSeen.Store(max(c.lastSeen.Load(), now))
@@ -315,7 +315,7 @@ func (h fold) Hold(ids []string) {
 func (h fold) Release(ids []string) {
 	for _, id := range ids {
 		if c := h.clients.get(id); c != nil && c.attached.Load() == 0 {
-			c.held.Store(false)
+			h.wheel.hold(c, false)
 			h.wheel.remove(c)
 		}
 	}
@@ -324,7 +324,7 @@ func (h fold) Release(ids []string) {
 // HoldAgain is part of [Replica].
 func (h fold) HoldAgain() {
 	h.clients.each(func(_ string, c *client) {
-		if c.held.Load() {
+		if h.wheel.holds(c) {
 			h.reached.add(c.id)
 		}
 	})

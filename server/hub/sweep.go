@@ -202,7 +202,7 @@ func (h *Hub) letGoIdle(ctx context.Context, clients []*client, idle Idle) (int,
 		c.mu.Unlock()
 		switch state {
 		case live, leaving:
-			if c.held.Load() { // by nobody else
+			if h.wheel.holds(c) { // by nobody else
 				h.wheel.add(c, due)
 			}
 		case letGo:

@@ -39,6 +39,21 @@ func (w *wheel) remove(c *client) {
 	}
 }
 
+// hold says whether this process looks after c, and returns whether it did.
+func (w *wheel) hold(c *client, held bool) (before bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, c.held = c.held, held
+	return before
+}
+
+// holds reports whether this process looks after c.
+func (w *wheel) holds(c *client) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return c.held
+}
+
 // unlink takes c out of its bucket. w.mu is held.
 func (w *wheel) unlink(c *client) {
 	switch {
