@@ -53,6 +53,9 @@ func startNodes(t *testing.T, n int) (nodes []*live.Server) {
 	for range n {
 		nodes = append(nodes, live.Start(t, "--redis", server.URL(), "--public-listen", "127.0.0.1:0"))
 	}
+	for _, n := range nodes {
+		live.Until(t, "the node is ready", 20*time.Second, func() bool { return live.Ready(n.Main) })
+	}
 	return nodes
 }
 

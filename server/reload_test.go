@@ -39,6 +39,7 @@ func changed(t *testing.T, key string) Config {
 			s.Value.SetString(map[string]string{
 				"listen": "127.0.0.1:1", "public_listen": "127.0.0.1:2", "admin_listen": "127.0.0.1:3", "admin_token": rightToken,
 				"admin_token_file": "token", "log_level": "warn", "log_format": "json", "client_handler": BackendHandler,
+				"redis": "redis://host", "redis_prefix": "other", "node_listen": "127.0.0.1:4", "node_advertise": "host:5", "node_name": "name",
 			}[key])
 		case []string:
 			s.Value.Set(reflect.ValueOf([]string{map[string]string{"allowed_hosts": "push.internal", "allowed_origins": page}[key]}))
