@@ -140,7 +140,7 @@ func TestPod(t *testing.T) {
 // TestClusterFlags has the program read what the files for several nodes tell it.
 // What else is in them, tools/deploytest looks at.
 func TestClusterFlags(t *testing.T) {
-	t.Setenv("SHAVEET_ADMIN_TOKEN", "which the files have in a secret") // the flags by themselves are not accepted
+	t.Setenv("SHAVEET_ADMIN_TOKEN", "which-the-files-have-in-a-secret") // the flags by themselves are not accepted
 	type service struct {
 		Image       string
 		Command     []string

@@ -93,7 +93,7 @@ var clientFaults = []*fault{
 		return nil
 	}},
 	{"publish burst", 0, 5, 0, func(ctx context.Context, w *world, r *rand.Rand) error {
-		w.burst(ctx, r, 1500)
+		w.burst(ctx, r, min(1500, 2*w.plan.verified))
 		return nil
 	}},
 }
