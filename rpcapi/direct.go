@@ -66,10 +66,14 @@ func (a *admin) publishManyDirectly(d *desk, c *call, b []byte) ([]byte, error) 
 	if err := a.checkMany(&d.many); err != nil {
 		return nil, err
 	}
-	return appendList(b, len(d.many.list), func(b []byte, i int) []byte {
-		o := a.publishOne(d.ctx, &d.many.list[i])
-		return o.appendJSON(b)
-	}), nil
+	b = append(b, '[')
+	a.publishEach(d.ctx, &d.many, func(o outcome) {
+		if b[len(b)-1] != '[' {
+			b = append(b, ',')
+		}
+		b = o.appendJSON(b)
+	})
+	return append(b, ']'), nil
 }
 
 // What the parameter structs have at which place.

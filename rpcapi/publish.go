@@ -106,10 +106,8 @@ func (a *admin) PublishMany(r *http.Request, p *publishManyParams, reply *publis
 	if err := a.checkMany(&p.Messages); err != nil {
 		return err
 	}
-	reply.outcomes = make(outcomes, len(p.Messages.list))
-	for i := range p.Messages.list {
-		reply.outcomes[i] = a.publishOne(r.Context(), &p.Messages.list[i])
-	}
+	reply.outcomes = make(outcomes, 0, len(p.Messages.list))
+	a.publishEach(r.Context(), &p.Messages, func(o outcome) { reply.outcomes = append(reply.outcomes, o) })
 	return nil
 }
 
@@ -121,17 +119,33 @@ func (a *admin) checkMany(p *publications) error {
 	return nil
 }
 
-// publishOne publishes one of many.
-func (a *admin) publishOne(ctx context.Context, m *publicationOrFault) (o outcome) {
-	if o.err = m.fault; o.err != nil {
-		return o
+// publishEach publishes all of p that can be, in order, and calls each with
+// what has become of one after the other.
+func (a *admin) publishEach(ctx context.Context, p *publications, each func(outcome)) {
+	report := func(to hub.Published, err error) {
+		o := outcome{published: published(to)}
+		if err != nil {
+			o.err = tell(ctx, a.opts.Logger, "publish_many", err)
+		}
+		each(o)
 	}
-	to, err := a.hub.Publish(ctx, m.publication(string(m.Channel)))
-	o.published = published(to)
-	if err != nil {
-		o.err = tell(ctx, a.opts.Logger, "publish_many", err)
+	for i := range p.list {
+		m := &p.list[i]
+		if m.fault == nil {
+			p.good = append(p.good, m.publication(string(m.Channel)))
+			continue
+		}
+		a.publishGood(ctx, p, report)
+		each(outcome{err: m.fault})
 	}
-	return o
+	a.publishGood(ctx, p, report)
+}
+
+// publishGood publishes those of p that wait for it.
+func (a *admin) publishGood(ctx context.Context, p *publications, report func(hub.Published, error)) {
+	a.hub.PublishAll(ctx, p.good, report)
+	clear(p.good)
+	p.good = p.good[:0]
 }
 
 // publication copies w: a small message must not keep the whole body that it
@@ -153,7 +167,8 @@ const maxTTL = int64(math.MaxInt64 / time.Millisecond)
 type publications struct {
 	list    []publicationOrFault
 	tooMany bool
-	scratch params // of the one that is read
+	scratch params            // of the one that is read
+	good    []hub.Publication // that wait to be published
 }
 
 // empty has p be used again for others.
@@ -163,10 +178,13 @@ func (p *publications) empty() {
 	if cap(p.list) > keptMessages {
 		p.list = nil
 	}
+	if cap(p.good) > keptMessages {
+		p.good = nil
+	}
 	if cap(p.scratch.list) > keptParams {
 		p.scratch.list = nil
 	}
-	*p = publications{list: p.list[:0], scratch: params{list: p.scratch.list[:0]}}
+	*p = publications{list: p.list[:0], scratch: params{list: p.scratch.list[:0]}, good: p.good[:0]}
 }
 
 type publicationOrFault struct {

@@ -291,8 +291,10 @@ func (w *world) change() {
 		w.disconnect(w.anybody())
 	case n >= 28:
 		w.publishOnce(w.channel())
-	case n >= 26:
+	case n >= 27:
 		w.broadcast()
+	case n >= 26:
+		w.publishAll()
 	case n < 13:
 		w.subscribe(w.anybody(), w.joinable())
 	case n < 16:

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -57,6 +58,72 @@ func (h *Hub) Publish(ctx context.Context, p Publication) (Published, error) {
 		return r.Earlier[0], nil
 	}
 	return Published{Channel: p.Channel, Position: r.Position, ID: r.ID}, err
+}
+
+// PublishAll publishes each of all, in this order, as [Hub.Publish] would, and
+// calls tell with what has become of each, in this order too. On a log that is
+// shared it goes there once for many: as [Hub.Broadcast] does, but each message
+// fares by itself.
+func (h *Hub) PublishAll(ctx context.Context, all []Publication, tell func(Published, error)) {
+	for len(all) > 0 {
+		n := h.together(all)
+		if n < 2 || !h.publishGroup(ctx, all[:n], tell) {
+			n = max(n, 1)
+			for _, p := range all[:n] {
+				tell(h.Publish(ctx, p))
+			}
+		}
+		all = all[n:]
+	}
+}
+
+// What goes to a shared log at once, at most: an entry is read as a whole by
+// every node, and keeps all others waiting meanwhile.
+const (
+	groupMessages = 100
+	groupBytes    = 256 << 10
+)
+
+// together says how many of the first of all can be one entry. One with a
+// publish id cannot be part of any, nor can one that is refused.
+func (h *Hub) together(all []Publication) (n int) {
+	if h.shared == nil {
+		return 0
+	}
+	bytes := 0
+	for i := range all[:min(len(all), groupMessages)] {
+		p := &all[i]
+		bytes += len(p.Data) + len(p.Sender)
+		if p.PublishID != "" || bytes > groupBytes || notQuiet(p.Channel) != nil || h.faultOf(p, p.Channel) != nil {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// publishGroup puts all into the log as one entry, and tells of each. It
+// reports false, and has told nothing, where they have to be published one by
+// one, since not all of them can be.
+func (h *Hub) publishGroup(ctx context.Context, all []Publication, tell func(Published, error)) bool {
+	cmd := Command{Op: OpBroadcast, Messages: make([]*Message, len(all))}
+	for i := range all {
+		cmd.Messages[i] = newMessage(&all[i], all[i].Channel)
+	}
+	r, err := h.broker.Append(ctx, cmd)
+	switch {
+	case err == nil && r.Refused == nil:
+		for _, p := range h.placesOf(r.Messages) {
+			tell(p, nil)
+		}
+	case errors.Is(err, ErrUnavailable): // who can say whether they are there?
+		for range all {
+			tell(Published{}, err)
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 // Broadcast puts a copy of p into each of the channels, all or none, one right
@@ -120,6 +187,11 @@ func newMessage(p *Publication, channel string) *Message {
 // checkPublication says what is wrong with p for these channels. It puts
 // Exclude in order.
 func (h *Hub) checkPublication(p *Publication, channels ...string) error {
+	return h.refuse(h.faultOf(p, channels...))
+}
+
+// faultOf is checkPublication that counts no refusal.
+func (h *Hub) faultOf(p *Publication, channels ...string) error {
 	l := h.limits()
 	for _, name := range channels {
 		if err := CheckChannelName(name, l.NameBytes); err != nil {
@@ -127,8 +199,8 @@ func (h *Hub) checkPublication(p *Publication, channels ...string) error {
 		}
 	}
 	if n := len(p.Data) + len(p.Sender); n > l.MessageBytes {
-		return h.refuse(&Error{Kind: TooLarge, Name: "message_bytes",
-			Text: fmt.Sprintf("the message has %d bytes with its sender; at most %d are allowed (message_bytes)", n, l.MessageBytes)})
+		return &Error{Kind: TooLarge, Name: "message_bytes",
+			Text: fmt.Sprintf("the message has %d bytes with its sender; at most %d are allowed (message_bytes)", n, l.MessageBytes)}
 	}
 	if len(p.PublishID) > MaxPublishID {
 		return &Error{Kind: Invalid, Text: fmt.Sprintf("a publish id must not be longer than %d bytes", MaxPublishID)}
@@ -137,7 +209,7 @@ func (h *Hub) checkPublication(p *Publication, channels ...string) error {
 		return &Error{Kind: Invalid, Text: "a time to live must not be negative"}
 	}
 	if len(p.Exclude) > l.ExcludePerMessage {
-		return h.refuse(limitReached("exclude_per_message", l.ExcludePerMessage))
+		return limitReached("exclude_per_message", l.ExcludePerMessage)
 	}
 	for _, id := range p.Exclude {
 		if err := CheckClientID(id, l.NameBytes); err != nil {

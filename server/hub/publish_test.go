@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/shaveet/shaveet/server/broker/brokertest"
+	"github.com/shaveet/shaveet/server/broker/memory"
 	"github.com/shaveet/shaveet/server/hub"
 )
 
@@ -171,6 +173,78 @@ func TestBroadcast(t *testing.T) {
 	if none, err := h.Broadcast(t.Context(), nil, p); err != nil || len(none) != 0 {
 		t.Errorf("to nobody: %v, %v", none, err)
 	}
+}
+
+// Each of many messages fares by itself, in its turn: on a log of one's own, and
+// on a shared one, where they do not go there one by one.
+func TestPublishAll(t *testing.T) {
+	for name, broker := range map[string]hub.Broker{"own": memory.New(), "shared": brokertest.NewLog(7).Node(false)} {
+		t.Run(name, func(t *testing.T) {
+			h := newHubOn(t, broker, hub.Limits{Channels: 3, MessageBytes: 10})
+			s := attach(t, h, hub.Start{}, create(t, h, "a", "one", "two"))
+			once := publication("one", "3")
+			once.PublishID = "x"
+			all := []hub.Publication{publication("one", "1"), publication("two", "2"), once, once,
+				publication("one", strings.Repeat("long", 9)), publication("", "nowhere"),
+				publication("one", "4"), publication("three", "x"), publication("two", "5")}
+			var ids []uint64
+			var faults []error
+			var at hub.Position
+			h.PublishAll(t.Context(), all, func(p hub.Published, err error) {
+				ids = append(ids, p.ID)
+				if err != nil {
+					faults = append(faults, err)
+					return
+				}
+				if p.Repeated != (len(ids) == 4) || !p.Repeated && p.Position.Seq <= at.Seq {
+					t.Errorf("message %d: %+v, after %v", len(ids), p, at)
+				}
+				at = p.Position
+			})
+			first := ids[0]
+			if want := []uint64{first, first, first + 1, first + 1, 0, 0, first + 2, 0, first + 1}; !slices.Equal(ids, want) {
+				t.Errorf("ids %d, want %d", ids, want)
+			}
+			if len(faults) != 3 || !errors.Is(faults[0], hub.ErrTooLarge) || !errors.Is(faults[1], hub.ErrInvalid) || !isLimit(faults[2], "channels") {
+				t.Errorf("refused: %v", faults)
+			}
+			if got := h.Stats().Refused; got != 2 {
+				t.Errorf("%d refusals are counted, want 2", got)
+			}
+			want(t, "heard", said(s.Collect().Messages), []string{"1", "2", "3", "4", "5"})
+		})
+	}
+}
+
+// Of what may be in the log nobody is told that it is not.
+func TestPublishAllIsNotRepeated(t *testing.T) {
+	log := &lost{Node: brokertest.NewLog(7).Node(false)}
+	h := newHubOn(t, log, hub.Limits{})
+	create(t, h, "a", "room")
+	var told []error
+	log.after = true
+	h.PublishAll(t.Context(), []hub.Publication{publication("room", "1"), publication("room", "2")},
+		func(_ hub.Published, err error) { told = append(told, err) })
+	if len(told) != 2 || !errors.Is(told[0], hub.ErrUnavailable) || !errors.Is(told[1], hub.ErrUnavailable) {
+		t.Errorf("told %v", told)
+	}
+	if got := keeps(t, h, "room"); got != 2 {
+		t.Errorf("the channel has %d messages, want 2", got)
+	}
+}
+
+// lost is a log whose answers get lost.
+type lost struct {
+	*brokertest.Node
+	after bool
+}
+
+func (l *lost) Append(ctx context.Context, cmd hub.Command) (hub.Result, error) {
+	r, err := l.Node.Append(ctx, cmd)
+	if l.after {
+		return hub.Result{}, hub.ErrUnavailable
+	}
+	return r, err
 }
 
 func TestExclude(t *testing.T) {

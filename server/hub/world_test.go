@@ -48,6 +48,30 @@ func (w *world) broadcast() {
 	}
 }
 
+func (w *world) publishAll() {
+	channels := []string{w.channel(), w.channel(), w.channel()}
+	w.t.Logf("publish to each of %v", channels)
+	var all []hub.Publication
+	for _, name := range channels {
+		all = append(all, hub.Publication{Channel: name, Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`1`)})
+	}
+	said := make([]*event, 0, len(channels))
+	if w.count > 1 { // a shared log has them as one entry
+		said = w.model.broadcast(channels)
+	} else {
+		for _, name := range channels {
+			said = append(said, w.model.publish(name))
+		}
+	}
+	w.hub.PublishAll(context.Background(), all, func(p hub.Published, err error) {
+		w.went("publish to each", p, err, said[0], false)
+		said = said[1:]
+	})
+	if len(said) > 0 {
+		w.t.Fatalf("%d were not told of", len(said))
+	}
+}
+
 func (w *world) publishOnce(channel string) {
 	id, data := rapid.SampledFrom([]string{"x", "y"}).Draw(w.t, "publish id"), 1+w.draw(4)/3
 	w.t.Logf("publish %s under %s", channel, id)

@@ -50,6 +50,28 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
+// BenchmarkPublishAll publishes 200 bytes a hundred at a time, as publish_many
+// does, from one goroutine.
+func BenchmarkPublishAll(b *testing.B) {
+	server := redistest.Start(b)
+	h := benchNode(b, server)
+	all := make([]hub.Publication, 100)
+	for i := range all {
+		all[i] = hub.Publication{Channel: "news", Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`"` + strings.Repeat("x", 198) + `"`)}
+	}
+	before := server.CPU()
+	for b.Loop() {
+		h.PublishAll(b.Context(), all, func(_ hub.Published, err error) {
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	n := float64(b.N * len(all))
+	b.ReportMetric(n/b.Elapsed().Seconds(), "msg/s")
+	b.ReportMetric(float64((server.CPU()-before).Microseconds())/n, "redis-µs/msg")
+}
+
 // BenchmarkSync asks a node to catch up, one caller at a time: a round trip.
 func BenchmarkSync(b *testing.B) {
 	h := benchNode(b, redistest.Start(b))
