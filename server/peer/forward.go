@@ -130,6 +130,8 @@ func (p *Peers) rewrite(pr *httputil.ProxyRequest) {
 		}
 	}
 	p.show(pr.Out.Header, way.to.ID)
+	pr.Out.Header.Set(methodHeader, pr.In.Method)
+	pr.Out.Method = http.MethodPost
 	pr.Out.Header.Set(peerHeader, address(way.asker))
 }
 
@@ -178,7 +180,8 @@ func (p *Peers) serveForwarded(w http.ResponseWriter, r *http.Request) {
 	p.counts.served.Add(1)
 	asker := r.Header.Get(peerHeader)
 	r = r.WithContext(context.WithValue(r.Context(), forwardedKey{}, true))
-	for _, name := range []string{secretHeader, toHeader, peerHeader} {
+	r.Method = r.Header.Get(methodHeader)
+	for _, name := range []string{secretHeader, toHeader, peerHeader, methodHeader} {
 		r.Header.Del(name)
 	}
 	r.RemoteAddr = asker

@@ -193,6 +193,11 @@ const (
 	byHeader     = "Shaveet-Node"     // the id of the node that answers
 	peerHeader   = "Shaveet-Node-For" // the address of the browser whose request it is
 	timeHeader   = "Shaveet-Node-Time"
+
+	// methodHeader has the method of a request that is handed on, which is sent as
+	// a POST: of a GET net/http would make another one by itself when the first is
+	// not answered.
+	methodHeader = "Shaveet-Node-Method"
 )
 
 // show has a request show that it comes from a node, and for whom it is.

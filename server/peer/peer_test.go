@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +83,30 @@ func TestForward(t *testing.T) {
 		if a.Forward(node, w, httptest.NewRequest("GET", "/socket.io/", nil)) || len(w.Header()) != 1 || w.Body.Len() > 0 {
 			t.Errorf("%q: %d %v", node, w.Code, w.Header())
 		}
+	}
+}
+
+// A request that has reached the other node is not made a second time, whatever
+// has become of the answer: the poll of a socket has been answered, and another
+// would miss what was in that answer.
+func TestForwardOnce(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int32
+	a, _, _ := pair(t, "secret", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.ContentLength != 0 {
+			t.Errorf("it is a %s of %d bytes", r.Method, r.ContentLength)
+		}
+		if served.Add(1) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	for i, want := range []bool{true, false, true} { // the second on the connection of the first
+		if got := a.Forward("bbbbbbbb", httptest.NewRecorder(), httptest.NewRequest("GET", "/socket.io/", nil)); got != want {
+			t.Errorf("request %d: handed on: %v", i, got)
+		}
+	}
+	if n := served.Load(); n != 3 {
+		t.Errorf("%d requests were served, want 3", n)
 	}
 }
 

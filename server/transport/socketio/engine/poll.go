@@ -14,6 +14,7 @@ type poll struct {
 	park.Conn
 	session *Session
 	format  format // set before anybody sees it
+	mark    mark   // guarded as the rest; it is another one when it comes again
 	say     saying
 	octets  bool          // its answer may be binary
 	refused bool          // it has come too late
@@ -63,18 +64,29 @@ func (s *Session) admit(p *poll) (saying, *fault) {
 		return 0, &unknownSession
 	case s.webSocket:
 		return 0, &badRequest
-	case s.poll != nil:
+	case s.poll != nil || s.repeated(p.mark):
 		s.finish(Overlap)
 		return 0, &badRequest
 	}
-	s.poll = p
-	s.conn.Store(&p.Conn)
-	s.ready()
+	s.keep(p)
 	if s.upgrade != nil && s.state == open {
 		p.bell = make(chan struct{})
 		s.upgrade.tickIn(s)
 	}
 	return sayNothing, nil
+}
+
+// repeated reports whether a poll is one that has been answered: a proxy that has
+// lost the answer has made the request again. What was in the answer is lost; so
+// the session has to end, and the client may recover it. A client that always puts
+// the same into its query has done so from the beginning.
+func (s *Session) repeated(m mark) bool { return m != 0 && m == s.last && m != s.first }
+
+// keep has p be the poll that is held.
+func (s *Session) keep(p *poll) {
+	s.poll, s.last = p, p.mark
+	s.conn.Store(&p.Conn)
+	s.ready()
 }
 
 // await waits, while the client goes over to its WebSocket, until that is settled
@@ -127,29 +139,30 @@ func (s *Session) letGo(p *poll) {
 
 // Moving is part of [park.Regular]: clients put something into the query that
 // differs each time, so that no cache answers them.
-func (p *poll) Moving() (name, value string) { return "t", "" }
+func (p *poll) Moving() (name, value string) { return moving, "" }
+
+// moving is the parameter's name.
+const moving = "t"
 
 // Again is part of [park.Regular].
-func (p *poll) Again([]byte) bool {
+func (p *poll) Again(value []byte) bool {
 	s := p.session
 	fine := false
 	s.mu.Lock()
 	defer s.unlock(&fine)
-	ok := s.again(p)
+	ok := s.again(p, markOf(value))
 	fine = true
 	return ok
 }
 
 // again takes p for the poll that is held, once more, if there is nothing about it
 // that the handler would have to decide.
-func (s *Session) again(p *poll) bool {
-	if s.three || s.state != open || s.webSocket || s.poll != nil || s.upgrade != nil || s.now() >= s.deadline()-slack {
+func (s *Session) again(p *poll, m mark) bool {
+	if s.repeated(m) || s.three || s.state != open || s.webSocket || s.poll != nil || s.upgrade != nil || s.now() >= s.deadline()-slack {
 		return false
 	}
-	p.say, p.refused = sayNothing, false
-	s.poll = p
-	s.conn.Store(&p.Conn)
-	s.ready()
+	p.say, p.refused, p.mark = sayNothing, false, m
+	s.keep(p)
 	return true
 }
 

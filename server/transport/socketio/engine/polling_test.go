@@ -120,6 +120,33 @@ func TestTwoPolls(t *testing.T) {
 	})
 }
 
+// A poll that a proxy makes again, since the answer was lost on its way, ends the
+// session: its client would miss what was in the answer.
+func TestPollMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, engine.Options{})
+		query := p.begin("&t=0")
+		p.post(query, "4a")
+		p.is(p.get(query+"&t=1"), "200 4a")
+		p.post(query, "4b")
+		p.is(p.get(query+"&t=2"), "200 4b")
+		p.post(query, "4c")
+		p.is(p.get(query+"&t=2"), bad)
+		p.is(p.get(query+"&t=3"), unknown)
+		p.last().saw("received a", "ready", "next", "sent", "received b", "ready", "next", "sent", "received c", "closed: overlapping requests")
+	})
+	synctest.Test(t, func(t *testing.T) { // some clients always say the same, or nothing
+		p := newPlace(t, engine.Options{})
+		for _, same := range []string{"&t=0", ""} {
+			query := p.begin(same)
+			for range 3 {
+				p.post(query, "4a")
+				p.is(p.get(query+same), "200 4a")
+			}
+		}
+	})
+}
+
 func TestTwoPosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace(t, engine.Options{})

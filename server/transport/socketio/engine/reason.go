@@ -18,7 +18,7 @@ const (
 	PingTimeout                    // it has not answered a ping, or sent none
 	ParseError                     // what it says makes no sense
 	TooMuch                        // it has sent too many packets, or one that is too large
-	Overlap                        // it has asked for the same twice at a time
+	Overlap                        // it has asked for the same twice
 	Drain                          // its connection had to go
 	Shutdown                       // the server's sessions have been closed
 	NotBegun                       // its connection could not be taken over

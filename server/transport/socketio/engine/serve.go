@@ -142,7 +142,8 @@ func (c *call) handshake(webSocket bool) *fault {
 	if !c.guests.admit(c.r.RemoteAddr, now.MaxHandshakes) {
 		return c.tooMany(&tooManyHandshakes)
 	}
-	s := &Session{server: c.Server, config: now, three: version == "3", base64: c.query.Has("b64") || c.form.script, webSocket: webSocket}
+	s := &Session{server: c.Server, config: now, three: version == "3", base64: c.query.Has("b64") || c.form.script, webSocket: webSocket,
+		first: markOf([]byte(c.query.Get(moving)))}
 	if webSocket {
 		return c.beginSocket(s, &shake)
 	}
@@ -239,7 +240,7 @@ func (c *call) hold(k *socket, shake *wsframe.Handshake) *fault {
 // poll answers a request that asks for what there is to say, when there is
 // something.
 func (c *call) poll(s *Session) *fault {
-	p := &poll{session: s, format: c.form}
+	p := &poll{session: s, format: c.form, mark: markOf([]byte(c.query.Get(moving)))}
 	bell, say, f := s.hold(p)
 	switch {
 	case f != nil:

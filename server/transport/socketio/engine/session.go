@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/base64"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,7 +75,9 @@ type Session struct {
 
 	// Guarded by the session's again.
 
-	id        sid // set before anybody else sees it
+	id        sid  // set before anybody else sees it
+	first     mark // of the handshake, set before anybody else sees it
+	last      mark // of the last poll
 	state     state
 	three     bool   // protocol 3
 	base64    bool   // the client takes no binary
@@ -88,6 +91,19 @@ type Session struct {
 	failing   Reason // what the app has said to Fail
 	why       Reason // it has ended
 }
+
+// A mark stands for what a client puts into the query of a request so that it
+// differs from all others. 0: there is nothing.
+type mark uint32
+
+func markOf(value []byte) mark {
+	if len(value) == 0 {
+		return 0
+	}
+	return mark(max(uint32(maphash.Bytes(seed, value)), 1))
+}
+
+var seed = maphash.MakeSeed()
 
 // stash is what Next has put before it was clear in which form it goes out.
 type stash []engineio.Packet
