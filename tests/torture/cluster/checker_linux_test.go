@@ -100,6 +100,7 @@ type checker struct {
 	again     bool           // it is of Socket.IO, and may hear again in another epoch what it has heard
 	rolled    map[int]uint64 // what it had of former epochs beyond this was lost
 	gone      bool           // the client was unknown: what is known of it is void
+	anew      int            // of epochs before this one the reader has come as another client
 	lastWords atomic.Int32
 
 	loose bool // in this batch ids may be missing: it is the first, or of another life
@@ -296,6 +297,8 @@ func (c *checker) repeat(st *seat, p place, n int) {
 	switch {
 	case ok && first.epoch < p.epoch && rolled && first.seq > lost:
 		c.journal.note("said again in another epoch, since its own had lost it")
+	case ok && first.epoch < p.epoch && first.epoch < c.anew:
+		c.journal.note("said again in another epoch, to a client that was made again")
 	case ok && first.epoch < p.epoch && c.again:
 		c.journal.note("Socket.IO: heard again in another epoch")
 	default:
@@ -386,6 +389,7 @@ func (c *checker) batch(b *batch) {
 
 // forget begins anew: the client was unknown, and is somebody else now.
 func (c *checker) forget() {
+	c.anew = c.epoch + 1
 	c.at, c.place, c.gone = position{}, place{}, false
 	for _, st := range c.seats {
 		st.on, st.id, st.seq, st.since, st.holes, st.known, st.any = false, 0, 0, 0, 0, nil, false
