@@ -51,8 +51,10 @@ func (hs *handlers) begin(cfg Config) error {
 }
 
 func (hs *handlers) make(name string, c handler.Caller, cfg Config) *handler.Handler {
+	_, node := hs.server.hub.Nodes()
 	return handler.New(hs.server.hub, c, handler.Options{
 		Name:   name,
+		Node:   node,
 		Limits: cfg.Handlers.Limits,
 		Logger: hs.server.log,
 		Observe: func(method, result string, took time.Duration) {

@@ -75,7 +75,7 @@ func (c *courier) add(n *note) {
 	n.size = n.cost()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n.serial = c.h.serials.take()
+	n.node, n.serial = c.h.opts.Node, c.h.serials.take()
 	if c.closed {
 		c.givenUp++
 		return

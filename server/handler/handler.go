@@ -50,6 +50,7 @@ type Hub interface {
 // Options are what a [Handler] is made with. All may be left out.
 type Options struct {
 	Name   string // what the log calls it
+	Node   string // the id of this node, which calls have then; "": there is but one
 	Limits Limits
 	// Logger hears of what goes wrong, once a second at most; default
 	// slog.Default().
@@ -240,7 +241,7 @@ func (h *Handler) ask(ctx context.Context, c *Call, size int, add func(*params))
 	}
 	defer h.gate.leave()
 	serial := h.serials.take()
-	p := begin(size, serial, h.hub.Position().Epoch, time.Now())
+	p := begin(size, h.opts.Node, serial, h.hub.Position().Epoch, time.Now())
 	add(p)
 	c.ID, c.Params = uuid.NewString(), p.end()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {

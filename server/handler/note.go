@@ -23,6 +23,7 @@ type note struct {
 	channels  []string        // of a client
 
 	// The courier's.
+	node   string
 	serial uint64
 	id     string // "" before the first try
 	tries  int
@@ -68,7 +69,7 @@ func (n *note) call() *Call {
 	if n.id == "" {
 		n.id = uuid.NewString()
 	}
-	p := begin(n.size, n.serial, n.epoch, n.at)
+	p := begin(n.size, n.node, n.serial, n.epoch, n.at)
 	c := &Call{Method: n.method, ID: n.id}
 	if n.about.client {
 		p.value("client_id", n.client)

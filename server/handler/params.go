@@ -13,11 +13,15 @@ import (
 // params are the parameters of a call, a JSON object that is being written.
 type params []byte
 
-// begin begins the parameters with what all calls have.
-func begin(size int, serial, epoch uint64, at time.Time) *params {
+// begin begins the parameters with what all calls have; node is "" where there is
+// but one.
+func begin(size int, node string, serial, epoch uint64, at time.Time) *params {
 	p := params(make([]byte, 0, size+256))
 	p = append(p, `{"serial":`...)
 	p = strconv.AppendUint(p, serial, 10)
+	if node != "" {
+		p.value("node", node)
+	}
 	p = fmt.Appendf(p, `,"epoch":"%016x"`, epoch)
 	p = at.UTC().AppendFormat(append(p, `,"time":"`...), "2006-01-02T15:04:05.000Z")
 	p = append(p, '"')

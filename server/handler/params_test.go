@@ -3,7 +3,9 @@ package handler
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -74,6 +76,25 @@ func TestParams(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where there are several nodes, calls and notifications say whose they are.
+func TestCallsOfNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		w.h.opts.Node = "AAAAAAAA"
+		w.h.connect(context.Background(), &fakeSocket{w: w, id: "~s"}, &socketio.Handshake{})
+		w.leaves("~s")
+		synctest.Wait()
+		for i, c := range w.tries() {
+			if !strings.HasPrefix(string(c.Params), fmt.Sprintf(`{"serial":%d,"node":"AAAAAAAA","epoch":`, i+1)) {
+				t.Errorf("%s: %s", c.Method, c.Params)
+			}
+		}
+		if n := len(w.tries()); n != 2 {
+			t.Errorf("%d calls", n)
+		}
+	})
 }
 
 // A notification tells when it happened, whenever it is heard.
