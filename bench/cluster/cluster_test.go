@@ -24,7 +24,7 @@ type setup struct {
 
 func start(b *testing.B, nodes int) setup {
 	b.Helper()
-	own := []string{"--public-listen", "127.0.0.1:0", "--drain-delay", "0s", "--idle-time", "1h", "--min-age", "1h", "--origins", "*"}
+	own := []string{"--public-listen", "127.0.0.1:0", "--drain-delay", "0s", "--idle-time", "1h", "--min-age", "1h"}
 	if nodes == 0 {
 		return setup{nodes: []*live.Server{live.Start(b, own...)}}
 	}
