@@ -2,10 +2,15 @@ package cluster_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +29,7 @@ type setup struct {
 
 func start(b *testing.B, nodes int) setup {
 	b.Helper()
-	own := []string{"--public-listen", "127.0.0.1:0", "--drain-delay", "0s", "--idle-time", "1h", "--min-age", "1h"}
+	own := []string{"--public-listen", "127.0.0.1:0", "--drain-delay", "0s", "--idle-time", "1h", "--min-age", "1h", "--socketio-ping-interval", "5m"}
 	if nodes == 0 {
 		return setup{nodes: []*live.Server{live.Start(b, own...)}}
 	}
@@ -149,4 +154,160 @@ func BenchmarkLatency(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkDirectory makes clients, each on a channel of its own and on one of
+// everybody, and tells what one takes at the node that makes it, at one that
+// follows, and in Redis; and how long a node takes that begins then.
+func BenchmarkDirectory(b *testing.B) {
+	const clients = 100_000
+	s := start(b, 2)
+	all := s.parts(b)
+	for b.Loop() {
+		before := memoryOf(b, all)
+		s.fill(b, clients)
+		after := memoryOf(b, all)
+		for i, p := range all {
+			b.ReportMetric(float64(after[i]-before[i])/clients, p.name+"-B/client")
+		}
+		began := time.Now()
+		late := live.Start(b, "--redis", s.redis.URL())
+		live.Until(b, "the late node is ready", time.Minute, func() bool { return live.Ready(late.Main) })
+		b.ReportMetric(time.Since(began).Seconds(), "late-s")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// fill makes so many clients, and waits until the second node has them.
+func (s setup) fill(b *testing.B, clients int) {
+	b.Helper()
+	const atOnce = 500
+	for first := 0; first < clients; first += atOnce {
+		var batch []map[string]any
+		own := make(map[string][]string)
+		for i := first; i < first+atOnce; i++ {
+			id := fmt.Sprintf("client-%08d", i)
+			batch = append(batch, call("create_client", map[string]any{"client_id": id}))
+			own["room-"+id], own["everybody"] = []string{id}, append(own["everybody"], id)
+		}
+		post(b, s.nodes[0].Main, batch)
+		post(b, s.nodes[0].Main, call("subscribe_many", map[string]any{"channels": own}))
+	}
+	post(b, s.nodes[1].Main, call("get_client_channels", map[string]any{"client_id": fmt.Sprintf("client-%08d", clients-1)}))
+}
+
+func call(method string, params any) map[string]any {
+	return map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+}
+
+// post makes a call, or several, of which none may fail.
+func post(b *testing.B, url string, body any) {
+	b.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	resp, err := http.Post(url, "application/json", bytes.NewReader(text))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || bytes.Contains(answer, []byte(`"error"`)) {
+		b.Fatalf("%v %.300s", err, answer)
+	}
+}
+
+// memoryOf returns what processes have in memory, when they have given back what
+// they do not need.
+func memoryOf(b *testing.B, all []part) (bytes []int64) {
+	b.Helper()
+	time.Sleep(5 * time.Second)
+	for _, p := range all {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid))
+		if err != nil {
+			b.Skip(err)
+		}
+		var size, resident int64
+		if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+			b.Fatal(err)
+		}
+		bytes = append(bytes, resident*int64(os.Getpagesize()))
+	}
+	return bytes
+}
+
+// BenchmarkForwarded has polls of Socket.IO wait at one node for what another one
+// has, and tells what each takes at both.
+func BenchmarkForwarded(b *testing.B) {
+	const polls = 2000
+	s := start(b, 2)
+	all := s.parts(b)[:2]
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: polls}}
+	for b.Loop() {
+		begin(b, client, s.nodes[0].Public) // what is made but once
+		before := memoryOf(b, all)
+		sids := make([]string, polls)
+		for i := range sids {
+			sids[i] = begin(b, client, s.nodes[0].Public)
+		}
+		made := memoryOf(b, all)
+		ctx, cancel := context.WithCancel(b.Context())
+		var waiting sync.WaitGroup
+		for _, sid := range sids {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.nodes[1].Public+pollPath+"&sid="+sid, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			waiting.Go(func() {
+				if resp, err := client.Do(req); err == nil {
+					resp.Body.Close()
+					b.Error("a poll was answered")
+				}
+			})
+		}
+		live.Until(b, "all are handed on", time.Minute, func() bool { return under(b, s.nodes[1].Main) == polls })
+		after := memoryOf(b, all)
+		b.ReportMetric(float64(made[0]-before[0])/polls, "session-B")
+		b.ReportMetric(float64(after[0]-made[0])/polls, "owner-B/poll")
+		b.ReportMetric(float64(after[1]-made[1])/polls, "front-B/poll")
+		cancel()
+		waiting.Wait()
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+const pollPath = "/socket.io/?EIO=4&transport=polling"
+
+// begin begins a connection of Socket.IO by polling, and returns its name.
+func begin(b *testing.B, client *http.Client, url string) string {
+	b.Helper()
+	resp, err := client.Get(url + pollPath)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	var shake struct{ SID string }
+	if err == nil {
+		err = json.Unmarshal(text[1:], &shake)
+	}
+	if err != nil || shake.SID == "" {
+		b.Fatalf("%s %s: %v", resp.Status, text, err)
+	}
+	return shake.SID
+}
+
+// under returns how many requests a node has handed on that have not ended.
+func under(b *testing.B, url string) (n int) {
+	b.Helper()
+	resp, err := http.Get(url + "/metrics")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	_, rest, _ := strings.Cut(string(text), "\nshaveet_cluster_forwards_under_way ")
+	fmt.Sscan(rest, &n)
+	return n
 }
