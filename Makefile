@@ -91,6 +91,10 @@ bench-peers: build ## measure side by side with Nchan and Socket.IO, write docs/
 	@scripts/deps.sh check peers || scripts/deps.sh install peers
 	go run ./bench/report --shaveet bin/shaveet --peers $(BENCH)
 
+.PHONY: bench-cluster
+bench-cluster: ready build ## measure nodes on one Redis, for docs/scaling.md; 10 minutes
+	SHAVEET_BIN=$(CURDIR)/bin/shaveet go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./bench/cluster
+
 # Not with the race detector: it is the server as it is that is measured.
 .PHONY: soak
 soak: build ## hold 10,000 readers that come and go for SOAKTIME (30m), and write docs/soak.md
@@ -108,7 +112,7 @@ torture: ready build ## let happen to three nodes on one Redis what can, for TOR
 # of its own that it prints, is said where it is written.
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks
-	go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -l --untracked '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
+	go test -run '^$$' -bench . -benchmem -timeout 30m $$(git grep -l --untracked '^func Benchmark' -- '*_test.go' ':!bench/cluster' | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: cover
 cover: ## measure what the Go tests cover
