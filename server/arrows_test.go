@@ -61,6 +61,7 @@ var arrows = []struct {
 	{"cmd/shaveet", []string{"server", "server/hub", "server/trim", "server/broker/*", "examples/gallery", "bench"}},
 	{"cmd/...", []string{"server", "server/hub", "server/broker/*"}},
 	{"bench/report", []string{"bench", "server", "server/broker/memory", "server/trim"}},
+	{"bench/cluster", []string{"bench", "tests/live", "tests/redistest"}},
 	{"examples/...", []string{"examples/...", "server", "server/hub", "server/zmtp", "server/broker/*", "namespace", "server/handler/webhook"}},
 	{"tests/...", []string{"..."}},
 	{"tools/...", []string{"..."}},
