@@ -131,7 +131,9 @@ func (p *Peers) rewrite(pr *httputil.ProxyRequest) {
 	}
 	p.show(pr.Out.Header, way.to.ID)
 	pr.Out.Header.Set(methodHeader, pr.In.Method)
-	pr.Out.Method = http.MethodPost
+	if pr.In.Header.Get("Upgrade") == "" {
+		pr.Out.Method = http.MethodPost
+	}
 	pr.Out.Header.Set(peerHeader, address(way.asker))
 }
 

@@ -194,9 +194,9 @@ const (
 	peerHeader   = "Shaveet-Node-For" // the address of the browser whose request it is
 	timeHeader   = "Shaveet-Node-Time"
 
-	// methodHeader has the method of a request that is handed on, which is sent as
-	// a POST: of a GET net/http would make another one by itself when the first is
-	// not answered.
+	// methodHeader has the method of a request that is handed on. One that is not to
+	// become another kind of connection is sent as a POST: of a GET net/http would
+	// make another one by itself when the first is not answered.
 	methodHeader = "Shaveet-Node-Method"
 )
 

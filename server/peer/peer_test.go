@@ -1,10 +1,12 @@
 package peer_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -107,6 +109,43 @@ func TestForwardOnce(t *testing.T) {
 	}
 	if n := served.Load(); n != 3 {
 		t.Errorf("%d requests were served, want 3", n)
+	}
+}
+
+// What becomes a connection of another kind is handed on in both directions.
+func TestForwardUpgrade(t *testing.T) {
+	t.Parallel()
+	a, _, _ := pair(t, "secret", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			t.Errorf("it is a %s", r.Method)
+		}
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nShaveet-Node: bbbbbbbb\r\n\r\n")
+		io.CopyN(conn, rw, 5)
+	})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.Forward("bbbbbbbb", w, r) }))
+	defer front.Close()
+	conn, err := net.Dial("tcp", front.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "GET /socket.io/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	io.WriteString(conn, "hello")
+	back := make([]byte, 5)
+	if _, err := io.ReadFull(in, back); err != nil || string(back) != "hello" {
+		t.Errorf("%q, %v", back, err)
 	}
 }
 
