@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -13,6 +14,9 @@ func (p *program) cluster(ctx context.Context, args []string) error {
 	fs := p.flagSet("cluster")
 	admin := p.adminFlags(fs)
 	asJSON := fs.Bool("json", false, "print what the admin API says")
+	if len(args) > 0 && args[0] == "status" { // flags may stand before and behind
+		args = append(slices.Clone(args[1:]), "status")
+	}
 	if err := p.parse(fs, args); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -205,6 +206,14 @@ func TestNewEpochs(t *testing.T) {
 	}{
 		{"started again with what it had", func(s *redistest.Server) { s.Restart() }, false},
 		{"emptied", func(s *redistest.Server) { s.Do("FLUSHALL") }, true},
+		{"written to by somebody else", func(s *redistest.Server) {
+			s.Do("XADD", strings.TrimSpace(s.Do("KEYS", "*:entries")), "*", "b", "junk", "t", "1")
+		}, false},
+		{"written to, and full of sense but for one thing", func(s *redistest.Server) {
+			key := strings.TrimSpace(s.Do("KEYS", "*:entries"))
+			s.Do("XADD", key, "*", "t", "yesterday")
+			s.Do("XADD", key, "*", "x", "y")
+		}, false},
 		{"started again, empty", func(s *redistest.Server) { s.Do("FLUSHALL"); s.Restart() }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

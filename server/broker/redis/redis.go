@@ -106,7 +106,8 @@ type Broker struct {
 	syncs    syncs
 	lost     chan struct{} // holds a token when somebody has seen that the log is another one
 	nodes    nodes
-	holds    holds // the beat's own
+	holds    holds  // the beat's own
+	broken   uint64 // the epoch whose stream cannot be read, if any; of Run alone
 	counts   counts
 
 	behindSince atomic.Int64  // ns; 0: it is not

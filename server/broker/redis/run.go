@@ -196,16 +196,19 @@ func parseEnds(s string) (map[uint64]uint64, error) {
 func (b *Broker) find(ctx context.Context, conn rueidis.Client) (whereabouts, error) {
 	for range 10 {
 		w, err := b.where(ctx, conn)
-		if err != nil || w.own {
+		if err != nil || w.own && w.epoch != b.broken {
 			return w, err
 		}
 		if err := b.checkServer(ctx, conn); err != nil {
 			return w, err
 		}
-		epoch := newEpoch()
+		epoch, broken := newEpoch(), ""
+		if b.broken != 0 {
+			broken = formatEpoch(b.broken)
+		}
 		call, cancel := context.WithTimeout(ctx, b.opts.Timeout)
 		done, err := adoptScript.Exec(call, conn, []string{b.logKey()}, []string{b.root(), formatEpoch(epoch), newName(),
-			strconv.Itoa(format), string(beginning(epoch, b.node))}).ToString()
+			strconv.Itoa(format), string(beginning(epoch, b.node)), broken}).ToString()
 		cancel()
 		if err != nil {
 			return w, err
@@ -324,7 +327,11 @@ func (b *Broker) applyAll(ctx context.Context, reader rueidis.DedicatedClient, a
 	for _, x := range entries {
 		e, h, err := readEntry(x)
 		if err != nil {
-			return fmt.Errorf("%w: %w", errFatal, err)
+			b.log.Error("the log has an entry that is not of it: somebody else has written to its keys. It begins a new epoch",
+				"key", b.prefix(at.set)+"entries", "entry", x.ID, "err", err)
+			b.broken = at.epoch
+			b.setUnready()
+			return errOther
 		}
 		if e.Op == 0 || e.Epoch != at.epoch || e.First < next {
 			b.setUnready()
