@@ -95,6 +95,11 @@ bench-peers: build ## measure side by side with Nchan and Socket.IO, write docs/
 bench-cluster: ready build ## measure nodes on one Redis, for docs/scaling.md; 10 minutes
 	SHAVEET_BIN=$(CURDIR)/bin/shaveet go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./bench/cluster
 
+# No server runs, so whatever else runs does not matter.
+.PHONY: storm
+storm: ## simulate reconnect storms, and write docs/storm.md with its plots; two minutes
+	go run ./bench/storm/run
+
 # Not with the race detector: it is the server as it is that is measured.
 .PHONY: soak
 soak: build ## hold 10,000 readers that come and go for SOAKTIME (30m), and write docs/soak.md

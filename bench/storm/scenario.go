@@ -91,9 +91,17 @@ func (s *Scenario) Displaced() int {
 // Work is how long the nodes that are left need at least to let all in, if they
 // do nothing else meanwhile but what they do for those they have at the beginning.
 func (s *Scenario) Work() time.Duration {
+	return time.Duration(s.PerNode() / s.LetsIn() * 1e9)
+}
+
+// PerNode is how many readers come to each node that is left.
+func (s *Scenario) PerNode() float64 { return float64(s.Displaced()) / float64(s.Left()) }
+
+// LetsIn is how many readers a node can let in each second, as long as it has only
+// those that it had before.
+func (s *Scenario) LetsIn() float64 {
 	kept := float64(s.Readers-s.Displaced()) / float64(s.Left())
-	perNode := float64(s.Displaced()) / float64(s.Left())
-	return time.Duration(perNode * float64(s.Costs.Handshake) / s.spare(kept))
+	return s.spare(kept) / s.Costs.Handshake.Seconds()
 }
 
 // leastShare is the part of its processors that a node has for who comes, however

@@ -125,7 +125,7 @@ func (s *scale) ticks() (at []float64) {
 	}
 	step := niceStep((s.Max - s.Min) / tickCount)
 	for i := math.Ceil(s.Min/step - 1e-9); i*step <= s.Max*1.0001; i++ {
-		at = append(at, i*step)
+		at = append(at, i*step+0) // never -0
 	}
 	return at
 }
