@@ -24,6 +24,7 @@ type reader struct {
 	came               came           // how that came
 	objects            []*modelClient // the clients the session is, or was, attached to
 	at                 hub.Position   // what it would show as its cursor
+	from               hub.Position   // the same when its session began
 	gone               bool           // one of its clients does not exist
 	connecting         bool           // nothing else happens while it attaches
 	revoked, dismissed bool           // its session must hear that it is
@@ -143,7 +144,7 @@ func (r *reader) connect() bool {
 		c.attached++
 		c.seen = time.Now()
 	}
-	r.session, r.fresh, r.gone = s, r.at.IsZero(), false
+	r.session, r.from, r.fresh, r.gone = s, r.at, r.at.IsZero(), false
 	return true
 }
 
@@ -204,6 +205,9 @@ func (r *reader) read() {
 	}
 	for _, m := range b.Messages {
 		r.mustBeHeard(m)
+		if b.Position.Epoch == r.from.Epoch && m.Seq <= r.from.Seq {
+			w.t.Fatalf("it came at %d, and hears %d again", r.from.Seq, m.Seq)
+		}
 	}
 	w.t.Logf("collected %d signals, %d messages, to %d", len(b.Signals), len(b.Messages), b.Position.Seq)
 	whole := r.receive(&b)
