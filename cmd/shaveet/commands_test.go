@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/shaveet/shaveet/server"
+	"github.com/shaveet/shaveet/tests/live"
+	"github.com/shaveet/shaveet/tests/redistest"
 )
 
 func TestHelp(t *testing.T) {
@@ -306,5 +308,34 @@ func TestStaleAdminSocket(t *testing.T) {
 	}
 	if content, _ := os.ReadFile(path); string(content) != "precious" {
 		t.Errorf("the file now has %q", content)
+	}
+}
+
+// Flags may stand before status and behind it.
+func TestClusterStatus(t *testing.T) {
+	_, alone := serving(t, nil)
+	url := redistest.Start(t).URL()
+	_, node := serving(t, nil, "--redis", url)
+	live.Until(t, "the node is ready", patience, func() bool { return live.Ready("http://" + node("main")) })
+	for _, tt := range []struct {
+		args   string
+		code   int
+		stdout string // a pattern; of standard error where the status is not 0
+	}{
+		{"status --url http://" + alone("main") + "/", 0, `has a log of its own`},
+		{"--url http://" + node("main") + "/ status", 0, `(?s)NODE .*1 node`},
+		{"status --json --url http://" + node("main") + "/", 0, `"shared": ?true`},
+		{"--url http://" + node("main") + "/", 2, `there is only: cluster status`},
+		{"status status --url http://" + node("main") + "/", 2, `there is only: cluster status`},
+		{"status --nonsense", 2, `nonsense`},
+	} {
+		got := run(t, nil, append([]string{"cluster"}, strings.Fields(tt.args)...)...)
+		where := got.stdout
+		if tt.code != 0 {
+			where = got.stderr
+		}
+		if got.code != tt.code || !regexp.MustCompile(tt.stdout).MatchString(where) {
+			t.Errorf("shaveet cluster %s: exit status %d, %q and %q; want %d and %q", tt.args, got.code, got.stdout, got.stderr, tt.code, tt.stdout)
+		}
 	}
 }
