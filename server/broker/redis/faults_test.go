@@ -247,9 +247,11 @@ func TestCopyThatLagsBehind(t *testing.T) {
 	replica.Promote()
 	link.Retarget(replica.Addr)
 	link.Sever()
-	for i := 11; i <= 20; i++ { // under the numbers of what was lost, and beyond
+	b.insist(t, "news", 11)
+	for i := 12; i <= 20; i++ { // under the numbers of what was lost, and beyond
 		b.say(t, "news", i)
 	}
+	must(t, 0, a.Sync(t.Context())) // or it may tell what it has of before, and then of the reset
 	for name, l := range map[string]*listener{"behind": behind, "ahead": ahead} {
 		l.heard = nil
 		l.listen(t, a, 20)
@@ -277,4 +279,72 @@ func TestRedisIsFull(t *testing.T) {
 	if fmt.Sprint(l.heard) != "[1 3]" || len(l.lost) > 0 {
 		t.Errorf("heard %v, holes %v", l.heard, l.lost)
 	}
+}
+
+// A call whose answer is lost, with the Redis that gave it, may be in the log
+// or not. It is made again only where that changes nothing.
+func TestAnswersThatGoWithTheEpoch(t *testing.T) {
+	server := redistest.Start(t, redistest.AOF)
+	link := faultproxy.Start(t, server.Addr, 1, faultproxy.Faults{})
+	a := join(t, redis.Options{URL: through(server, link), Timeout: 20 * time.Second})
+	b := join(t, redis.Options{URL: server.URL(), Timeout: 20 * time.Second})
+	l := &listener{cr: a.create(t, "bob")}
+	a.subscribe(t, "bob", "news")
+	a.say(t, "news", 1)
+	l.listen(t, b, 1)
+	key := strings.TrimSpace(server.Do("KEYS", "*:entries"))
+	before := server.Do("XLEN", key)
+	link.Drop(faultproxy.Answers, true)
+	said := make(chan error, 1)
+	go func() {
+		_, err := a.publish(t.Context(), "news", 2)
+		said <- err
+	}()
+	for end := time.Now().Add(20 * time.Second); server.Do("XLEN", key) == before; {
+		if time.Now().After(end) {
+			t.Fatal("the log does not get it")
+		}
+	}
+	server.Restart()
+	link.Drop(faultproxy.Answers, false)
+	err := <-said
+	h, herr := b.History(hub.HistoryQuery{Channel: "news", Limit: 10})
+	must(t, 0, herr)
+	var heard []string
+	for _, m := range h.Messages {
+		heard = append(heard, string(m.Data))
+	}
+	if fmt.Sprint(heard) != "[1 2]" || err != nil && !errors.Is(err, hub.ErrUnavailable) {
+		t.Errorf("said once, with %v: the channel has %v", err, heard)
+	}
+}
+
+// Whoever writes to the log's keys ends an epoch with it; calls meanwhile are
+// answered, one way or the other, as soon as that is so.
+func TestStrangerWhoGoesOn(t *testing.T) {
+	server := redistest.Start(t)
+	opts := redis.Options{URL: server.URL(), Timeout: 2 * time.Minute}
+	a, b := join(t, opts), join(t, opts)
+	cr := a.create(t, "bob")
+	a.subscribe(t, "bob", "news")
+	key := strings.TrimSpace(server.Do("KEYS", "*:entries"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var speaking sync.WaitGroup
+	for i, n := range []*node{a, b} {
+		speaking.Go(func() {
+			for k := range 40 {
+				if _, err := n.publish(ctx, "news", 100*i+k); err != nil && !errors.Is(err, hub.ErrUnavailable) {
+					t.Errorf("a call got %v", err)
+				}
+			}
+		})
+	}
+	for range 20 {
+		server.Do("XADD", key, "*", "x", "y")
+	}
+	speaking.Wait()
+	l := &listener{cr: cr}
+	a.insist(t, "news", 1000)
+	l.listen(t, b, 1000)
 }

@@ -53,8 +53,11 @@ func (b *Broker) begin(img *hub.Image, w whereabouts) {
 	case b.at.epoch == 0:
 		b.state.Apply(hub.Entry{Epoch: w.epoch, Last: w.seq})
 	}
-	b.at = place{ready: true, epoch: w.epoch, set: w.set, seq: w.seq, heard: time.Now()}
+	b.at = place{ready: true, epoch: w.epoch, set: w.set, seq: w.seq, loads: b.at.loads + 1, heard: time.Now()}
 	b.size, b.trim = logSize{}, 0
+	for _, q := range b.waiting {
+		b.tellMissed(q)
+	}
 	b.notify()
 }
 

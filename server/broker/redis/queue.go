@@ -3,6 +3,9 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +25,9 @@ type outcome struct {
 	text     string
 	err      error // isLost
 }
+
+// unknown is told to who may have been heard, or not.
+var unknown = outcome{kind: isLost, err: hub.ErrUnavailable}
 
 type outcomeKind uint8
 
@@ -126,37 +132,66 @@ func (l *lane) run(ctx context.Context) error {
 // become of it, or nobody wants to know.
 func (l *lane) send(ctx context.Context, batch []call) {
 	b := l.broker
+	began := b.now()
+	batch = ofEpoch(batch, began.epoch)
+	if len(batch) == 0 {
+		return
+	}
 	l.batch++
 	until := latest(batch)
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
+	unsure := false // an answer was lost: all may be done, or nothing
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		answers, err := l.try(ctx, batch)
+		answers, err := l.try(ctx, batch, began.epoch)
 		switch {
 		case err == nil:
-			tellAll(batch, answers)
+			b.tellAll(batch, began.epoch, answers)
 			return
 		case errors.Is(err, errDone):
-			l.settle(ctx, batch, outcome{kind: hasChanged})
+			l.settle(ctx, batch, began)
 			return
 		case errors.Is(err, errOther):
 			b.loseLog()
-			tellEach(batch, outcome{kind: hasChanged})
+			tellChanged(batch, unsure)
 			return
 		case errors.Is(err, errRefused):
 			b.log.Error("Redis has refused to write", "err", err)
 			b.counts.errors.Add(1)
-			l.settle(ctx, batch, outcome{kind: isLost, err: hub.ErrUnavailable})
+			_ = b.Sync(ctx) // what was done of it comes by the log
+			tellEach(batch, unknown)
 			return
 		}
+		unsure = unsure || mayBeDone(err)
 		b.counts.errors.Add(1)
 		select {
 		case <-ctx.Done():
-			tellEach(batch, outcome{kind: isLost, err: hub.ErrUnavailable})
+			tellEach(batch, unknown)
 			return
 		case <-time.After(pause):
 		}
 	}
+}
+
+// ofEpoch returns the calls that were prepared for the log of an epoch. The
+// others are to be prepared anew.
+func ofEpoch(batch []call, epoch uint64) []call {
+	return slices.DeleteFunc(batch, func(c call) bool {
+		if c.epoch != epoch {
+			c.tell(outcome{kind: hasChanged})
+		}
+		return c.epoch != epoch
+	})
+}
+
+// mayBeDone says whether Redis may have done what it was asked, by the error.
+func mayBeDone(err error) bool {
+	var dial *net.OpError
+	if errors.Is(err, errAway) || errors.As(err, &dial) && dial.Op == "dial" {
+		return false
+	}
+	_, answered := rueidis.IsRedisErr(err)
+	return !answered
 }
 
 // latest returns when the last caller of a batch gives up.
@@ -170,18 +205,20 @@ func latest(batch []call) (at time.Time) {
 }
 
 var (
+	errAway    = fmt.Errorf("%w: there is no connection", hub.ErrUnavailable)
 	errDone    = errors.New("the batch has been done")
 	errOther   = errors.New("the log is another one")
 	errRefused = errors.New("refused")
 )
 
-func (l *lane) try(ctx context.Context, batch []call) ([]string, error) {
+// try sends a batch once, to the log of an epoch.
+func (l *lane) try(ctx context.Context, batch []call, epoch uint64) ([]string, error) {
 	b := l.broker
 	conn, at, err := b.connection()
 	if err != nil {
 		return nil, err
 	}
-	if !at.ready {
+	if !at.ready || at.epoch != epoch {
 		return nil, errOther
 	}
 	trim := ""
@@ -227,9 +264,12 @@ func refusal(err error) error {
 
 // tellAll tells the callers what Redis has answered. Who is an entry hears it
 // when that has been applied.
-func tellAll(batch []call, answers []string) {
+func (b *Broker) tellAll(batch []call, epoch uint64, answers []string) {
 	for i, c := range batch {
 		switch a := answers[i]; a[0] {
+		case '+':
+			seq, _ := strconv.ParseUint(a[1:], 10, 64)
+			b.expect(c.request, hub.Position{Epoch: epoch, Seq: seq})
 		case '!':
 			c.tell(outcome{kind: hasChanged})
 		case '=':
@@ -242,132 +282,49 @@ func tellAll(batch []call, answers []string) {
 	}
 }
 
+// expect notes where the log has q, which is told when that has been applied.
+func (b *Broker) expect(q *request, at hub.Position) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q.at = at
+	if b.at.ready {
+		b.tellMissed(q)
+	}
+}
+
+// tellMissed tells q if its entry does not come any more: the state was read
+// anew, from beyond it. b.mu is held.
+func (b *Broker) tellMissed(q *request) {
+	if q.at != (hub.Position{}) && (q.at.Epoch != b.at.epoch || q.at.Seq <= b.at.seq) {
+		q.tell(unknown)
+	}
+}
+
 func tellEach(batch []call, o outcome) {
 	for _, c := range batch {
 		c.tell(o)
 	}
 }
 
-// settle finds out what has become of a batch whose answer says nothing of its
-// requests: what has not come by the log when that has been read to its end, is
-// not in it, and fares as o says.
-func (l *lane) settle(ctx context.Context, batch []call, o outcome) {
-	if l.broker.Sync(ctx) != nil {
-		o = outcome{kind: isLost, err: hub.ErrUnavailable}
-	}
-	tellEach(batch, o)
-}
-
-// syncs are the callers who want to know that the state is not behind.
-type syncs struct {
-	mu      sync.Mutex // guards waiting
-	waiting []chan error
-	wake    chan struct{} // holds a token when there is one
-}
-
-func (s *syncs) wait(ctx context.Context) error {
-	done := make(chan error, 1)
-	s.mu.Lock()
-	s.waiting = append(s.waiting, done)
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (s *syncs) take() []chan error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := s.waiting
-	s.waiting = nil
-	return all
-}
-
-// runSyncs asks where the log is, once for all who have asked meanwhile.
-func (b *Broker) runSyncs(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			for _, done := range b.syncs.take() {
-				done <- hub.ErrUnavailable
-			}
-			return context.Cause(ctx)
-		case <-b.syncs.wake:
-		}
-		all := b.syncs.take()
-		if len(all) == 0 {
-			continue
-		}
-		b.counts.syncs.Add(1)
-		err := b.catchUp(ctx)
-		for _, done := range all {
-			done <- err
-		}
-	}
-}
-
-// catchUp returns when all has been applied that is in the log now.
-func (b *Broker) catchUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
-	defer cancel()
-	for {
-		if done, err := b.tryCatchUp(ctx); done {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return hub.ErrUnavailable
-		case <-time.After(20 * time.Millisecond): // the log is being looked for
-		}
-	}
-}
-
-func (b *Broker) tryCatchUp(ctx context.Context) (done bool, err error) {
-	conn, _, err := b.connection()
-	if err != nil {
-		return false, err
-	}
-	w, err := b.where(ctx, conn)
-	switch {
-	case err != nil:
-		return false, err
-	case !w.own:
-		b.loseLog()
-		return false, nil
-	}
-	err = b.await(ctx, w)
-	return !errors.Is(err, errOther), err
-}
-
-// await waits until the state is at w, or beyond. The error is errOther if it is
-// of another epoch by then.
-func (b *Broker) await(ctx context.Context, w whereabouts) error {
-	seen := false
-	for {
-		b.mu.Lock()
-		at, moved := b.at, b.moved
-		b.mu.Unlock()
-		if at.ready && at.epoch == w.epoch && at.seq >= w.seq {
-			return nil
-		}
-		if at.ready && at.epoch == w.epoch {
-			seen = true
-		} else if seen {
-			return errOther
+// tellChanged has the batch prepared and sent again. Where it may have been done
+// already, what must not be done twice is left as not known.
+func tellChanged(batch []call, unsure bool) {
+	for _, c := range batch {
+		if unsure && c.once {
+			c.tell(unknown)
 		} else {
-			b.loseLog()
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return hub.ErrUnavailable
+			c.tell(outcome{kind: hasChanged})
 		}
 	}
+}
+
+// settle finds out what has become of a batch that was done, and whose answer
+// was lost. What has not come by the log when that has been read to its end was
+// turned down; unless the state was read anew meanwhile, which tells nobody.
+func (l *lane) settle(ctx context.Context, batch []call, began place) {
+	if l.broker.Sync(ctx) != nil {
+		tellEach(batch, unknown)
+		return
+	}
+	tellChanged(batch, l.broker.now().loads != began.loads)
 }

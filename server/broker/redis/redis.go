@@ -132,6 +132,7 @@ type place struct {
 	epoch uint64 // of the log
 	set   string // of data; its keys begin with the prefix and this
 	seq   uint64 // applied
+	loads uint64 // how often the state was read as a whole
 	heard time.Time
 }
 
@@ -215,7 +216,7 @@ func (b *Broker) prepare(ctx context.Context, cmd hub.Command) (*request, hub.Re
 	if n == 0 {
 		return nil, result, nil
 	}
-	q := &request{number: b.requests.Add(1), numbers: n, grounds: grounds, retry: cmd.Retry, done: make(chan outcome, 1)}
+	q := &request{number: b.requests.Add(1), epoch: to.epoch, numbers: n, grounds: grounds, retry: cmd.Retry, done: make(chan outcome, 1)}
 	switch cmd.Op {
 	case hub.OpLetGo:
 		q.letGo = cmd.Clients
@@ -225,6 +226,7 @@ func (b *Broker) prepare(ctx context.Context, cmd hub.Command) (*request, hub.Re
 	var messages []span
 	q.entry, messages = encode(header{epoch: to.epoch, node: b.node, request: q.number, numbers: n}, &cmd)
 	q.channels = channelsOf(&cmd)
+	q.once = len(q.channels) > 0 && q.retry == nil
 	q.writes = writesOf(&cmd, messages, to.keeps)
 	return q, result, nil
 }
@@ -358,9 +360,16 @@ func (b *Broker) connection() (rueidis.Client, place, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.conn == nil {
-		return nil, b.at, hub.ErrUnavailable
+		return nil, b.at, errAway
 	}
 	return b.conn, b.at, nil
+}
+
+// now returns how far the state is.
+func (b *Broker) now() place {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.at
 }
 
 // loseLog has the log be looked for again.

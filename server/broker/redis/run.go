@@ -43,7 +43,7 @@ func (b *Broker) end() {
 	defer b.mu.Unlock()
 	b.state, b.replica, b.at.ready = nil, nil, false
 	for _, q := range b.waiting {
-		q.tell(outcome{kind: isLost, err: hub.ErrUnavailable})
+		q.tell(unknown)
 	}
 	if b.conn != nil {
 		b.conn.Close()

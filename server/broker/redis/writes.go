@@ -12,6 +12,7 @@ import (
 // A request is a command on its way into the log.
 type request struct {
 	number   uint64
+	epoch    uint64 // of the log that it was prepared for
 	entry    []byte
 	numbers  uint64
 	grounds  []hub.Ground
@@ -19,8 +20,10 @@ type request struct {
 	forget   string          // the same, of a socket that goes for good
 	retry    *hub.PublishKey // nil: it has none
 	channels []string        // of its messages
+	once     bool            // to do it twice is not the same
 	writes   []string        // for append.lua
 	done     chan outcome    // holds one
+	at       hub.Position    // where the log has it, as Redis says; the broker's mu guards it
 }
 
 // args are what append.lua is given for a request.
