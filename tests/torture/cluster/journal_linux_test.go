@@ -66,6 +66,13 @@ func (j *journal) end(i *incident, recovery time.Duration, err error) {
 	i.ended, i.recovery, i.err = time.Now(), recovery, err
 }
 
+// alone reports whether nothing else has happened while i did.
+func (j *journal) alone(i *incident) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return i.alone
+}
+
 // explained reports whether a fault with such an effect may be why something was
 // noticed just now.
 func (j *journal) explained(e effect) bool { return j.explainedAt(e, time.Now()) }
