@@ -348,3 +348,31 @@ func TestStrangerWhoGoesOn(t *testing.T) {
 	a.insist(t, "news", 1000)
 	l.listen(t, b, 1000)
 }
+
+// Who cannot read what another version has written ends, and leaves the log alone.
+func TestEntryOfAnotherVersion(t *testing.T) {
+	server := redistest.Start(t)
+	opts := redis.Options{URL: server.URL()}
+	h := hub.New(hub.Config{NewKey: func() string { return "k" }}, open(t, opts))
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(t.Context()) }()
+	<-h.Ready()
+	for i := range 3 {
+		_, _, err := h.CreateClient(t.Context(), "bob"+strconv.Itoa(i))
+		must(t, 0, err)
+	}
+	key := strings.TrimSpace(server.Do("KEYS", "*:entries"))
+	server.Do("EVAL", `local e = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][2]
+		redis.call('XADD', KEYS[1], '*', 'b', e[2] .. '\255', 't', '1')`, "1", key)
+	select {
+	case err := <-ended:
+		if !strings.Contains(err.Error(), "another version") {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+	if n := strings.TrimSpace(server.Do("XLEN", key)); n != "4" {
+		t.Errorf("the log has %s entries, want 4", n)
+	}
+}

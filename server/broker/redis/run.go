@@ -326,6 +326,9 @@ func (b *Broker) applyAll(ctx context.Context, reader rueidis.DedicatedClient, a
 	next := at.seq + 1
 	for _, x := range entries {
 		e, h, err := readEntry(x)
+		if err != nil && h.epoch == at.epoch {
+			return fmt.Errorf("%w: another version has written to the log, which this one cannot read: %w", errFatal, err)
+		}
 		if err != nil {
 			b.log.Error("the log has an entry that is not of it: somebody else has written to its keys. It begins a new epoch",
 				"key", b.prefix(at.set)+"entries", "entry", x.ID, "err", err)
@@ -420,7 +423,7 @@ func (b *Broker) apply(all []hub.Entry, headers []header, raw []rueidis.XRangeEn
 	}
 	b.at.heard = time.Now()
 	b.counts.entries.Add(uint64(len(all)))
-	b.counts.lag.Store(int64(time.Since(all[len(all)-1].Local)))
+	b.counts.lag.Store(int64(max(0, time.Since(all[len(all)-1].Local)))) // clocks are not exact
 	b.notify()
 }
 
