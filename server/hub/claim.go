@@ -2,8 +2,10 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
+	"time"
 )
 
 // TakeBack, as From of a [Take], gives back what was taken after UpTo, whoever
@@ -46,6 +48,9 @@ func (p *Poll) ask(messages []*Message) {
 	h := p.hub
 	h.errands.run(func(ctx context.Context) {
 		_, err := h.append(ctx, Command{Op: OpTake, Takes: c.takes})
+		if errors.Is(err, ErrUnavailable) { // it may be in the log all the same
+			c.takeBack(ctx, h)
+		}
 		if c.decide(err == nil) {
 			c.giveBack(h)
 		}
@@ -80,13 +85,29 @@ func (c *claim) end() (granted bool) {
 
 // giveBack says that the answer was lost.
 func (c *claim) giveBack(h *Hub) {
-	back := make([]Take, len(c.takes))
-	for i, t := range c.takes {
-		back[i] = Take{Client: t.Client, From: TakeBack, UpTo: t.From}
+	h.errands.run(func(ctx context.Context) { c.takeBack(ctx, h) })
+}
+
+// takeBackPause is how long it takes until it is tried again to give back.
+const takeBackPause = time.Second
+
+// takeBack gives back what was claimed for each client, as soon as the log takes
+// that.
+func (c *claim) takeBack(ctx context.Context, h *Hub) {
+	for _, t := range c.takes {
+		back := []Take{{Client: t.Client, From: TakeBack, UpTo: t.From}}
+		for {
+			_, err := h.append(ctx, Command{Op: OpTake, Takes: back})
+			if !errors.Is(err, ErrUnavailable) {
+				break // it is done, or the client is no more
+			}
+			select {
+			case <-time.After(takeBackPause):
+			case <-ctx.Done():
+				return // it is lost with the process
+			}
+		}
 	}
-	h.errands.run(func(ctx context.Context) {
-		_, _ = h.append(ctx, Command{Op: OpTake, Takes: back}) // else they are lost, as with the process
-	})
 }
 
 // checkTake says if a page on another node was first.

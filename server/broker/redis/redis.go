@@ -226,7 +226,7 @@ func (b *Broker) prepare(ctx context.Context, cmd hub.Command) (*request, hub.Re
 	var messages []span
 	q.entry, messages = encode(header{epoch: to.epoch, node: b.node, request: q.number, numbers: n}, &cmd)
 	q.channels = channelsOf(&cmd)
-	q.once = len(q.channels) > 0 && q.retry == nil
+	q.once = len(q.channels) > 0 && q.retry == nil || cmd.Op == hub.OpTake
 	q.writes = writesOf(&cmd, messages, to.keeps)
 	return q, result, nil
 }
