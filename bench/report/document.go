@@ -119,15 +119,18 @@ func (s *runs) lacks(c cell) string {
 	case n < c.rounds || s.err != nil:
 		return fmt.Sprintf("%d of its rounds are missing: %s", c.rounds-n, oneLine(s.err))
 	case c.workload == bench.Idle && !c.tls && s.figure(kernel).Rounds < c.rounds:
-		return "the kernel's part of memory is not known"
+		return kernelUnknown
 	case (c.workload == bench.FanOut || c.workload == bench.Many) && s.figure(p50).missing():
 		return "its latency is not known: no message was due and delivered while it was measured"
 	}
 	return ""
 }
 
-// nothingToReckon is told of runs whose figures are not known, though they went well.
-const nothingToReckon = "there is nothing to reckon with"
+// What is told of runs whose figures are not known, though they went well.
+const (
+	nothingToReckon = "there is nothing to reckon with"
+	kernelUnknown   = "the kernel's part of memory is not known" // others have given more back than readers took
+)
 
 func oneLine(err error) string {
 	if err == nil {

@@ -34,8 +34,9 @@ func TestQuick(t *testing.T) {
 		if err == nil {
 			break
 		}
-		// Runs so short have no tick of the CPU's clock if others have the machine.
-		if !strings.Contains(out.String(), nothingToReckon) {
+		// Runs so short have no tick of the CPU's clock if others have the machine,
+		// and take less of the kernel's memory than others give back.
+		if !strings.Contains(out.String(), nothingToReckon) && !strings.Contains(out.String(), kernelUnknown) {
 			t.Fatalf("%v\n%s\n%s", err, &out, &progress)
 		}
 	}
