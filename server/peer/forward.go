@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -131,10 +132,18 @@ func (p *Peers) rewrite(pr *httputil.ProxyRequest) {
 	}
 	p.show(pr.Out.Header, way.to.ID)
 	pr.Out.Header.Set(methodHeader, pr.In.Method)
-	if pr.In.Header.Get("Upgrade") == "" {
+	if !becomesWebSocket(pr.In.Header) {
 		pr.Out.Method = http.MethodPost
+		pr.Out.Header.Del("Upgrade") // to what only the two ends of one connection can speak
+		pr.Out.Header.Del("Connection")
 	}
 	pr.Out.Header.Set(peerHeader, address(way.asker))
+}
+
+// becomesWebSocket reports whether a request asks for a WebSocket, which is all that
+// a connection can become here.
+func becomesWebSocket(h http.Header) bool {
+	return strings.EqualFold(h.Get("Upgrade"), "websocket")
 }
 
 // address is how a peer's address is handed on; that of a Unix socket is none.
@@ -218,7 +227,7 @@ func (w *answerWriter) FlushError() error {
 
 // Hijack is for [http.ResponseController].
 func (w *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if w.request.Header.Get("Upgrade") == "" {
+	if !becomesWebSocket(w.request.Header) {
 		return nil, nil, http.ErrNotSupported
 	}
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()

@@ -88,6 +88,33 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// What a connection could become other than a WebSocket is not asked of another
+// node: the request is handed on as any other.
+func TestForwardOtherUpgrade(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int32
+	a, _, _ := pair(t, "secret", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.Header.Get("Upgrade") != "" || r.Header.Get("Connection") != "" {
+			t.Errorf("it is a %s: %v", r.Method, r.Header)
+		}
+		if served.Add(1) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	for i, want := range []bool{true, false} { // the second on the connection of the first, and it is not made again
+		r := httptest.NewRequest("GET", "/socket.io/", nil)
+		r.Header.Set("Connection", "Upgrade, HTTP2-Settings")
+		r.Header.Set("Upgrade", "h2c")
+		r.Header.Set("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")
+		if got := a.Forward("bbbbbbbb", httptest.NewRecorder(), r); got != want {
+			t.Errorf("request %d: handed on: %v", i, got)
+		}
+	}
+	if n := served.Load(); n != 2 {
+		t.Errorf("%d requests were served, want 2", n)
+	}
+}
+
 // A request that has reached the other node is not made a second time, whatever
 // has become of the answer: the poll of a socket has been answered, and another
 // would miss what was in that answer.
@@ -125,7 +152,7 @@ func TestForwardUpgrade(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nShaveet-Node: bbbbbbbb\r\n\r\n")
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nShaveet-Node: bbbbbbbb\r\n\r\n")
 		io.CopyN(conn, rw, 5)
 	})
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.Forward("bbbbbbbb", w, r) }))
@@ -136,7 +163,7 @@ func TestForwardUpgrade(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(conn, "GET /socket.io/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	io.WriteString(conn, "GET /socket.io/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	in := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
