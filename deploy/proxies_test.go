@@ -134,7 +134,7 @@ func keepsAlive(t *testing.T, srv *live.Server, s *site) {
 // so are polls that are held for longer.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	const heartbeat, patience, silence = time.Second, 2 * time.Second, 3500 * time.Millisecond
+	const heartbeat, patience, silence = time.Second, 4 * time.Second, 5500 * time.Millisecond
 	throughEach(t, func(t *testing.T, p proxy) {
 		srv := live.Start(t, "--public-listen", "127.0.0.1:0")
 		there := to(srv)

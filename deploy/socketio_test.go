@@ -126,7 +126,7 @@ func (p *page) goOver() {
 // and a POST as long as one may be. Its names are in no log.
 func TestSocketIO(t *testing.T) {
 	t.Parallel()
-	const ping, patience, silence = time.Second, 2 * time.Second, 3500 * time.Millisecond
+	const ping, patience, silence = 500 * time.Millisecond, 4 * time.Second, 5500 * time.Millisecond
 	throughEach(t, func(t *testing.T, p proxy) {
 		srv := live.Start(t, "--public-listen", "127.0.0.1:0", "--socketio-ping-interval", ping.String())
 		backend := httptest.NewServer(http.NotFoundHandler())
