@@ -38,16 +38,17 @@ func (s *Server) newCluster(broker hub.Broker) {
 		return
 	}
 	c := &cluster{directory: d}
+	s.cluster = c
 	c.peers = peer.New(peer.Options{
 		Directory:    d,
 		Forwarded:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.forwarded.ServeHTTP(w, r) }),
 		Drain:        s.drain,
 		WriteTimeout: s.cfg.WriteTimeout,
 		MaxForwards:  s.cfg.NodeMaxForwards,
+		MaxUnderWay:  s.nodeRoom(),
 		Logger:       s.log,
 	})
 	c.peers.Handle(questionSessions, s.sessionsHere)
-	s.cluster = c
 	s.metrics.Peers(s.peerStats)
 }
 
@@ -86,12 +87,13 @@ func (s *Server) openNodeDoor() (serve func(context.Context) error, err error) {
 	srv := s.httpServer(c.peers)
 	srv.IdleTimeout = nodeIdleTime
 	srv.MaxHeaderBytes += nodeHeaderBytes
+	limited := s.limited("node", l, s.nodeRoom())
 	return func(ctx context.Context) error {
 		defer srv.Close()
 		c.directory.Introduce(advertise, func() int { return s.hub.Stats().Sessions })
 		s.log.Info("listening", "door", "node", "addr", l.Addr().String(), "advertise", advertise, "node", c.directory.NodeID())
 		ended := make(chan error, 1)
-		go func() { ended <- srv.Serve(l) }()
+		go func() { ended <- srv.Serve(limited) }()
 		go c.peers.Run(ctx)
 		select {
 		case err := <-ended:
@@ -102,6 +104,16 @@ func (s *Server) openNodeDoor() (serve func(context.Context) error, err error) {
 		<-ended
 		return nil
 	}, nil
+}
+
+// nodeRoom is how many connections other nodes may have to this one at once, and
+// this one to them: 0 means as many as there are.
+func (s *Server) nodeRoom() int {
+	n := descriptors()
+	if s.cluster == nil || n == 0 {
+		return 0
+	}
+	return roomForNodes(n, s.cfg.Socketio)
 }
 
 // nodeIdleTime is how long a connection of another node may be without a request:

@@ -117,6 +117,35 @@ func TestAnyNodeServesAConnection(t *testing.T) {
 	}
 }
 
+// Other nodes come by a door with a limit of its own, and what they leave behind is
+// room again: WebSockets that ended here, and those that their readers left.
+func TestTheNodesDoor(t *testing.T) {
+	t.Parallel()
+	all := nodes(t, 2)
+	room := roomForNodes(descriptors(), true)
+	if got := all[0].srv.metric(t, `shaveet_connections_max{door="node"}`); got != float64(room) {
+		t.Errorf("there is room for %v connections, want %d", got, room)
+	}
+	if got, want := all[0].srv.metric(t, `shaveet_connections_max{door="public"}`), float64(roomAt(descriptors()-2*room, 0, 2)); got != want {
+		t.Errorf("the public door has room for %v connections, want %v", got, want)
+	}
+	for i := range 4 {
+		c := connect(t, all[0].pub, "")
+		c.join("/open", "")
+		c.url = strings.Replace(c.url, all[0].pub, all[1].pub, 1)
+		c.goOver()
+		all[0].question("emit", map[string]any{"event": "news", "args": []any{i}, "namespace": "/open"})
+		c.hear(fmt.Sprintf(`42/open,["news",%d`, i))
+		if i%2 == 0 {
+			all[0].question("disconnect_sockets", map[string]any{"namespace": "/open", "close": true})
+		}
+		c.ws.CloseNow()
+	}
+	wait(t, "nothing is handed on any more", func() bool { return all[1].srv.cluster.peers.Stats().Under == 0 })
+	all[1].srv.cluster.peers.CloseIdle()
+	all[0].wantMetric(`shaveet_connections{door="node"}`, 0)
+}
+
 // question calls a method with named parameters, and returns its result.
 func (r *running) question(method string, params map[string]any) map[string]any {
 	r.t.Helper()

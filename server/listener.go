@@ -13,10 +13,10 @@ import (
 const reserve = 64
 
 // roomAt is how many connections may be open at once at each of several doors
-// when configuration says max: 0 means an equal part of what the limit of
-// descriptors leaves room for. The result 0 means as many as come.
-func roomAt(max, doors int) int {
-	n := descriptors()
+// when configuration says max: 0 means an equal part of what n descriptors leave
+// room for. An n of 0 means that there is no limit of them, and the result 0 as
+// many as come.
+func roomAt(n, max, doors int) int {
 	switch {
 	case n == 0:
 		return max
@@ -33,6 +33,17 @@ func roomFor(n, doors int) int { return max((n-2*reserve)/doors, n/(2*doors), 1)
 // mostFor is how many connections one of the doors may have if configuration
 // allows more: what is left is enough to ask at the others.
 func mostFor(n, doors int) int { return max(n-(doors+1)*reserve, n/(2*doors), 1) }
+
+// roomForNodes is how many of n descriptors may be connections of other nodes to
+// this one, and as many again of this one to others. Where requests are handed on,
+// each that is held at the door may need another connection; else nodes do no more
+// than ask each other.
+func roomForNodes(n int, handOn bool) int {
+	if handOn {
+		return max(n/4, 1)
+	}
+	return max(n/16, 1)
+}
 
 // limitListener returns l, of which at most max connections are open at once;
 // who comes later waits in the kernel's queue. Without such a limit, which a

@@ -141,6 +141,19 @@ func TestMostConnectionsOfOneDoor(t *testing.T) {
 	}
 }
 
+// What is kept for other nodes leaves the doors half at least, and something
+// however few there are.
+func TestRoomForNodes(t *testing.T) {
+	for n, want := range map[int][2]int{1 << 20: {1 << 18, 1 << 16}, 1024: {256, 64}, 40: {10, 2}, 2: {1, 1}} {
+		if got := [2]int{roomForNodes(n, true), roomForNodes(n, false)}; got != want {
+			t.Errorf("with %d descriptors: %v connections, want %v", n, got, want)
+		}
+		if n > 2 && roomAt(n-2*roomForNodes(n, true), 0, 2) < 1 {
+			t.Errorf("with %d descriptors there is no room at the doors", n)
+		}
+	}
+}
+
 func roundTrip(t *testing.T, c net.Conn, request string) (status int) {
 	t.Helper()
 	io.WriteString(c, request)

@@ -279,6 +279,7 @@ func (s *Server) awaitLog(ctx, inner context.Context) {
 func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*http.Server {
 	main, public, admin := s.routes()
 	var servers []*http.Server
+	room := roomAt(descriptors()-2*s.nodeRoom(), s.cfg.MaxConnections, doors.count())
 	for _, d := range []struct {
 		name     string
 		listener net.Listener
@@ -289,14 +290,10 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		}
 		srv := s.httpServer(d.handler)
 		servers = append(servers, srv)
-		room := roomAt(s.cfg.MaxConnections, doors.count())
 		if room < s.cfg.MaxConnections {
 			s.log.Warn("there are fewer descriptors than max_connections asks for", "door", d.name, "connections", room, "max_connections", s.cfg.MaxConnections)
 		}
-		full := func() {
-			s.log.Warn("a door is full: who comes now waits until somebody leaves", "door", d.name, "connections", room)
-		}
-		listener := limitListener(d.listener, room, s.metrics.Door(d.name, room), full)
+		listener := s.limited(d.name, d.listener, room)
 		run(func(ctx context.Context) error {
 			if err := s.lot.Serve(srv, listener); !errors.Is(err, http.ErrServerClosed) {
 				return err
@@ -307,6 +304,13 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		s.log.Info("listening", "door", d.name, "addr", d.listener.Addr().String())
 	}
 	return servers
+}
+
+// limited returns the listener of a door, at which room connections may be open.
+func (s *Server) limited(door string, l net.Listener, room int) net.Listener {
+	return limitListener(l, room, s.metrics.Door(door, room), func() {
+		s.log.Warn("a door is full: who comes now waits until somebody leaves", "door", door, "connections", room)
+	})
 }
 
 func (s *Server) httpServer(h http.Handler) *http.Server {

@@ -44,14 +44,14 @@ func (p *Peers) Forward(node string, w http.ResponseWriter, r *http.Request) boo
 	if to == nil {
 		return false
 	}
+	defer p.counts.under.Add(-1)
 	defer to.under.Add(-1)
-	if to.under.Add(1) > int64(p.opts.MaxForwards) {
+	all, one := p.counts.under.Add(1), to.under.Add(1)
+	if one > int64(p.opts.MaxForwards) || p.opts.MaxUnderWay > 0 && all > int64(p.opts.MaxUnderWay) {
 		p.counts.failed.Add(1)
 		return false
 	}
 	p.counts.forwarded.Add(1)
-	p.counts.under.Add(1)
-	defer p.counts.under.Add(-1)
 	way := &passage{to: to, asker: r.RemoteAddr, writer: http.NewResponseController(w)}
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, way))
 	defer cancel()
@@ -256,4 +256,9 @@ func (c *handedOn) RemoteAddr() net.Addr {
 func (c *handedOn) NetConn() net.Conn { return c.Conn }
 
 // Detach is for package park, to whom the connection is nothing but its descriptor.
-func (c *handedOn) Detach() (conn net.Conn, gone func()) { return c.Conn, nil }
+func (c *handedOn) Detach() (conn net.Conn, gone func()) {
+	if d, is := c.Conn.(interface{ Detach() (net.Conn, func()) }); is {
+		return d.Detach() // the listener's, which counts it
+	}
+	return c.Conn, nil
+}

@@ -52,6 +52,7 @@ type Options struct {
 	AskTimeout   time.Duration // for an answer, where the caller gives no less; default 5 s
 	WriteTimeout time.Duration // to write a browser's answer; default 10 s
 	MaxForwards  int           // requests handed on to one node at once; default 20,000
+	MaxUnderWay  int           // requests handed on to all nodes at once, each of which needs a descriptor; 0: no limit but MaxForwards
 	MaxAsked     int           // questions of others answered at once; default 1000
 	MaxAnswer    int64         // bytes of a question, and of an answer; default 64 MiB
 
@@ -89,9 +90,9 @@ func (o Options) withDefaults() Options {
 // once.
 type Peers struct {
 	opts    Options
-	forward http.RoundTripper // of requests, each of which may last
-	ask     *http.Client      // of questions, which are not to wait for those
-	asked   chan struct{}     // has a token for each question of others that is answered now
+	forward *http.Transport // of requests, each of which may last
+	ask     *http.Client    // of questions, which are not to wait for those
+	asked   chan struct{}   // has a token for each question of others that is answered now
 	proxy   *httputil.ReverseProxy
 	counts  counts
 
@@ -129,10 +130,18 @@ func newTransport(o *Options) *http.Transport {
 		DialContext:         dialer.DialContext,
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 256,
+		MaxIdleConns:        512,
 		IdleConnTimeout:     idleTime,
 		WriteBufferSize:     4 << 10,
 		ReadBufferSize:      4 << 10,
 	}
+}
+
+// CloseIdle closes the connections to other nodes that are kept for the next
+// request.
+func (p *Peers) CloseIdle() {
+	p.ask.CloseIdleConnections()
+	p.forward.CloseIdleConnections()
 }
 
 // lookStep is how often the directory is looked at for nodes that have gone.
@@ -141,6 +150,7 @@ const lookStep = time.Second
 // Run lets go of the requests that were handed on to nodes which have gone, until
 // ctx ends.
 func (p *Peers) Run(ctx context.Context) error {
+	defer p.CloseIdle()
 	tick := time.NewTicker(lookStep)
 	defer tick.Stop()
 	for {

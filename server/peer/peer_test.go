@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -112,6 +113,53 @@ func TestForwardOtherUpgrade(t *testing.T) {
 	}
 	if n := served.Load(); n != 2 {
 		t.Errorf("%d requests were served, want 2", n)
+	}
+}
+
+// No more than so many requests wait for one node, and for all of them.
+func TestForwardLimits(t *testing.T) {
+	t.Parallel()
+	came, release := make(chan bool), make(chan bool)
+	hold := func(http.ResponseWriter, *http.Request) {
+		came <- true
+		<-release
+	}
+	nodes := &[]peer.Node{}
+	for _, id := range []string{"bbbbbbbb", "cccccccc", "dddddddd"} {
+		p := peer.New(peer.Options{Directory: book{id, "secret", nodes}, Forwarded: http.HandlerFunc(hold)})
+		srv := httptest.NewServer(p)
+		defer srv.Close()
+		*nodes = append(*nodes, peer.Node{ID: id, Addr: srv.Listener.Addr().String()})
+	}
+	a := peer.New(peer.Options{Directory: book{"aaaaaaaa", "secret", nodes}, MaxForwards: 2, MaxUnderWay: 3})
+	var held sync.WaitGroup
+	forward := func(to string) bool {
+		return a.Forward(to, httptest.NewRecorder(), httptest.NewRequest("GET", "/socket.io/", nil))
+	}
+	hand := func(to string) {
+		held.Go(func() {
+			if !forward(to) {
+				t.Errorf("it was not handed on to %s", to)
+			}
+		})
+		<-came
+	}
+	hand("bbbbbbbb")
+	hand("bbbbbbbb")
+	if forward("bbbbbbbb") {
+		t.Error("a third was handed on to the same node")
+	}
+	hand("cccccccc")
+	if forward("dddddddd") {
+		t.Error("a fourth was handed on")
+	}
+	if s := a.Stats(); s.Under != 3 || s.Forwarded != 3 || s.Failed != 2 {
+		t.Errorf("%+v", s)
+	}
+	close(release)
+	held.Wait()
+	if s := a.Stats(); s.Under != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 
