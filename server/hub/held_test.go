@@ -76,6 +76,7 @@ type held struct {
 	kernel *parktest.Kernel
 	ln     *parktest.Listener
 	lot    *park.Lot
+	only   *hub.Hub // there is; which one the world is about is for its own goroutine
 	host   *transport.Host
 	srv    *http.Server
 	drain  context.CancelFunc
@@ -92,6 +93,7 @@ func newHeld(t *rapid.T) *held {
 	h.reader = &reader{world: h.world, listener: aPage}
 	h.aChannel = rapid.SampledFrom(h.channels())
 	h.start()
+	h.only = h.hub
 	for _, id := range clientIDs {
 		h.make(id)
 		h.subscribe(id, h.channel())
@@ -131,7 +133,7 @@ func (h *held) serve(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		tenant := &heldFeed{line: l}
 		encode := func(dst []byte, b *hub.Batch, retry time.Duration, _ bool) []byte {
-			l.collected(h.hub.Position().Seq)
+			l.collected(h.only.Position().Seq)
 			return append(transport.AppendSharedBatch(dst, b, retry), '\n')
 		}
 		if err = tenant.Attach(r.Context(), h.host, hello, "stream", encode); err == nil {
