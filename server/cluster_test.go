@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -16,10 +18,17 @@ import (
 	"github.com/shaveet/shaveet/tests/redistest"
 )
 
+// redisTimeout is how long Redis may take for an answer to the nodes of tests.
+const redisTimeout = 5 * time.Second
+
 // nodes starts servers that share a log, and waits until each knows all.
 func nodes(t *testing.T, n int, change ...func(*Config)) []*running {
 	t.Helper()
-	store := redistest.Start(t)
+	return nodesOn(t, redistest.Start(t), n, change...)
+}
+
+func nodesOn(t *testing.T, store *redistest.Server, n int, change ...func(*Config)) []*running {
+	t.Helper()
 	all := make([]*running, n)
 	brokers := make([]*redis.Broker, n)
 	for i := range all {
@@ -32,7 +41,7 @@ func nodes(t *testing.T, n int, change ...func(*Config)) []*running {
 		r := &running{t: t, log: new(logBuffer), done: make(chan struct{})}
 		logger := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		var err error
-		if brokers[i], err = redis.New(redis.Options{URL: cfg.Redis, Name: fmt.Sprint("node ", i), Timeout: 5 * time.Second, DeadAfter: 3 * time.Second, Logger: logger}); err != nil {
+		if brokers[i], err = redis.New(redis.Options{URL: cfg.Redis, Name: fmt.Sprint("node ", i), Timeout: redisTimeout, DeadAfter: 3 * time.Second, Logger: logger}); err != nil {
 			t.Fatal(err)
 		}
 		if r.srv, err = New(cfg, brokers[i], Options{Logger: logger}); err != nil {
@@ -114,6 +123,58 @@ func TestAnyNodeServesAConnection(t *testing.T) {
 		all[1].question("emit", map[string]any{"event": "news", "args": []any{2}, "namespace": "/open"})
 		c.hear(`42/open,["news",2`)
 		c.ws.CloseNow()
+	}
+}
+
+// Strangers whose keys nobody can judge, since Redis does not answer, keep waiting
+// nobody but themselves.
+func TestStrangersWhileRedisHangs(t *testing.T) {
+	t.Parallel()
+	store := redistest.Start(t)
+	r := nodesOn(t, store, 1, func(cfg *Config) { cfg.Limits.SessionsPerClient = 1000 })[0]
+	key := r.client("alice", "room")
+	store.Stop()
+	defer store.Cont()
+	ask := func(id, key string) net.Conn {
+		c, err := net.Dial("tcp", r.pub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(patience))
+		body := fmt.Sprintf(`{"clients":[{"id":%q,"key":%q}],"wait":0}`, id, key)
+		fmt.Fprintf(c, "POST /longpoll HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		return c
+	}
+	status := func(c net.Conn) int {
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode
+	}
+	var strangers, known []net.Conn
+	for i := range 150 {
+		strangers = append(strangers, ask(fmt.Sprint("stranger", i), "wrong"))
+		if i%3 == 0 {
+			known = append(known, ask("alice", key))
+		}
+	}
+	began := time.Now()
+	for i, c := range known {
+		if got := status(c); got != http.StatusOK {
+			t.Fatalf("alice's poll %d: status %d", i, got)
+		}
+	}
+	served := time.Since(began)
+	for i, c := range strangers {
+		if got := status(c); got != http.StatusServiceUnavailable {
+			t.Fatalf("stranger %d: status %d", i, got)
+		}
+	}
+	// All are told at the same time, and alice long before that.
+	if waited := time.Since(began); served > waited/2 || waited > 2*redisTimeout {
+		t.Errorf("alice was served after %v, and the strangers were told after %v", served, waited)
 	}
 }
 

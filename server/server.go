@@ -104,7 +104,8 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 	s.drain, s.endDrain = context.WithCancel(context.Background())
 	s.hub = hub.New(hub.Config{
 		NewKey: newKey, Limits: cfg.Limits, Lives: s.handlers.lives, Inherited: s.inherited,
-		Waves: func(late time.Duration, wake func()) { s.lot.Herd(late, wake) },
+		Waves:   func(late time.Duration, wake func()) { s.lot.Herd(late, wake) },
+		MayWait: park.MayWait,
 	}, broker)
 	if err := s.hub.Configure(cfg.Limits, cfg.Channel); err != nil {
 		return nil, err
@@ -118,6 +119,7 @@ func New(cfg Config, broker hub.Broker, opts Options) (*Server, error) {
 		DeadAfter:    max(cfg.HeartbeatTime, cfg.WriteTimeout+time.Second),
 		Behind:       s.metrics.Behind,
 		Quick:        s.quick,
+		Waits:        isShared(broker),
 		TooSlow:      s.metrics.TooSlow,
 		Panicked: func(v any, stack []byte) {
 			log.Error("a handler panicked", "route", "held", "panic", v, "stack", string(stack))
@@ -181,6 +183,12 @@ func (s *Server) adminOptions() rpcapi.Options {
 		}
 	}
 	return opts
+}
+
+// isShared reports whether the log is others', too, so that it has to be waited for.
+func isShared(b hub.Broker) bool {
+	_, shared := b.(hub.Shared)
+	return shared
 }
 
 // newKey returns a client's secret: 122 random bits as 32 hex digits.

@@ -15,6 +15,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 		return 0
 	}
 	h.stamp.mono, h.stamp.wall, h.stamp.foreign = int64(e.localTime().Sub(h.begun)), e.Time.UnixMilli(), e.Foreign
+	h.stamp.unknown = false
 	held := h.bytes.Load()
 	seq := e.First
 	for _, name := range e.Creates {
@@ -38,14 +39,14 @@ func (h fold) Apply(e Entry) (id uint64) {
 	case OpCreate:
 		h.createClient(e.Client, e.Key, seq, nil)
 	case OpSocket:
-		h.createClient(e.Client, e.Key, seq, &socketOf{h.clients.get(e.Owner)})
+		h.createClient(e.Client, e.Key, seq, &socketOf{h.ownerOf(e.Owner, e.Last)})
 		h.eachTurn(e, seq, h.join)
 	case OpData:
 		h.setData(e.Client, e.Data)
 	case OpDeclare:
 		h.declare(e.Namespace)
 	case OpTake:
-		h.takes(e.Takes)
+		h.takes(e)
 	case OpSubscribe:
 		h.eachTurn(e, seq, h.join)
 	case OpUnsubscribe:
@@ -115,11 +116,13 @@ func (h fold) adopt(e Entry) {
 	h.once.Do(func() { close(h.ready) })
 }
 
-// A turn is a membership that begins or ends with an entry.
+// A turn is a membership that begins or ends with an entry. A process that has
+// begun with an image of the state, which is of no one moment, may know of it
+// already, or find that the client, the membership or the channel has ended since.
 type turn struct {
 	id      string   // the client's
 	client  *client  // nil: it has ended since, or knows of the turn already
-	channel *channel // nil: it has ended since
+	channel *channel // nil: it has ended since, even if there is another of its name
 	seq     uint64
 	told    telling
 }
@@ -135,7 +138,7 @@ const (
 
 func (h fold) eachTurn(e Entry, seq uint64, f func(turn)) {
 	for i, p := range e.Pairs {
-		t := turn{id: p.Client, client: h.before(p.Client, e.Last), channel: h.channels.get(p.Channel), seq: seq + uint64(i)}
+		t := turn{id: p.Client, client: h.before(p.Client, e.Last), channel: h.standing(p.Channel, seq+uint64(i)), seq: seq + uint64(i)}
 		if e.Told != nil {
 			if t.told = tellNot; e.Told[i] {
 				t.told = tellIt
@@ -221,8 +224,12 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	if ch == nil {
 		ch = h.channels.get(m.name)
 	}
-	if ch == nil || seq <= ch.asOf {
+	if ch == nil {
 		return 0
+	}
+	if seq <= ch.asOf {
+		h.touch(ch) // who has looked before the top came here has not seen it
+		return h.recall(ch, m, seq)
 	}
 	ch.mu.Lock()
 	ch.keep(ch.ringOf(m), m, seq)
@@ -234,6 +241,21 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	}
 	h.totals.published.Add(1)
 	h.touch(ch)
+	return m.ID
+}
+
+// recall gives m the numbers with which it came in an image of the state, if it is
+// still kept.
+func (h fold) recall(ch *channel, m *Message, seq uint64) (id uint64) {
+	ch.mu.RLock()
+	defer ch.mu.RUnlock()
+	m.Seq, m.channel = seq, ch
+	same := ch.messages.between(nil, seq-1, seq, 1)
+	if len(same) == 0 {
+		h.stamp.unknown = true
+		return 0
+	}
+	m.ID, m.Time = same[0].ID, same[0].Time
 	return m.ID
 }
 
@@ -274,8 +296,6 @@ func (h fold) createChannel(name string, seq uint64) {
 	if ch := h.channels.get(name); ch == nil {
 		h.channels.put(name, &channel{hub: h.Hub, name: name, began: seq, epoch: h.epoch.Load()})
 		h.nChannels.Add(1)
-	} else if ch.began > seq {
-		return // that was another one, which has ended
 	}
 	if quiet(name) {
 		return
@@ -290,6 +310,19 @@ func (h fold) createChannel(name string, seq uint64) {
 // socketOf says whose a client is that is a socket.
 type socketOf struct{ owner *client }
 
+// ownerOf returns the client that began a socket with the entry that ends with seq;
+// nil if nobody did. One that is known no more, or is another one since, is none that
+// lives.
+func (h fold) ownerOf(id string, seq uint64) *client {
+	if id == "" {
+		return nil
+	}
+	if c := h.clients.get(id); c != nil && c.bornAt() <= seq {
+		return c
+	}
+	return &client{id: id, state: dead}
+}
+
 // createClient begins a client. It is on no channel, which whoever reads on
 // from an earlier position, for another one of this name, has to be told.
 func (h fold) createClient(id, key string, seq uint64, socket *socketOf) {
@@ -299,6 +332,9 @@ func (h fold) createClient(id, key string, seq uint64, socket *socketOf) {
 	c := &client{id: id, changed: seq, socket: socket != nil}
 	if socket != nil {
 		c.owner = socket.owner
+	}
+	if h.shared != nil {
+		c.rare().born = seq
 	}
 	c.key.Store(&key)
 	h.begin(c) // before anybody can see it, and how old it is
@@ -330,7 +366,7 @@ func (h fold) join(t turn) {
 	ch.mu.Lock()
 	m := &member{client: c, channel: ch, since: t.seq - 1, sinceID: ch.lastID, joined: h.stamp.wall}
 	ch.list(m)
-	ch.joined = t.seq
+	ch.joined = max(ch.joined, t.seq)
 	c.subs = append(slices.DeleteFunc(c.subs, func(old *member) bool {
 		at := old.channel.deleted.Load()
 		if at != 0 {
@@ -338,6 +374,9 @@ func (h fold) join(t turn) {
 		}
 		return at != 0
 	}), m)
+	if c.rest != nil {
+		c.rest.ended = nil // the log has forgotten them with this
+	}
 	if c.attached.Load() > 0 {
 		ch.readers.Add(1)
 	}
@@ -358,7 +397,7 @@ func (h fold) tellAlone(t turn, kind Notice) {
 // part ends a client's membership. Who leaves does not hear it.
 func (h fold) part(t turn, kind Notice) {
 	c, ch := t.client, t.channel
-	if c == nil {
+	if c == nil || c.subLocked(ch) == nil {
 		h.tellAlone(t, kind)
 		return
 	}
@@ -389,7 +428,7 @@ func (h fold) part(t turn, kind Notice) {
 // away takes a client that is let go off a channel. It keeps the membership.
 func (h fold) away(t turn) {
 	c, ch := t.client, t.channel
-	if c == nil {
+	if c == nil || c.subLocked(ch) == nil {
 		h.tellAlone(t, NoticeLetGo)
 		return
 	}
@@ -405,7 +444,7 @@ func (h fold) away(t turn) {
 // back undoes away. The membership is the old one, from its old beginning.
 func (h fold) back(t turn) {
 	c, ch := t.client, t.channel
-	if c == nil {
+	if c == nil || c.subLocked(ch) == nil {
 		h.tellAlone(t, NoticeJoined)
 		return
 	}
@@ -415,7 +454,7 @@ func (h fold) back(t turn) {
 	m := c.subLocked(ch)
 	m.joined = h.stamp.wall
 	ch.list(m)
-	ch.joined = t.seq
+	ch.joined = max(ch.joined, t.seq)
 	h.tell(t, NoticeJoined)
 	ch.mu.Unlock()
 	c.mu.Unlock()
@@ -575,8 +614,8 @@ func (h fold) count(name string, seq uint64) {
 		return
 	}
 	ch.mu.Lock()
-	ch.counted, ch.uncounted = seq, false
-	ch.newest.Store(seq)
+	ch.counted, ch.uncounted = max(ch.counted, seq), false
+	ch.newest.Store(max(ch.newest.Load(), seq))
 	ch.mu.Unlock()
 	h.touch(ch)
 }

@@ -35,6 +35,7 @@ const (
 
 // ask has the messages claimed. The poll is woken when that is decided.
 func (p *Poll) ask(messages []*Message) {
+	epoch := p.hub.epochOf(p.life)
 	c := &claim{messages: append([]*Message(nil), messages...)}
 	for _, one := range p.clients {
 		one.mu.Lock()
@@ -47,7 +48,7 @@ func (p *Poll) ask(messages []*Message) {
 	p.claim = c
 	h := p.hub
 	h.errands.run(func(ctx context.Context) {
-		_, err := h.append(ctx, Command{Op: OpTake, Takes: c.takes})
+		_, err := h.append(ctx, Command{Op: OpTake, Takes: c.takes, Within: epoch})
 		if errors.Is(err, ErrUnavailable) { // it may be in the log all the same
 			c.takeBack(ctx, h)
 		}
@@ -112,6 +113,9 @@ func (c *claim) takeBack(ctx context.Context, h *Hub) {
 
 // checkTake says if a page on another node was first.
 func (h fold) checkTake(cmd *Command) error {
+	if cmd.Within != 0 && cmd.Within != h.epoch.Load() {
+		return &Error{Kind: Conflict, Name: cmd.Takes[0].Client, Text: "the log is another one"}
+	}
 	for _, t := range cmd.Takes {
 		c := h.clients.get(t.Client)
 		if c == nil {
@@ -128,9 +132,9 @@ func (h fold) checkTake(cmd *Command) error {
 }
 
 // takes notes what pages have.
-func (h fold) takes(all []Take) {
-	for _, t := range all {
-		c := h.clients.get(t.Client)
+func (h fold) takes(e Entry) {
+	for _, t := range e.Takes {
+		c := h.before(t.Client, e.Last)
 		if c == nil {
 			continue
 		}

@@ -55,7 +55,10 @@ type rest struct {
 	taken taken
 	data  []byte // of a socket: what the backend keeps with it, JSON
 
-	version uint64 // of the last entry that has changed anything, where the log is shared
+	// The rest is for a log that is shared.
+	born    uint64   // the seq with which it was created
+	version uint64   // of the last entry that has changed anything
+	ended   []string // channels that the log may still have it on, which have ended: see [Command.Ended]
 }
 
 // rare returns it, to be changed. c.mu is held.
@@ -71,6 +74,16 @@ type taken struct {
 	upTo   uint64 // everything that far has been handed over
 	lease  *Poll  // whose answer is under way
 	wanted bool   // another poll waits for the lease
+}
+
+// bornAt returns the seq with which c was created, where the log is shared.
+func (c *client) bornAt() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rest == nil {
+		return 0
+	}
+	return c.rest.born
 }
 
 // takenUpTo returns how far such pages have everything. c.mu is held.

@@ -101,6 +101,9 @@ func (h *Hub) leave(ctx context.Context, pairs []Pair) error {
 }
 
 func (h *Hub) append(ctx context.Context, cmd Command) (Result, error) {
+	if !h.mayWait(ctx) {
+		return Result{}, ErrUnavailable
+	}
 	r, err := h.broker.Append(ctx, cmd)
 	if err == nil {
 		err = r.Refused

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,6 +34,11 @@ type Config struct {
 	// woken late finds more at once. late is how long the oldest news has been
 	// waiting that somebody is still to be woken for.
 	Waves func(late time.Duration, wake func())
+
+	// MayWait, if not nil, is told with a caller's context that it is about to wait
+	// for a log that others share, and reports whether so many may: if not, the
+	// caller gets [ErrUnavailable] at once.
+	MayWait func(ctx context.Context) bool
 }
 
 // Limits bound the memory and the work of one hub. Every limit is safe by

@@ -45,6 +45,7 @@ type Hub struct {
 	declared atomic.Pointer[map[string]*Namespace] // by their patterns; nil: none
 	lives    func(Life)                            // nil: nobody is told
 	inherits func(Credentials)                     // nil: nobody is told
+	waits    func(context.Context) bool            // nil: as many as want may wait
 
 	taps   atomic.Pointer[[]*Tap]
 	tapsMu sync.Mutex // held by who changes taps
@@ -55,6 +56,7 @@ type Hub struct {
 		wall int64 // Unix ms
 
 		foreign bool // it was asked for by another process
+		unknown bool // it has numbers that are not known here
 	}
 
 	// touched is what the entry being applied has changed. Guarded by the
@@ -85,6 +87,7 @@ func New(cfg Config, b Broker) *Hub {
 		broker:   b,
 		lives:    cfg.Lives,
 		inherits: cfg.Inherited,
+		waits:    cfg.MayWait,
 		begun:    time.Now(),
 		ready:    make(chan struct{}),
 		clients:  newRegistry[client](),

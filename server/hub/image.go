@@ -26,7 +26,9 @@ type Image struct {
 type ClientImage struct {
 	ID, Key string
 	Socket  bool
+	Born    uint64    // the seq with which it was created
 	Owner   string    // of a socket
+	OwnedBy uint64    // the seq with which its owner was created: who has its name may be another one
 	LetGo   bool      // it waits to be revived
 	Since   time.Time // when it was created, revived, or let go, by the clock of this process
 	Changed uint64    // the seq with which it was created, or its subscriptions changed last
@@ -113,8 +115,11 @@ func (h fold) restoreChannels(img *Image) {
 		ch := &channel{hub: h.Hub, name: from.Name, began: from.Began, asOf: from.AsOf, joined: from.Joined,
 			lastID: from.LastID, epoch: img.Epoch}
 		ch.messages.evicted, ch.messages.reason = from.Lost, ReasonNode
-		if ch.settings().Presence {
-			ch.notices.evicted, ch.counted = from.AsOf, from.AsOf
+		if set := ch.settings(); set.Presence || ch.name == AdminChannel { // where there may have been notices
+			ch.notices.evicted = from.AsOf
+			if set.Presence {
+				ch.counted = from.AsOf
+			}
 		}
 		ch.newest.Store(max(from.Lost, ch.notices.evicted))
 		h.channels.put(ch.name, ch)
@@ -134,14 +139,35 @@ func (h fold) restoreClients(img *Image) {
 		}
 	})
 	slices.SortStableFunc(img.Clients, func(a, b ClientImage) int { return a.Since.Compare(b.Since) }) // as they came to wait
+	fresh := make(map[string]*client)                                                                  // complete, but for what restoreClient adds, before anybody sees them
 	for i := range img.Clients {
-		h.restoreClient(&img.Clients[i])
-	}
-	for i := range img.Clients {
-		if from := &img.Clients[i]; from.Owner != "" {
-			h.clients.get(from.ID).owner = h.clients.get(from.Owner)
+		if from := &img.Clients[i]; h.clients.get(from.ID) == nil {
+			key := from.Key
+			c := &client{id: from.ID, socket: from.Socket, rest: &rest{born: from.Born}}
+			c.key.Store(&key)
+			fresh[from.ID] = c
 		}
 	}
+	for i := range img.Clients {
+		from := &img.Clients[i]
+		c := fresh[from.ID]
+		if c != nil && from.Owner != "" {
+			c.owner = h.ownerInImage(from, fresh)
+		}
+		h.restoreClient(from, c)
+	}
+}
+
+// ownerInImage returns the owner of a socket, which is dead if it has ended since.
+func (h fold) ownerInImage(of *ClientImage, fresh map[string]*client) *client {
+	owner := fresh[of.Owner]
+	if owner == nil {
+		owner = h.clients.get(of.Owner)
+	}
+	if owner == nil || owner.bornAt() != of.OwnedBy {
+		return &client{id: of.Owner, state: dead}
+	}
+	return owner
 }
 
 // vanish ends a client that the log does not know.
@@ -160,12 +186,11 @@ func (h fold) vanish(c *client) {
 	h.touchClient(c)
 }
 
-func (h fold) restoreClient(from *ClientImage) {
-	c := h.clients.get(from.ID)
-	known := c != nil
-	if !known {
-		c = &client{id: from.ID, socket: from.Socket}
-		c.key.Store(&from.Key)
+// restoreClient makes one client, of fresh if it is not here yet.
+func (h fold) restoreClient(from *ClientImage, fresh *client) {
+	c, known := fresh, fresh == nil
+	if known {
+		c = h.clients.get(from.ID)
 	}
 	wasLive := known && c.stateNow() != letGo
 	at := int64(from.Since.Sub(h.begun))
@@ -211,10 +236,11 @@ func (h fold) restoreClient(from *ClientImage) {
 // since are none: what has begun under its name later is another one. c.mu is
 // held.
 func (h fold) restoreSubs(c *client, from *ClientImage) {
-	c.subs = nil
+	c.subs, c.rest.ended = nil, nil
 	for _, sub := range from.Subs {
 		ch := h.channels.get(sub.Channel)
 		if ch == nil || ch.began > sub.Since+1 {
+			c.rest.ended = append(c.rest.ended, sub.Channel)
 			continue
 		}
 		m := &member{client: c, channel: ch, since: sub.Since, sinceID: sub.SinceID, joined: sub.Joined, slot: -1}

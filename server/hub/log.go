@@ -43,6 +43,7 @@ type Command struct {
 	Key      string      // forget socket: the one it must have; create, socket: the key to use if the client is new; revive: the key shown; rotate: the new one
 	Clients  []string    // let go, forget
 	Pairs    []Pair      // subscribe, unsubscribe, socket; emit, resolved: who joins a channel for it
+	Within   uint64      // take: the epoch it is of, in which alone its numbers mean anything; 0: any
 	Owner    string      // socket: the client whose key was shown; "": nobody's
 	Channels []string    // drop, count, delete
 	Message  *Message    // publish; numbered by whoever applies it
@@ -63,6 +64,9 @@ type Command struct {
 	// Told says for each of Pairs whether a notice tells of it, which takes a
 	// number of its channel. nil: the State, which is the only one, says so.
 	Told []bool
+	// Ended are memberships of who joins whose channels have ended. A log that is
+	// shared need not keep them any longer.
+	Ended []Pair
 }
 
 // A Take says what the pages of 2010, which keep no position, have of a client:

@@ -135,6 +135,9 @@ func (m *model) createSocket(id, namespace, owner string) (ok bool) {
 	m.join(m.newClient(id), everybody)
 	c := m.clients[id]
 	c.socket, c.owner = true, m.clients[owner]
+	if owner != "" && c.owner == nil { // somebody who is no more
+		c.owner = new(modelClient)
+	}
 	return true
 }
 

@@ -131,7 +131,7 @@ func (h fold) checkRetry(cmd *Command) (to []Published, err error) {
 
 // remember keeps where the messages went, for a retry.
 func (h fold) remember(key *PublishKey, messages ...*Message) {
-	if key == nil {
+	if key == nil || h.stamp.unknown { // then a retry is answered by the log itself
 		return
 	}
 	e := &earlier{id: key.id(), hash: key.Hash, at: h.stamp.mono, to: h.placesOf(messages)}

@@ -183,10 +183,10 @@ func (r *reader) arrive() {
 // renewed returns another reader like r, which is closed, if that needs nobody's
 // leave: its client is live, has room for it, and the key that r came with.
 func (r *reader) renewed() (*reader, bool) {
-	if len(r.clients) != 1 || r.key == nil {
+	h := r.hub
+	if len(r.clients) != 1 || r.key == nil || h.shared != nil && h.shared.Stale() {
 		return nil, false
 	}
-	h := r.hub
 	again := &reader{hub: h, number: h.totals.readers.Add(1), clients: r.clients, session: r.session, holder: r.holder,
 		namespace: r.namespace, writable: h.visible.Load(), notify: r.notify, news: r.news, batchBytes: r.batchBytes,
 		transport: r.transport, began: h.now()}

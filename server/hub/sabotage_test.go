@@ -106,7 +106,7 @@ var sabotages = []sabotage{
 	{name: "woken_in_vain_while_it_owes", test: "TestHeldDelivery", edits: [][3]string{{parked, "c.parked.later |= now & (woken | draining)\n", ""}}},
 	{name: "woken_in_vain_as_its_turn_ends", test: "TestHeldDelivery", edits: [][3]string{{parked, "if left&events != 0 || !c.state.CompareAndSwap(left, left&^running) {", "if c.state.And(^(events | running)); left == 0 {"}}},
 	{name: "room_not_asked_for", test: "TestHeldDelivery", edits: [][3]string{{parked, "if !c.parked.roomToo {", "if false {"}}},
-	{name: "left_out_of_the_line", test: "TestHeldDelivery", edits: [][3]string{{"../park/crew.go", "for _, c := range mine[:n] {", "for _, c := range mine[n/2 : n] {"}}},
+	{name: "left_out_of_the_line", test: "TestHeldDelivery", edits: [][3]string{{"../park/crew.go", "for i, c := range mine[:n] {", "for i, c := range mine[n/2 : n] {"}}},
 	{name: "told_to_another", test: "TestHeldDelivery", edits: [][3]string{{"../park/poller_linux.go", "p.conns[e.FD]; c != nil", "p.conns[(int(e.FD)+2)%len(p.conns)]; c != nil"}}},
 	{name: "closed_and_not_forgotten", test: "TestHeldDelivery", edits: [][3]string{{parked, "c.lot.poll.forget(c) // before the descriptor can be another's\n", ""}}},
 	{name: "written_common_from_anywhere", test: "TestHeldDelivery", edits: [][3]string{{"common.go", "c.from == from &&", ""}}},

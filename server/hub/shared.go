@@ -84,7 +84,16 @@ func (h *Hub) Sync(ctx context.Context) error {
 	if h.shared == nil {
 		return nil
 	}
+	if !h.mayWait(ctx) {
+		return ErrUnavailable
+	}
 	return h.shared.Sync(ctx)
+}
+
+// mayWait says that who has come with ctx is about to wait for a log that is
+// shared, and reports whether so many may.
+func (h *Hub) mayWait(ctx context.Context) bool {
+	return h.waits == nil || h.shared == nil || h.waits(ctx)
 }
 
 // InTouch reports whether the log has been heard of within that time. One that is
@@ -110,7 +119,12 @@ func (h fold) Grounds(cmd *Command) []Ground {
 			g.idle(name)
 		}
 		return g.all
-	case OpCreate, OpSocket, OpKill, OpRevive, OpRotate, OpDisconnect, OpForgetSocket, OpData:
+	case OpSocket:
+		g.client(cmd.Client)
+		if cmd.Owner != "" {
+			g.client(cmd.Owner)
+		}
+	case OpCreate, OpKill, OpRevive, OpRotate, OpDisconnect, OpForgetSocket, OpData:
 		g.client(cmd.Client)
 	}
 	for _, id := range cmd.Clients {
@@ -184,6 +198,8 @@ func (h fold) settle(cmd *Command) {
 	switch cmd.Op {
 	case OpUnsubscribe, OpKill, OpLetGo, OpForgetSocket:
 		change = -1
+	case OpSubscribe, OpEmit:
+		cmd.Ended = h.endedOf(cmd.Pairs)
 	}
 	sizes := make(map[string]int)
 	cmd.Told = make([]bool, len(cmd.Pairs))
@@ -200,6 +216,30 @@ func (h fold) settle(cmd *Command) {
 		set := h.settingsOf(ch, p.Channel)
 		cmd.Told[i] = set.tells(size + change)
 	}
+}
+
+// endedOf returns what is left of memberships of those who join: their channels have
+// ended.
+func (h fold) endedOf(joins []Pair) (ended []Pair) {
+	seen := make(map[string]bool)
+	for _, p := range joins {
+		c := h.clients.get(p.Client)
+		if c == nil || seen[p.Client] {
+			continue
+		}
+		seen[p.Client] = true
+		c.mu.Lock()
+		for _, m := range c.subs {
+			if m.channel.gone() {
+				ended = append(ended, Pair{c.id, m.channel.name})
+			}
+		}
+		for _, name := range c.rare().ended {
+			ended = append(ended, Pair{c.id, name})
+		}
+		c.mu.Unlock()
+	}
+	return ended
 }
 
 func (h *Hub) settingsOf(ch *channel, name string) *settings {
@@ -300,7 +340,11 @@ func (h fold) Hold(ids []string) {
 	now := h.now()
 	for _, id := range ids {
 		c := h.clients.get(id)
-		if c == nil || c.stateNow() != live || h.wheel.hold(c, true) {
+		if c == nil || c.stateNow() != live {
+			h.reached.add(id) // others are to hear that it has ended
+			continue
+		}
+		if h.wheel.hold(c, true) {
 			continue
 		}
 		c.lastSeen.Store(max(c.lastSeen.Load(), now))

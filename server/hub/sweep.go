@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // idleChannels lists the channels that somebody should look at soon: those
@@ -246,20 +247,34 @@ func (h *Hub) Tidy(ctx context.Context) error {
 	return h.inSteps(ctx, OpDrop, h.idle.take(&h.idle.mayGo))
 }
 
-// inSteps appends commands for the channels, a few at a time.
+// inSteps appends commands for the channels, a few at a time. One with which that
+// cannot be done keeps no others from it.
 func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
 	// A name is there twice if its channel was deleted and a new one needs the
 	// same.
 	slices.Sort(channels)
 	channels = slices.Compact(channels)
-	for len(channels) > 0 {
+	var failed error
+	for alone := 0; len(channels) > 0; {
 		n := min(tidyStep, len(channels))
+		if alone > 0 {
+			n, alone = 1, alone-1
+		}
 		// The check shortens what it is given.
-		if _, err := h.append(ctx, Command{Op: op, Channels: slices.Clone(channels[:n])}); err != nil {
+		_, err := h.append(ctx, Command{Op: op, Channels: slices.Clone(channels[:n])})
+		switch {
+		case err == nil:
+		case ctx.Err() != nil || !h.InTouch(time.Second):
 			h.idle.putBack(op, channels)
 			return err
+		case n > 1:
+			alone = n // one of them it is
+			continue
+		default:
+			failed = err
+			h.idle.putBack(op, channels[:1])
 		}
 		channels = channels[n:]
 	}
-	return nil
+	return failed
 }

@@ -70,7 +70,7 @@ func newHouse(t *testing.T, room int, change func(*http.Server)) *house {
 }
 
 func newHouseBy(t *testing.T, multipath bool, room int, change func(*http.Server)) *house {
-	h := &house{T: t, lot: park.New(park.Options{Quick: func(path string, upgrade bool) bool { return path != "/slow" || upgrade }})}
+	h := &house{T: t, lot: park.New(park.Options{Waits: true, Quick: func(path string, upgrade bool) bool { return path != "/slow" || upgrade }})}
 	h.srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sp := newSpeaker()
 		switch r.URL.Path {

@@ -2,7 +2,10 @@ package park
 
 import (
 	"bufio"
+	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +29,7 @@ type crew struct {
 	stuck   int // how many of them are kept by something, as far as is known
 	relief  int // how often others came because all were
 	wish    int // how many should work, while there is enough to do
+	waiting int // how many have left it to wait for something, with a request
 }
 
 // lap is how long a message may take to reach all who hear it before more work
@@ -34,6 +38,10 @@ const lap = 25 * time.Millisecond
 
 // maxStuck is how many may be kept by something and be replaced.
 const maxStuck = 1024
+
+// maxWaiting is how many may have left the crew at once to wait for something, each
+// with a desk.
+const maxWaiting = 4096
 
 // handful is how many connections one of the crew takes at a time.
 const handful = 32
@@ -102,7 +110,7 @@ func (w *crew) relieve() {
 func (w *crew) work(relief int) {
 	d := desks.Get().(*desk)
 	defer desks.Put(d)
-	d.relief = relief
+	d.crew, d.relief = w, relief
 	for w.serve(d, false) > 0 {
 	}
 }
@@ -113,13 +121,54 @@ func (w *crew) work(relief int) {
 func (w *crew) serve(d *desk, herds bool) (n int) {
 	var mine [handful]*Conn
 	n = w.take(&mine, d, herds)
-	for _, c := range mine[:n] {
-		c.turn(d)
+	d.herds = herds
+	for i, c := range mine[:n] {
+		d.rest = mine[i+1 : n]
+		if c.turn(d); d.left {
+			w.done(d)
+			return 0
+		}
 	}
+	d.rest = nil
 	if cap(d.out.p) > maxKept {
 		d.out.p = make([]byte, 0, deskSize)
 	}
 	return n
+}
+
+// leave has who works at d be one of the crew no more: what comes next may take
+// long, and what they have taken to do is left to others. It reports whether so many
+// may wait.
+func (w *crew) leave(d *desk) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case d.left:
+		return true
+	case w.waiting >= maxWaiting:
+		return false
+	}
+	d.left = true
+	w.waiting++
+	w.back(d.relief)
+	w.hands--
+	if len(w.line) == 0 {
+		w.began = time.Now()
+	}
+	w.line = slices.Insert(w.line, w.head, d.rest...) // they have waited longest
+	d.rest = nil
+	if w.head < len(w.line) && w.free() == 0 {
+		w.hire()
+	}
+	return true
+}
+
+// done says that who has left has waited long enough.
+func (w *crew) done(d *desk) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting--
+	d.left = false
 }
 
 // deskSize is how many bytes most passes need at most.
@@ -171,7 +220,7 @@ func (w *crew) herd(late time.Duration, wake func()) {
 	wake()
 	d := desks.Get().(*desk)
 	defer desks.Put(d)
-	d.relief = relief
+	d.crew, d.relief = w, relief
 	for done := 0; done < maxHerd; {
 		n := w.serve(d, true)
 		if n == 0 {
@@ -193,11 +242,29 @@ const maxHerd = 1024
 
 // A desk is what a pass over a connection needs, lent to one who works.
 type desk struct {
-	relief int            // of the crew, when who works here took something last
+	crew   *crew          // whose it is
+	relief int            // of that, when who works here took something last
+	rest   []*Conn        // what has been taken to do, behind what is under way
+	herds  bool           // who works here has to wake others, and must not wait
+	left   bool           // who works here is one of the crew no more
 	out    buffer         // what is written
 	in     [16 << 10]byte // what has come
 	reading
 	sums *summer
+}
+
+type deskKey struct{}
+
+// MayWait is said by a handler before it waits for something: by one of a quick
+// request, so that others do not wait with it. It reports whether so many may wait;
+// if not, the handler should say that there is too much to do. ctx is the request's.
+func MayWait(ctx context.Context) bool {
+	at, quick := ctx.Value(deskKey{}).(*atomic.Pointer[desk])
+	if !quick {
+		return true
+	}
+	d := at.Load() // nil: its handler has returned
+	return d == nil || d.crew.leave(d)
 }
 
 var desks = sync.Pool{New: func() any {

@@ -5,6 +5,7 @@ package park_test
 // not know.
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -167,6 +168,84 @@ func TestSlowHandlers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whose handlers say that they wait for something, keep nobody: as many as there are
+// wait at once, others are served at once, and what they do after it is done.
+func TestHandlersThatWait(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const waiting = 200
+	gate := make(chan struct{})
+	var there sync.WaitGroup
+	there.Add(waiting)
+	var h *house
+	h = newHouse(t, 2*waiting, func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/quick" {
+				io.WriteString(w, "ok")
+				return
+			}
+			if !park.MayWait(r.Context()) || !park.MayWait(r.Context()) {
+				t.Error("it may not wait")
+			}
+			there.Done()
+			<-gate
+			switch r.URL.Path {
+			case "/panic":
+				panic(http.ErrAbortHandler)
+			case "/poll":
+				sp := newSpeaker()
+				sp.say("news")
+				h.lot.Answer(&sp.Conn, w, r, sp, time.Minute)
+			default:
+				io.WriteString(w, "waited")
+			}
+		})
+	})
+	paths := []string{"/waits", "/poll", "/panic"}
+	var all []net.Conn
+	var answers []*bufio.Reader
+	for range waiting {
+		c, in := h.dial()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		all, answers = append(all, c), append(answers, in)
+	}
+	for i, c := range all {
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", paths[i%3])
+	}
+	there.Wait() // were each found to wait after 25 ms, or one after the other, they never came
+	ask := func(c net.Conn, in *bufio.Reader) {
+		t.Helper()
+		io.WriteString(c, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, body := read(t, in); body != "ok" {
+			t.Fatalf("%q", body)
+		}
+	}
+	c, in := h.dial()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	for range 500 {
+		ask(c, in)
+	}
+	close(gate)
+	for i, in := range answers {
+		switch i % 3 {
+		case 0:
+			if _, body := read(t, in); body != "waited" {
+				t.Fatalf("%q", body)
+			}
+			ask(all[i], in)
+		case 1:
+			if _, body := read(t, in); body != "news" {
+				t.Fatalf("%q", body)
+			}
+			ask(all[i], in)
+		default:
+			if b, err := in.ReadByte(); err == nil {
+				t.Fatalf("a panic is answered by %q", b)
+			}
+		}
+	}
+	ask(c, in)
 }
 
 // A panicking is a tenant that panics when it is asked what moves in its request.

@@ -65,6 +65,9 @@ type Options struct {
 	// know the handler and the limits, and nothing of BaseContext, ConnContext or
 	// ConnState.
 	Quick func(path string, upgrade bool) bool
+	// Waits says that handlers of quick requests may have to wait for something.
+	// They say so by [MayWait] then.
+	Waits bool
 
 	// Kernel has the descriptors of parked connections, where connections are
 	// parked at all; package parktest has one for tests. nil: the machine's.

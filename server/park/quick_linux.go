@@ -2,7 +2,9 @@ package park
 
 import (
 	"bytes"
+	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +15,9 @@ func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
+	if c.lot.opts.Waits && d.herds {
+		return false, false
+	}
 	r, rest, ok := c.lot.readQuick(came, srv, d)
 	if !ok || full || c.lot.opts.Drain.Err() != nil {
 		return false, false
@@ -22,6 +27,12 @@ func (c *Conn) serveQuick(came []byte, full bool, d *desk) (over, ok bool) {
 	r.RemoteAddr = c.parked.peer.addr().String()
 	if c.parked.later&ending != 0 { // for who looks next
 		c.state.Or(readable | ending)
+	}
+	if c.lot.opts.Waits {
+		at := new(atomic.Pointer[desk])
+		at.Store(d)
+		defer at.Store(nil)
+		r = r.WithContext(context.WithValue(r.Context(), deskKey{}, at))
 	}
 	w := &quickWriter{conn: c, asked: came[:len(came)-len(rest)], age: c.lot.age.Load(), rest: rest, header: make(http.Header)}
 	well := c.lot.serveWell(handler, w, r)

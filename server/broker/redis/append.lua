@@ -119,10 +119,7 @@ function grounds.f(name) -- a socket is read for by nobody else
 end
 function grounds.l(name) -- a client is looked after by nobody else
   if now < tonumber(meta[4] or '0') then return 'g' end
-  if heldElsewhere(name) then
-    redis.call('ZREM', held, name)
-    return '@' .. name
-  end
+  if heldElsewhere(name) then return '@' end
 end
 
 -- A turn is a membership's beginning or end, and takes a number.
@@ -159,6 +156,7 @@ local writes = {
     redis.call('HDEL', client(id), 's:' .. channel)
     redis.call('HSET', client(id), 'h', at, 'l', at, 'v', last)
   end },
+  Q = { 2, function(id, channel) redis.call('HDEL', client(id), 's:' .. channel) end }, -- it had ended with the channel
   A = { 3, function(id, channel, told) turn(channel, told) end }, -- a client is away
   B = { 3, function(id, channel, told) -- and back
     redis.call('HSET', joined, channel, turn(channel, told))
@@ -178,8 +176,10 @@ local writes = {
   end },
   N = { 4, function(id, key, socket, owner) -- a client begins
     local c = client(id)
-    redis.call('HSET', c, 'k', key, 'h', text(number), 'v', last)
-    if socket == '1' then redis.call('HSET', c, 'z', '1', 'o', owner) end
+    redis.call('HSET', c, 'k', key, 'h', text(number), 'b', text(number), 'v', last)
+    if socket == '1' then
+      redis.call('HSET', c, 'z', '1', 'o', owner, 'ob', redis.call('HGET', client(owner), 'b') or '0')
+    end
     redis.call('SADD', P .. 'clients', id)
     alive(id, c)
   end },
@@ -230,16 +230,17 @@ local function run()
     local n, blob, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
     i = i + 3
     local no
+    local elsewhere = {} -- all of them, so that the rest can go
     for _ = 1, count do
-      if not no or string.sub(no, 1, 1) == '@' then
-        local v = grounds[ARGV[i]](ARGV[i + 1], ARGV[i + 2])
-        if v and no and string.sub(v, 1, 1) == '@' then
-          no = no .. '\n' .. string.sub(v, 2) -- all that are held, so that the rest can go
-        else
-          no = v or no
-        end
+      if not no or no == '@' then
+        no = grounds[ARGV[i]](ARGV[i + 1], ARGV[i + 2]) or no
+        if no == '@' then elsewhere[#elsewhere + 1] = ARGV[i + 1] end
       end
       i = i + 3
+    end
+    if no == '@' then
+      for _, name in ipairs(elsewhere) do redis.call('ZREM', held, name) end
+      no = '@' .. table.concat(elsewhere, '\n')
     end
     local stop = i + 1 + tonumber(ARGV[i])
     i = i + 1

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,9 +26,9 @@ type node struct {
 // join starts a node on the server, and waits until it has found the log.
 func join(t *testing.T, opts redis.Options) *node {
 	t.Helper()
-	n := 0
+	var n atomic.Int64
 	b := open(t, opts)
-	h := hub.New(hub.Config{NewKey: func() string { n++; return b.NodeID() + strconv.Itoa(n) }}, b)
+	h := hub.New(hub.Config{NewKey: func() string { return b.NodeID() + strconv.FormatInt(n.Add(1), 10) }}, b)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()

@@ -17,7 +17,9 @@ local left = redis.call('ZRANGE', P .. 'held:' .. dead, 0, tonumber(ARGV[4]) - 1
 if #left == 0 then
   redis.call('ZREM', alive, dead)
   redis.call('HDEL', KEYS[1] .. ':nodes', dead)
-  redis.call('DEL', P .. 'held:' .. dead, P .. 'lanes:' .. dead)
+  redis.call('DEL', P .. 'held:' .. dead)
+  -- It may only have stood still, and ask again what was done already.
+  redis.call('PEXPIRE', P .. 'lanes:' .. dead, 86400000)
   return { 'over' }
 end
 local others = {}
@@ -31,7 +33,8 @@ for _, id in ipairs(left) do
   for _, n in ipairs(others) do
     elsewhere = elsewhere or redis.call('ZSCORE', P .. 'held:' .. n, id)
   end
-  if not elsewhere then
+  local has = redis.call('HMGET', P .. 'c:' .. id, 'v', 'g')
+  if not elsewhere and has[1] and not has[2] then
     redis.call('ZADD', P .. 'held:' .. heir, now, id)
     out[#out + 1] = id
   end

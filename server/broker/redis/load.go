@@ -25,6 +25,9 @@ func (b *Broker) load(ctx context.Context, conn rueidis.Client, w whereabouts) e
 	b.mu.Lock()
 	replica := b.replica
 	b.mu.Unlock()
+	if err := l.trim(ctx); err != nil {
+		return fmt.Errorf("trimming the log: %w", err)
+	}
 	if replica != nil {
 		// Clients first: so whatever channel one of them is on is here, or has
 		// ended.
@@ -80,6 +83,25 @@ func (l *loader) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	ctx, cancel := context.WithTimeout(ctx, 2*l.broker.opts.Timeout)
 	defer cancel()
 	return l.conn.Do(ctx, cmd)
+}
+
+// trim sees to it that the stream does not grow with each node that begins: what has
+// been there before, no node counts.
+func (l *loader) trim(ctx context.Context) error {
+	key, limit := l.prefix+"entries", l.broker.opts.LogBytes
+	bytes, err := l.do(ctx, l.conn.B().MemoryUsage().Key(key).Build()).AsInt64()
+	if rueidis.IsRedisNil(err) || err == nil && bytes <= 2*limit {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	entries, err := l.do(ctx, l.conn.B().Xlen().Key(key).Build()).AsInt64()
+	if err != nil {
+		return err
+	}
+	keep := int64(float64(entries) * float64(limit) / float64(bytes)) // as long as the average
+	return l.do(ctx, l.conn.B().Xtrim().Key(key).Maxlen().Almost().Threshold(decimal(uint64(keep))).Build()).Error()
 }
 
 // scan reads a set or the fields of a hash, a part at a time.
@@ -141,7 +163,7 @@ func (l *loader) clientOf(id string, fields map[string]string) (c hub.ClientImag
 		n, _ := strconv.ParseUint(fields[name], 10, 64)
 		return n
 	}
-	c = hub.ClientImage{ID: id, Key: fields["k"], Socket: fields["z"] == "1", Owner: fields["o"], LetGo: fields["g"] == "1",
+	c = hub.ClientImage{ID: id, Key: fields["k"], Socket: fields["z"] == "1", Born: number("b"), Owner: fields["o"], OwnedBy: number("ob"), LetGo: fields["g"] == "1",
 		Since: time.UnixMilli(int64(number("t"))).Add(l.img.Skew), Changed: number("h"), Left: number("l"), Version: number("v"), Taken: number("u")}
 	if data, there := fields["d"]; there {
 		c.Data = []byte(data)

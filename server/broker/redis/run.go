@@ -323,6 +323,7 @@ func (b *Broker) readOn(ctx context.Context, reader rueidis.DedicatedClient, cou
 func (b *Broker) applyAll(ctx context.Context, reader rueidis.DedicatedClient, at place, entries []rueidis.XRangeEntry) error {
 	all := make([]hub.Entry, 0, len(entries))
 	headers := make([]header, 0, len(entries))
+	defer func() { b.apply(all, headers, entries) }() // also what came before a break
 	next := at.seq + 1
 	for _, x := range entries {
 		e, h, err := readEntry(x)
@@ -349,7 +350,6 @@ func (b *Broker) applyAll(ctx context.Context, reader rueidis.DedicatedClient, a
 		all, headers = append(all, e), append(headers, h)
 		next = e.Last + 1
 	}
-	b.apply(all, headers, entries)
 	return nil
 }
 
@@ -406,6 +406,9 @@ func readEntry(x rueidis.XRangeEntry) (e hub.Entry, h header, err error) {
 
 // apply has the state apply the entries, and tells who has waited for them.
 func (b *Broker) apply(all []hub.Entry, headers []header, raw []rueidis.XRangeEntry) {
+	if len(all) == 0 {
+		return
+	}
 	skew := b.nodes.skew()
 	b.mu.Lock()
 	defer b.mu.Unlock()

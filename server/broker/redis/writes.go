@@ -108,6 +108,9 @@ func writesOf(cmd *hub.Command, messages []span, keeps keeps) []string {
 		p.add("C", name, flag(hub.Quiet(name)))
 	}
 	p.begins(cmd)
+	for _, old := range cmd.Ended {
+		p.add("Q", old.Client, old.Channel)
+	}
 	p.turns(cmd)
 	p.said(cmd, messages)
 	p.ends(cmd)

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"debug/buildinfo"
 	"os"
 	"os/exec"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,6 +51,15 @@ func knows(t testing.TB, binary, key string) bool {
 	return strings.Contains(string(out), key)
 }
 
+// detectsRaces reports whether the program was built with the race detector.
+func detectsRaces(t testing.TB, binary string) bool {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
 // TestCluster is a small cluster, and some of what can happen to it.
 func TestCluster(t *testing.T) {
 	torture(t, quickly(seed(t)), live.Binary(t))
@@ -77,6 +89,9 @@ func TestTorture(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := full(seed(t), lasts)
+	if detectsRaces(t, live.Binary(t)) { // which takes several times the work and the memory
+		p.verified, p.background, p.memory = p.verified/4, p.background/4, 4*p.memory
+	}
 	p.peers = knows(t, live.Binary(t), "node_listen")
 	if kinds := os.Getenv("SHAVEET_FAULTS"); kinds != "" {
 		p.kinds = strings.Split(kinds, "; ")
