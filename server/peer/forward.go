@@ -137,6 +137,9 @@ func (p *Peers) rewrite(pr *httputil.ProxyRequest) {
 		pr.Out.Header.Del("Upgrade") // to what only the two ends of one connection can speak
 		pr.Out.Header.Del("Connection")
 	}
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} { // by which net/http takes a POST for one to be made again
+		pr.Out.Header.Del(name)
+	}
 	pr.Out.Header.Set(peerHeader, address(way.asker))
 }
 

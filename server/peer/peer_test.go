@@ -107,6 +107,7 @@ func TestForwardOtherUpgrade(t *testing.T) {
 		r.Header.Set("Connection", "Upgrade, HTTP2-Settings")
 		r.Header.Set("Upgrade", "h2c")
 		r.Header.Set("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")
+		r.Header.Set("Idempotency-Key", "x")
 		if got := a.Forward("bbbbbbbb", httptest.NewRecorder(), r); got != want {
 			t.Errorf("request %d: handed on: %v", i, got)
 		}

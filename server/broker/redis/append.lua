@@ -34,6 +34,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function text(n) return string.format('%.0f', n) end
 local ms = text(now)
 local seq = tonumber(meta[3])
+if not seq or seq < 0 or seq >= 2 ^ 53 or seq % 1 ~= 0 then
+  return { 'epoch' } -- somebody has written that; who looks where the log is says so
+end
 local ids, begun, joined = P .. 'ids', P .. 'channels', P .. 'joined'
 local held = P .. 'held:' .. node
 local number -- the next one of the command under way

@@ -208,7 +208,9 @@ func TestOnceAcrossDeath(t *testing.T) {
 	until(t, "the log has it", func() bool { return server.Do("XLEN", key) != before })
 	link.Retarget("")
 	link.Sever()
-	until(t, "the node is forgotten", func() bool { return !strings.Contains(server.Do("ZRANGE", "{shaveet}:log:alive", "0", "-1"), a.broker.NodeID()) })
+	until(t, "the node is forgotten", func() bool {
+		return !strings.Contains(server.Do("ZRANGE", "{shaveet}:log:alive", "0", "-1"), a.broker.NodeID())
+	})
 	link.Drop(faultproxy.Answers, false)
 	link.Retarget(server.Addr)
 	err := <-said

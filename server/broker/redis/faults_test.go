@@ -376,3 +376,40 @@ func TestEntryOfAnotherVersion(t *testing.T) {
 		t.Errorf("the log has %s entries, want 4", n)
 	}
 }
+
+// A channel that nobody can have made is passed over by who begins.
+func TestNamelessChannel(t *testing.T) {
+	server := redistest.Start(t)
+	opts := redis.Options{URL: server.URL()}
+	a := join(t, opts)
+	a.create(t, "bob")
+	a.subscribe(t, "bob", "news")
+	server.Do("HSET", keysOf(server)+"channels", "", "3")
+	server.Do("SADD", keysOf(server)+"clients", "")
+	server.Do("HSET", keysOf(server)+"c:", "k", "key")
+	b := join(t, opts)
+	sameState(t, "with one", a.Hub, b.Hub)
+}
+
+// Where the log's own key makes no sense any more, a node says so and ends.
+func TestDamagedLog(t *testing.T) {
+	for _, seq := range []string{"abc", "-5", "1e300", "0.5"} {
+		server := redistest.Start(t)
+		h := hub.New(hub.Config{NewKey: func() string { return "k" }}, open(t, redis.Options{URL: server.URL()}))
+		ended := make(chan error, 1)
+		go func() { ended <- h.Run(t.Context()) }()
+		<-h.Ready()
+		server.Do("HSET", "{shaveet}:log", "seq", seq)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		h.CreateClient(ctx, "bob") // which may hear of it first
+		cancel()
+		select {
+		case err := <-ended:
+			if !strings.Contains(err.Error(), "{shaveet}:log is not the log") {
+				t.Errorf("%s: it ended with %v", seq, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: it goes on", seq)
+		}
+	}
+}

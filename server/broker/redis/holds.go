@@ -184,6 +184,10 @@ func (b *Broker) inheritFrom(ctx context.Context, conn rueidis.Client, at place,
 		b.hold(answer[1:])
 		total += len(answer) - 1
 	}
+	if b.nodes.hasLeft(dead) {
+		b.log.Info("a node has ended; its clients are let go unless they come to another", "node", dead, "clients", total)
+		return nil
+	}
 	b.log.Warn("a node is gone; its clients are let go unless they come to another", "node", dead, "clients", total)
 	return nil
 }

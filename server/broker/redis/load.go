@@ -132,8 +132,8 @@ func (l *loader) clients(ctx context.Context) error {
 		var cmds []rueidis.Completed
 		var asked []string
 		for _, id := range ids {
-			if seen[id] {
-				continue // a scan may name it twice
+			if seen[id] || id == "" {
+				continue // a scan may name it twice; and nobody is called nothing
 			}
 			seen[id] = true
 			asked = append(asked, id)
@@ -191,7 +191,7 @@ func (l *loader) channels(ctx context.Context) error {
 	return l.scan(ctx, true, l.prefix+"channels", func(fields []string) error {
 		var names []string
 		for i := 0; i+1 < len(fields); i += 2 {
-			if name := fields[i]; !seen[name] {
+			if name := fields[i]; name != "" && !seen[name] { // no channel is called nothing
 				seen[name] = true
 				names = append(names, name)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,6 +26,7 @@ type said struct {
 	Epoch   string `json:"epoch"`
 	LagUS   int64  `json:"lag_us"`
 	Readers int    `json:"readers"`
+	Left    bool   `json:"left,omitempty"` // it has ended, and has said so
 }
 
 // beatStep is how often a node says that it is alive.
@@ -39,6 +41,7 @@ type nodes struct {
 
 	mu      sync.Mutex // guards all below
 	all     []hub.Node // alive, in the order of their names
+	left    []string   // the ids of those that have said that they end
 	agreed  string     // the secret of all
 	keeper  bool
 	clock   time.Duration // by how much this process's clock is before Redis'
@@ -76,8 +79,10 @@ func (n *nodes) setSkew(d time.Duration) {
 // run says that the node is alive, and does what follows from who else is,
 // until ctx ends.
 func (n *nodes) run(ctx context.Context) {
+	trouble := troubles{log: n.broker.log, what: "this node cannot say in Redis that it is alive", over: "this node says again that it is alive"}
 	tick := time.NewTicker(beatStep)
 	defer tick.Stop()
+	failed := 0 // in a row
 	for {
 		select {
 		case <-ctx.Done():
@@ -85,9 +90,23 @@ func (n *nodes) run(ctx context.Context) {
 		case <-tick.C:
 		case <-n.wake:
 		}
-		if err := n.beat(ctx); err != nil && ctx.Err() == nil {
-			n.broker.counts.errors.Add(1)
-			n.silence()
+		err := n.beat(ctx)
+		if err == nil {
+			failed = 0
+			trouble.end()
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		n.broker.counts.errors.Add(1)
+		n.silence()
+		if errors.Is(err, errAway) { // of which who follows the log tells
+			failed = 0
+			continue
+		}
+		if failed++; failed > 1 {
+			trouble.tell(err)
 		}
 	}
 }
@@ -110,7 +129,7 @@ func (n *nodes) beat(ctx context.Context) error {
 	}
 	w, err := b.where(ctx, conn)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errAway, err)
 	}
 	if !w.own || at.ready && (w.epoch != at.epoch || w.set != at.set) {
 		b.loseLog()
@@ -178,10 +197,14 @@ func (n *nodes) said(at place) said {
 func (n *nodes) hear(secret string, parts []string) {
 	dead := n.broker.opts.DeadAfter
 	var all []hub.Node
+	var left []string
 	for ; len(parts) >= 3; parts = parts[3:] {
 		ms, _ := strconv.ParseInt(parts[1], 10, 64)
 		var s said
 		_ = json.Unmarshal([]byte(parts[2]), &s) // what a stranger has written says nothing
+		if s.Left {
+			left = append(left, parts[0])
+		}
 		epoch, _ := parseEpoch(s.Epoch)
 		all = append(all, hub.Node{ID: parts[0], Name: s.Name, Addr: s.Addr, Version: s.Version, Began: time.UnixMilli(s.Began),
 			At: hub.Position{Epoch: epoch, Seq: s.Seq}, Lag: time.Duration(s.LagUS) * time.Microsecond, Readers: s.Readers, Silent: time.Duration(ms) * time.Millisecond})
@@ -193,11 +216,18 @@ func (n *nodes) hear(secret string, parts []string) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.all, n.agreed, n.last = all, secret, time.Now()
+	n.all, n.left, n.agreed, n.last = all, left, secret, time.Now()
 	if n.first.IsZero() {
 		n.first = n.last
 	}
 	n.keeper = first >= 0 && all[first].ID == n.broker.node
+}
+
+// hasLeft reports whether a node has said that it ends.
+func (n *nodes) hasLeft(id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Contains(n.left, id)
 }
 
 // Keeper implements [hub.Shared].
@@ -280,7 +310,14 @@ func (b *Broker) leave() {
 	defer cancel()
 	// As if it had been silent for long: its clients are taken over then.
 	past := float64(time.Now().Add(-b.nodes.skew() - 2*b.opts.DeadAfter).UnixMilli())
-	err = conn.Do(ctx, conn.B().Zadd().Key(b.logKey()+":alive").ScoreMember().ScoreMember(past, b.node).Build()).Error()
+	last := b.nodes.said(at)
+	last.Left = true
+	text, _ := json.Marshal(last) // it has no parts that cannot be
+	for _, r := range conn.DoMulti(ctx,
+		conn.B().Hset().Key(b.logKey()+":nodes").FieldValue().FieldValue(b.node, string(text)).Build(),
+		conn.B().Zadd().Key(b.logKey()+":alive").ScoreMember().ScoreMember(past, b.node).Build()) {
+		err = errors.Join(err, r.Error())
+	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		b.log.Debug("could not say that this node goes", "err", err)
 	}

@@ -156,7 +156,7 @@ func (l *lane) send(ctx context.Context, batch []call) {
 			tellChanged(batch, unsure)
 			return
 		case errors.Is(err, errRefused):
-			b.log.Error("Redis has refused to write", "err", err)
+			b.refusals.tell(b.log, err)
 			b.counts.errors.Add(1)
 			_ = b.Sync(ctx) // what was done of it comes by the log
 			tellEach(batch, unknown)

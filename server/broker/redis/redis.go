@@ -109,6 +109,7 @@ type Broker struct {
 	holds    holds  // the beat's own
 	broken   uint64 // the epoch whose stream cannot be read, if any; of Run alone
 	counts   counts
+	refusals refusals
 
 	behindSince atomic.Int64  // ns; 0: it is not
 	behindAt    atomic.Uint64 // where the node has been behind the log since

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,10 +64,10 @@ var errFatal = errors.New("redis")
 
 // follow connects, finds the log, and reads it, until ctx ends.
 func (b *Broker) follow(ctx context.Context) error {
-	trouble := troubles{log: b.log}
+	trouble := troubles{log: b.log, what: "the log in Redis cannot be followed; it is tried again", over: "the log in Redis is followed again"}
 	for pause := time.Duration(0); ; {
 		err := b.followOnce(ctx, func() {
-			trouble.over()
+			trouble.end()
 			pause = 0
 		})
 		switch {
@@ -87,7 +88,7 @@ func (b *Broker) follow(ctx context.Context) error {
 }
 
 // followOnce follows the log until something goes wrong. well is called when it
-// has been found.
+// has been found, and can be read.
 func (b *Broker) followOnce(ctx context.Context, well func()) error {
 	conn, err := b.connect()
 	if err != nil {
@@ -102,9 +103,8 @@ func (b *Broker) followOnce(ctx context.Context, well func()) error {
 			return err
 		}
 	}
-	well()
 	b.nodes.signal()
-	return b.tail(ctx, conn)
+	return b.tail(ctx, conn, well)
 }
 
 // connect returns the connection to Redis, made anew if there is none.
@@ -269,8 +269,8 @@ func nextCount(entries, bytes int) int64 {
 }
 
 // tail reads the stream and applies it, until something goes wrong or somebody
-// has seen that the log is another one.
-func (b *Broker) tail(ctx context.Context, conn rueidis.Client) error {
+// has seen that the log is another one. well is called each time that it was read.
+func (b *Broker) tail(ctx context.Context, conn rueidis.Client, well func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var watch sync.WaitGroup
@@ -294,6 +294,7 @@ func (b *Broker) tail(ctx context.Context, conn rueidis.Client) error {
 			}
 			return err
 		}
+		well()
 	}
 }
 
@@ -436,31 +437,60 @@ func (b *Broker) trimmedTo() uint64 {
 	return b.trim
 }
 
-// troubles says in the log what is wrong: at once, and then now and then.
-type troubles struct {
-	log   interface{ Warn(string, ...any) }
-	since time.Time
-	told  time.Time
+// refusals are what Redis has refused to write.
+type refusals struct {
+	mu   sync.Mutex // guards all below
+	told time.Time
+	more int // since then
 }
 
-// troubleStep is how often the same trouble is told.
-const troubleStep = 10 * time.Second
+// tell tells of one a second.
+func (r *refusals) tell(log *slog.Logger, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.told) < newTroubleStep {
+		r.more++
+		return
+	}
+	log.Error("Redis has refused to write", "err", err, "before", r.more)
+	r.told, r.more = now, 0
+}
+
+// troubles says in the log what is wrong: at once, and then now and then.
+type troubles struct {
+	log        interface{ Warn(string, ...any) }
+	what, over string // it is, and that it is over
+	since      time.Time
+	told       time.Time
+	text       string // of what was told last
+}
+
+// How often the same trouble is told, and another one.
+const (
+	troubleStep    = 10 * time.Second
+	newTroubleStep = time.Second
+)
 
 func (t *troubles) tell(err error) {
 	now := time.Now()
 	if t.since.IsZero() {
 		t.since = now
 	}
-	if now.Sub(t.told) < troubleStep {
+	step := troubleStep
+	if err.Error() != t.text {
+		step = newTroubleStep
+	}
+	if now.Sub(t.told) < step {
 		return
 	}
-	t.told = now
-	t.log.Warn("the log in Redis cannot be followed; it is tried again", "err", err, "for", now.Sub(t.since).Round(time.Second))
+	t.told, t.text = now, err.Error()
+	t.log.Warn(t.what, "err", err, "for", now.Sub(t.since).Round(time.Second))
 }
 
-func (t *troubles) over() {
+func (t *troubles) end() {
 	if !t.since.IsZero() {
-		t.log.Warn("the log in Redis is followed again", "after", time.Since(t.since).Round(time.Millisecond))
+		t.log.Warn(t.over, "after", time.Since(t.since).Round(time.Millisecond))
 	}
-	t.since, t.told = time.Time{}, time.Time{}
+	t.since = time.Time{} // when it was told last stays: it may come and go
 }
