@@ -119,19 +119,23 @@ func (w *crew) work(relief int) {
 // none, there is one hand less. herds is said by who goes on as long as there are
 // any, however many others work.
 func (w *crew) serve(d *desk, herds bool) (n int) {
-	var mine [handful]*Conn
-	n = w.take(&mine, d, herds)
+	mine := &d.mine
+	n = w.take(mine, d, herds)
 	d.herds = herds
 	for i, c := range mine[:n] {
 		d.rest = mine[i+1 : n]
 		if c.turn(d); d.left {
-			w.done(d)
-			return 0
+			break
 		}
 	}
 	d.rest = nil
+	clear(mine[:n])
 	if cap(d.out.p) > maxKept {
 		d.out.p = make([]byte, 0, deskSize)
+	}
+	if d.left {
+		w.done(d)
+		return 0
 	}
 	return n
 }
@@ -244,7 +248,8 @@ const maxHerd = 1024
 type desk struct {
 	crew   *crew          // whose it is
 	relief int            // of that, when who works here took something last
-	rest   []*Conn        // what has been taken to do, behind what is under way
+	mine   [handful]*Conn // what has been taken to do
+	rest   []*Conn        // and is left of that
 	herds  bool           // who works here has to wake others, and must not wait
 	left   bool           // who works here is one of the crew no more
 	out    buffer         // what is written
