@@ -246,6 +246,7 @@ async function tellHoles(tab) {
     };
   });
   await tab.click('#examples a[href="#chat"]');
+  await until(() => tab.evaluate(() => typeof globalThis.told?.onmessage === 'function'), PATIENCE, 'somebody listens');
   await tab.evaluate(() => {
     const tell = (kind, data) => told.dispatchEvent(new MessageEvent(kind, { data }));
     tell('lost', '30');
