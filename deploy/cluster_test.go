@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -71,7 +70,7 @@ func clusterConf(t *testing.T, file string, nodes []*live.Server, edits map[stri
 
 func nginxCluster(t *testing.T, nodes []*live.Server) *entry {
 	t.Helper()
-	addr, admin := freeAddr(t), freeAddr(t)
+	addr, admin := live.FreeAddr(t), live.FreeAddr(t)
 	conf := clusterConf(t, "nginx-cluster.conf", nodes, map[string]string{
 		"server 127.0.0.1:5000;": "server " + hostPort(nodes[0].Public) + ";",
 		"listen 80;":             "listen " + addr + ";",
@@ -82,7 +81,7 @@ func nginxCluster(t *testing.T, nodes []*live.Server) *entry {
 
 func haproxyCluster(t *testing.T, nodes []*live.Server) *entry {
 	t.Helper()
-	addr, admin := freeAddr(t), freeAddr(t)
+	addr, admin := live.FreeAddr(t), live.FreeAddr(t)
 	conf := clusterConf(t, "haproxy-cluster.cfg", nodes, map[string]string{
 		"    user haproxy\n":            "",
 		"    group haproxy\n":           "",
@@ -319,11 +318,7 @@ func TestClusterHangs(t *testing.T) {
 	at := haproxyCluster(t, nodes)
 	r := newReader(t, nodes[0], at.base, longpollGET, "news")
 	untilAllKnow(t, nodes, r)
-	pid := nodes[1].Pid()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+	defer nodes[1].Pause()()
 	live.Until(t, "it is out", 20*time.Second, func() bool { return strings.Contains(at.output(), "shaveet/node2 is DOWN") })
 	for i := range 20 {
 		if err := peek(t, r); err != nil {

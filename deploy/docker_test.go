@@ -49,7 +49,7 @@ func TestImage(t *testing.T) {
 		t.Log("not root: the program runs in the ordinary file system instead of an empty root")
 	}
 	env := []string{"PATH=/nowhere"}
-	listen := freeAddr(t)
+	listen := live.FreeAddr(t)
 	args := append(slices.Clone(command), "--listen", listen, "--public-listen", "127.0.0.1:0")
 	server := &exec.Cmd{Path: program, Args: append([]string{program}, args...), Env: env, Dir: "/", SysProcAttr: attr}
 	live.Run(t, server)

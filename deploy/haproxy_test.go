@@ -14,7 +14,7 @@ import (
 // a master with a worker, which logs every request.
 func startHAProxy(t *testing.T, to behind) *site {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := live.FreeAddr(t)
 	edits := map[string]string{
 		"local0 notice":                       "local0 info",
 		"    user haproxy\n":                  "", // only root can become somebody else

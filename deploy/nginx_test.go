@@ -35,7 +35,7 @@ http {
 // startNginx runs nginx with our file.
 func startNginx(t *testing.T, to behind) *site {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := live.FreeAddr(t)
 	edits := map[string]string{
 		"server 127.0.0.1:5000;": "server " + to.backendAddr() + ";",
 		"server 127.0.0.1:8083;": "server " + hostPort(to.shaveet) + ";",
@@ -90,7 +90,7 @@ func runNginx(t *testing.T, base, conf string) *site {
 // startStock runs nginx with the least that one can write, and perhaps more.
 func startStock(t *testing.T, srv *live.Server, more string) *site {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := live.FreeAddr(t)
 	return runNginx(t, "http://"+addr, "server { listen "+addr+"; "+more+" location / { proxy_pass "+srv.Public+"; } }\n")
 }
 

@@ -139,18 +139,6 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-// freeAddr is an address nobody listens at now; proxies cannot choose a port
-// and tell which.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // info is what these tests read of the method of that name.
 type info struct {
 	Counts struct{ Clients, Sessions int }

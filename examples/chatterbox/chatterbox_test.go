@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -112,7 +111,7 @@ func newWorld(t *testing.T) *world {
 	return &world{
 		// Debian's own Python has pyzmq; another one in the PATH does not see it.
 		programs: map[string][]string{"go": {binary}, "python": {"/usr/bin/python3", "python/chatterbox.py"}},
-		pull:     "tcp://" + freeAddr(t), pub: "tcp://" + freeAddr(t),
+		pull:     "tcp://" + live.FreeAddr(t), pub: "tcp://" + live.FreeAddr(t),
 	}
 }
 
@@ -140,16 +139,6 @@ func (w *world) begin(t *testing.T) {
 func (w *world) public() string { return strings.TrimPrefix(w.srv.Public, "http://") }
 
 func (w *world) sites() []*site { return []*site{w.a, w.b} }
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // site is a running web application.
 type site struct {

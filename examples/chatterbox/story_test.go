@@ -137,7 +137,7 @@ func (s *site) knowsWhoComesBack(t *testing.T) {
 // saysThatALineIsLost: a line that went to the socket, and that nobody has
 // heard, is not said to be said.
 func (w *world) saysThatALineIsLost(t *testing.T, program string) {
-	nobody := freeAddr(t)
+	nobody := live.FreeAddr(t)
 	s := w.start(t, program, "SHAVEET_RPC=http://"+nobody+"/", "SHAVEET_PUB=tcp://"+nobody, "SHAVEET_PULL="+swallow(t), "NAME=unheard")
 	line := map[string]string{"u": "ada", "m": "into the void of " + program}
 	status, why := 502, ""
@@ -174,7 +174,7 @@ func swallow(t *testing.T) (endpoint string) {
 // looksUpWhatItHasNotHeard: what is published before a subscription has come is
 // not heard, and was said all the same.
 func (w *world) looksUpWhatItHasNotHeard(t *testing.T, program string) {
-	s := w.start(t, program, "SHAVEET_RPC="+w.srv.Main+"/", "SHAVEET_PULL="+w.pull, "SHAVEET_PUB=tcp://"+freeAddr(t), "NAME=deaf")
+	s := w.start(t, program, "SHAVEET_RPC="+w.srv.Main+"/", "SHAVEET_PULL="+w.pull, "SHAVEET_PUB=tcp://"+live.FreeAddr(t), "NAME=deaf")
 	s.begins(t)
 	if told := s.told(t); !slices.Contains(told, "test: begins") {
 		t.Errorf("newcomers are told %q", told)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -117,7 +116,7 @@ type world struct {
 
 func newWorld(t *testing.T, backend func(t *testing.T) *exec.Cmd, make func(t *testing.T, endpoint string) maker) *world {
 	t.Helper()
-	w := &world{socket: freeAddr(t)}
+	w := &world{socket: live.FreeAddr(t)}
 	config, err := os.ReadFile("shaveet.toml")
 	if err != nil {
 		t.Fatal(err)
@@ -135,16 +134,6 @@ func newWorld(t *testing.T, backend func(t *testing.T) *exec.Cmd, make func(t *t
 	w.site.srv = w.srv
 	w.maker = make(t, "tcp://"+w.toMaker.Addr())
 	return w
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // more waits until the producer has made two seconds of points, whatever

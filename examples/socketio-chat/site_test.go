@@ -1,9 +1,7 @@
 package socketiochat_test
 
 import (
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -52,7 +50,7 @@ func startGo(t *testing.T) *site {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", path, "./go").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	push := freeAddress(t)
+	push := live.FreeAddr(t)
 	s := &site{wire: newWire(t, push)}
 	p := &program{t: t, command: func() *exec.Cmd {
 		cmd := exec.Command(path)
@@ -60,7 +58,7 @@ func startGo(t *testing.T) *site {
 		return cmd
 	}}
 	t.Cleanup(p.stop)
-	s.page = "http://" + freeAddress(t)
+	s.page = "http://" + live.FreeAddr(t)
 	s.restart = func() { p.stop(); p.start(s.page) }
 	p.start(s.page)
 	return s
@@ -70,7 +68,7 @@ func startGo(t *testing.T) *site {
 // asks.
 func startPython(t *testing.T) *site {
 	t.Helper()
-	s := &site{page: "http://" + freeAddress(t)}
+	s := &site{page: "http://" + live.FreeAddr(t)}
 	s.webhook = s.page + "/shaveet"
 	config, err := os.ReadFile("shaveet.toml")
 	if err != nil {
@@ -102,22 +100,6 @@ func startPython(t *testing.T) *site {
 var portOf = regexp.MustCompile(`\d+$`)
 
 func port(address string) string { return portOf.FindString(address) }
-
-// freeAddress returns one where a program will listen that can be ended and
-// started again. It is below those that systems give to whoever does not care, so
-// that nobody takes it by accident.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.N(10_000)))
-		if err == nil {
-			l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
 
 // A program can be ended and started again.
 type program struct {

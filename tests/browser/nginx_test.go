@@ -2,8 +2,6 @@ package browser
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,7 +46,7 @@ func startNginx(t *testing.T, shaveet, backend string) *nginx {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	n := &nginx{addr: freeAddr(t), log: filepath.Join(dir, "error.log")}
+	n := &nginx{addr: live.FreeAddr(t), log: filepath.Join(dir, "error.log")}
 	conf, err := os.ReadFile(filepath.Join(live.Root(t), "deploy", "nginx.conf"))
 	if err != nil {
 		t.Fatal(err)
@@ -103,22 +101,6 @@ func mortal(name string, args ...string) *exec.Cmd {
 		return exec.Command(setpriv, append([]string{"--pdeathsig", "TERM", name}, args...)...)
 	}
 	return exec.Command(name, args...)
-}
-
-// freeAddr is an address that nobody listens at. It is below those that systems
-// give to whoever connects, so that nobody takes it by accident while what was
-// there is started again.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // patience is for what may take long on a busy machine; where all is well

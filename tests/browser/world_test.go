@@ -55,7 +55,7 @@ type glance struct {
 func newWorld(t *testing.T, seed uint64, p *plan, c *chromium) *world {
 	t.Helper()
 	w := &world{t: t, plan: p, rand: rand.New(rand.NewPCG(seed, 1)), truth: newTruth(), chromium: c}
-	w.srv = live.Start(t, "--listen", freeAddr(t), "--public-listen", freeAddr(t),
+	w.srv = live.Start(t, "--listen", live.FreeAddr(t), "--public-listen", live.FreeAddr(t),
 		"--drain-delay", "100ms", "--drain-timeout", "2s", "--retry-time", "200ms",
 		"--heartbeat-time", "2s", "--poll-timeout", "2s", "--idle-time", "1h", "--sessions-per-client", "100",
 		"--window", "1h", "--channel-bytes", "67108864", "--publish-ids", "1000000")

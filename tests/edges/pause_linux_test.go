@@ -2,7 +2,6 @@ package edges_test
 
 import (
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -52,15 +51,11 @@ func TestPause(t *testing.T) {
 	}
 	c.come(last...)
 	c.await("they have something to say", func(r *seat) bool { return r.fd != 0 && (len(r.out) > 0 || !r.hushed) })
-	if err := syscall.Kill(s.Pid(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	resume := s.Pause()
 	c.hush(false, hushed)
 	time.Sleep(pause)
 	woken := time.Now()
-	if err := syscall.Kill(s.Pid(), syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	resume()
 	for channel := range p.said {
 		p.say(channel, 3)
 	}

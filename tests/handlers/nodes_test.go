@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -187,17 +186,18 @@ func TestUnreachedNodes(t *testing.T) {
 		Sockets   []struct{ ID string }
 		Unreached []string
 	}
-	s.call(&found, "fetch_sockets", map[string]any{"namespace": "/shop"})
-	if len(found.Sockets) != 2 || len(found.Unreached) != 0 {
+	fetch := func() {
+		t.Helper()
+		found.Sockets, found.Unreached = nil, nil
+		s.call(&found, "fetch_sockets", map[string]any{"namespace": "/shop"})
+	}
+	live.Until(t, "the nodes know of each other", patience, func() bool { fetch(); return len(found.Sockets) == 2 })
+	if len(found.Unreached) != 0 {
 		t.Errorf("%+v, want %s and %s", found, here, there)
 	}
-	if err := syscall.Kill(nodes[1].Pid(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Kill(nodes[1].Pid(), syscall.SIGCONT)
-	found.Sockets = nil
+	defer nodes[1].Pause()()
 	began := time.Now()
-	s.call(&found, "fetch_sockets", map[string]any{"namespace": "/shop"})
+	fetch()
 	if len(found.Sockets) != 1 || len(found.Unreached) != 1 {
 		t.Errorf("after %v: %+v, want %s alone", time.Since(began), found, here)
 	}

@@ -113,6 +113,20 @@ func (s *Server) End(limit time.Duration) error {
 	return p.stop(syscall.SIGTERM, limit)
 }
 
+// Pause has the program stand still, and returns when it does. resume has it go on.
+func (s *Server) Pause() (resume func()) {
+	s.t.Helper()
+	pid := s.Pid()
+	if pid == 0 {
+		s.t.Fatal("live: Pause: not running")
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		s.t.Fatalf("live: Pause: %v", err)
+	}
+	Until(s.t, "the program stands still", stopTimeout, func() bool { return StandsStill(pid) })
+	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
+}
+
 // Pid is the process id of the running program, 0 when there is none.
 func (s *Server) Pid() int {
 	if p := s.current(); p != nil {

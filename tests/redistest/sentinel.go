@@ -62,15 +62,47 @@ func (all *Sentinels) lines(s, primary *Server, quorum int, downAfter time.Durat
 
 // facts is what one of them says of the primary; nil if it says nothing.
 func (all *Sentinels) facts(s *Server) map[string]string {
-	out, err := s.try("SENTINEL", "MASTER", all.Name)
+	if said := all.ask(s, "MASTER"); len(said) == 1 {
+		return said[0]
+	}
+	return nil
+}
+
+// ask returns what one of them says of servers: MASTER of the primary, REPLICAS
+// of its copies.
+func (all *Sentinels) ask(s *Server, of string) (servers []map[string]string) {
+	out, err := s.try("SENTINEL", of, all.Name)
 	if err != nil {
 		return nil
 	}
-	facts := make(map[string]string)
 	for words := strings.Split(out, "\n"); len(words) >= 2; words = words[2:] {
-		facts[strings.TrimSpace(words[0])] = strings.TrimSpace(words[1])
+		name := strings.TrimSpace(words[0])
+		if name == "name" { // with which each begins
+			servers = append(servers, make(map[string]string))
+		}
+		if len(servers) > 0 {
+			servers[len(servers)-1][name] = strings.TrimSpace(words[1])
+		}
 	}
-	return facts
+	return servers
+}
+
+// settled tells whether each of them has the same primary, and has heard from
+// each of its copies that it is one.
+func (all *Sentinels) settled() bool {
+	primary := all.Primary()
+	for _, s := range all.All {
+		is := all.facts(s)
+		if net.JoinHostPort(is["ip"], is["port"]) != primary || is["flags"] != "master" || is["role-reported"] != "master" {
+			return false
+		}
+		for _, copied := range all.ask(s, "REPLICAS") {
+			if copied["flags"] != "slave" || copied["role-reported"] != "slave" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Primary is the address that most of them name; "" if they disagree.
@@ -102,8 +134,14 @@ func (all *Sentinels) Await(s *Server) {
 
 // Failover has them change the primary, though there is nothing wrong, and
 // returns when they have. They give up now and then, and are asked again.
+//
+// It waits first until all of them know who copies whom. One of them that still
+// has a copy for a primary come back, as it was in the seconds before, would make
+// a copy of it again after the others have made it primary: then there is none,
+// until they find so half a minute later.
 func (all *Sentinels) Failover() {
 	all.t.Helper()
+	all.All[0].until("all know who copies whom", all.settled)
 	before := all.Primary()
 	all.All[0].until("another is primary", func() bool {
 		now := all.Primary()

@@ -4,9 +4,9 @@
 package redistest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/shaveet/shaveet/tests/live"
 )
 
 // A Server is one process of redis-server, or of redis-sentinel.
@@ -56,7 +58,7 @@ func Start(t testing.TB, options ...Option) *Server {
 // prepare makes what every process needs, and starts none.
 func prepare(t testing.TB) *Server {
 	t.Helper()
-	return &Server{Addr: FreeAddr(t), t: t, dir: t.TempDir()}
+	return &Server{Addr: live.FreeAddr(t), t: t, dir: t.TempDir()}
 }
 
 // run starts the program with these lines of configuration.
@@ -78,17 +80,6 @@ func (s *Server) run(program string, lines []string) {
 
 func (s *Server) host() string { h, _, _ := net.SplitHostPort(s.Addr); return h }
 func (s *Server) port() string { _, p, _ := net.SplitHostPort(s.Addr); return p }
-
-// FreeAddr returns an address of loopback that nobody listens on.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // URL is where the server is, for a client.
 func (s *Server) URL() string {
@@ -164,16 +155,23 @@ func (s *Server) end() {
 	}
 }
 
-func (s *Server) signal(sig syscall.Signal) {
+// signal sends a signal to the process, and returns its id; 0: there is none.
+func (s *Server) signal(sig syscall.Signal) (pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd != nil {
-		_ = s.cmd.Process.Signal(sig)
+	if s.cmd == nil {
+		return 0
 	}
+	_ = s.cmd.Process.Signal(sig)
+	return s.cmd.Process.Pid
 }
 
-// Stop has the server stand still.
-func (s *Server) Stop() { s.signal(syscall.SIGSTOP) }
+// Stop has the server stand still, and returns when it does.
+func (s *Server) Stop() {
+	s.t.Helper()
+	pid := s.signal(syscall.SIGSTOP)
+	live.Until(s.t, "the server stands still", 10*time.Second, func() bool { return pid == 0 || live.StandsStill(pid) })
+}
 
 // Cont has it go on.
 func (s *Server) Cont() { s.signal(syscall.SIGCONT) }
@@ -224,13 +222,26 @@ func (s *Server) try(args ...string) (string, error) {
 // Info returns a field of INFO.
 func (s *Server) Info(section, field string) string {
 	s.t.Helper()
-	lines := bufio.NewScanner(strings.NewReader(s.Do("INFO", section)))
-	for lines.Scan() {
-		if v, ok := strings.CutPrefix(lines.Text(), field+":"); ok {
-			return strings.TrimSpace(v)
+	v, err := s.info(section, field)
+	if err != nil {
+		s.t.Fatalf("INFO %s: %v", section, err)
+	}
+	return v
+}
+
+// info is Info where it may fail: Sentinel, when it changes what a server is, cuts
+// off all who talk to it.
+func (s *Server) info(section, field string) (string, error) {
+	out, err := s.try("INFO", section)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	for line := range strings.Lines(out) {
+		if v, ok := strings.CutPrefix(line, field+":"); ok {
+			return strings.TrimSpace(v), nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // ReplicaOf has the server copy the one at addr, and waits until it does.
@@ -238,7 +249,7 @@ func (s *Server) ReplicaOf(addr string) {
 	s.t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
 	s.Do("REPLICAOF", host, port)
-	s.until("copies "+addr, func() bool { return s.Info("replication", "master_link_status") == "up" })
+	s.until("copies "+addr, s.linked)
 }
 
 // Follow is ReplicaOf for one that may ask who copies it.
@@ -259,22 +270,31 @@ func (s *Server) follow(primary *Server) {
 	}
 }
 
+// linked tells whether the server gets from its primary what comes there.
+func (s *Server) linked() bool {
+	status, err := s.info("replication", "master_link_status")
+	return err == nil && status == "up"
+}
+
 // InSync waits until the copy has all that the primary has said so far.
 func (s *Server) InSync(primary *Server) {
 	s.t.Helper()
-	said := primary.number("master_repl_offset")
+	said := 0
+	primary.until("says how much it has", func() (ok bool) {
+		said, ok = primary.number("master_repl_offset")
+		return ok
+	})
 	s.until("has all of "+primary.Addr, func() bool {
-		return s.Info("replication", "master_link_status") == "up" && s.number("slave_repl_offset") >= said
+		has, ok := s.number("slave_repl_offset")
+		return ok && has >= said && s.linked()
 	})
 }
 
-func (s *Server) number(field string) int {
-	s.t.Helper()
-	n, err := strconv.Atoi(s.Info("replication", field))
-	if err != nil {
-		s.t.Fatalf("%s: %s: %v", s.Addr, field, err)
-	}
-	return n
+// number is a field of INFO that says how much is replicated, if it is there.
+func (s *Server) number(field string) (n int, ok bool) {
+	text, _ := s.info("replication", field)
+	n, err := strconv.Atoi(text)
+	return n, err == nil
 }
 
 // patience is for what a machine that has much to do takes long for.
