@@ -42,7 +42,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 		h.createClient(e.Client, e.Key, seq, &socketOf{h.ownerOf(e.Owner, e.Last)})
 		h.eachTurn(e, seq, h.join)
 	case OpData:
-		h.setData(e.Client, e.Data)
+		h.setData(e)
 	case OpDeclare:
 		h.declare(e.Namespace)
 	case OpTake:
@@ -78,7 +78,7 @@ func (h fold) Apply(e Entry) (id uint64) {
 			h.delete(name, seq)
 		}
 	case OpDisconnect:
-		h.dismiss(e.Client, e.Session)
+		h.dismiss(e)
 	case OpCount:
 		for _, name := range e.Channels {
 			h.count(name, seq)
@@ -224,7 +224,8 @@ func (h fold) publish(m *Message, seq uint64) (id uint64) {
 	if ch == nil {
 		ch = h.channels.get(m.name)
 	}
-	if ch == nil {
+	if ch == nil { // it has ended since, in an image
+		m.Seq, h.stamp.unknown = seq, true
 		return 0
 	}
 	if seq <= ch.asOf {
@@ -326,12 +327,15 @@ func (h fold) ownerOf(id string, seq uint64) *client {
 // createClient begins a client. It is on no channel, which whoever reads on
 // from an earlier position, for another one of this name, has to be told.
 func (h fold) createClient(id, key string, seq uint64, socket *socketOf) {
-	if h.clients.get(id) != nil {
-		return // it came with an image
+	if c := h.clients.get(id); c != nil { // it came with an image
+		if socket != nil && c.bornAt() == seq {
+			c.owner.Store(socket.owner) // whom the image may not have had
+		}
+		return
 	}
 	c := &client{id: id, changed: seq, socket: socket != nil}
 	if socket != nil {
-		c.owner = socket.owner
+		c.owner.Store(socket.owner)
 	}
 	if h.shared != nil {
 		c.rare().born = seq
@@ -561,14 +565,17 @@ func (h fold) standing(name string, seq uint64) *channel {
 	return ch
 }
 
-// rotate gives a client a new key. Who reads with the old one is gone.
+// rotate gives a client a new key.
 func (h fold) rotate(e Entry) {
-	c := h.before(e.Client, e.Last)
-	if c == nil {
-		return
+	if c := h.before(e.Client, e.Last); c != nil {
+		h.rekey(c, e.Key)
 	}
+}
+
+// rekey gives c a new key. Who reads with the old one is gone.
+func (h fold) rekey(c *client, key string) {
 	c.mu.Lock()
-	c.key.Store(&e.Key)
+	c.key.Store(&key)
 	for _, r := range c.sessions {
 		if c.revoked == nil {
 			c.revoked = make(map[*reader]bool)
@@ -580,13 +587,13 @@ func (h fold) rotate(e Entry) {
 }
 
 // dismiss ends sessions of a client.
-func (h fold) dismiss(id, session string) {
-	c := h.clients.get(id)
-	if c == nil {
+func (h fold) dismiss(e Entry) {
+	c := h.clients.get(e.Client)
+	if c == nil || c.bornAt() > e.Last { // another one, that came with an image
 		return
 	}
 	for _, r := range c.readers(nil) {
-		if session == "" || r.session == session {
+		if e.Session == "" || r.session == e.Session {
 			r.dismissed.Store(true)
 		}
 	}

@@ -86,7 +86,7 @@ func (h *Hub) InRoom(id, namespace, room string) bool {
 	if c == nil || ch == nil || quiet(ch.name) {
 		return false
 	}
-	for _, c := range []*client{c, c.owner} {
+	for _, c := range []*client{c, c.owner.Load()} {
 		if c == nil {
 			continue
 		}
@@ -108,7 +108,7 @@ func (h *Hub) SocketRooms(id, namespace string) (rooms []string) {
 	if c == nil {
 		return nil
 	}
-	for _, c := range []*client{c, c.owner} {
+	for _, c := range []*client{c, c.owner.Load()} {
 		if c == nil {
 			continue
 		}

@@ -26,7 +26,7 @@ type client struct {
 	// The order is that in which it takes the least room.
 
 	id    string
-	owner *client                // of a socket: whose key was shown, nil if nobody's
+	owner atomic.Pointer[client] // of a socket: whose key was shown, nil if nobody's; changed only by what an image had of another moment
 	key   atomic.Pointer[string] // changed under mu
 
 	lastSeen atomic.Int64 // when a session last came or went; ns since the hub began

@@ -129,12 +129,17 @@ func (h fold) restoreChannels(img *Image) {
 
 // restoreClients makes the clients, or changes those that are here.
 func (h fold) restoreClients(img *Image) {
-	named := make(map[string]string, len(img.Clients))
+	named := make(map[string]*ClientImage, len(img.Clients))
 	for i := range img.Clients {
-		named[img.Clients[i].ID] = img.Clients[i].Key
+		named[img.Clients[i].ID] = &img.Clients[i]
 	}
 	h.clients.each(func(id string, c *client) {
-		if key, there := named[id]; !there || key != *c.key.Load() {
+		from := named[id]
+		switch {
+		case from != nil && from.Key == *c.key.Load():
+		case from != nil && from.Born == c.bornAt():
+			h.rekey(c, from.Key)
+		default:
 			h.vanish(c)
 		}
 	})
@@ -151,8 +156,8 @@ func (h fold) restoreClients(img *Image) {
 	for i := range img.Clients {
 		from := &img.Clients[i]
 		c := fresh[from.ID]
-		if c != nil && from.Owner != "" {
-			c.owner = h.ownerInImage(from, fresh)
+		if from.Owner != "" {
+			cmp.Or(c, h.clients.get(from.ID)).owner.Store(h.ownerInImage(from, fresh))
 		}
 		h.restoreClient(from, c)
 	}

@@ -4,19 +4,26 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 )
 
 // A handLog is a shared log that a test feeds by hand.
-type handLog struct{ stale bool }
+type handLog struct {
+	stale bool
+	asked int // how often it has refused something
+}
 
-func (l *handLog) Append(context.Context, Command) (Result, error) { return Result{}, ErrUnavailable }
-func (l *handLog) Run(ctx context.Context, _ State) error          { <-ctx.Done(); return ctx.Err() }
-func (l *handLog) Sync(context.Context) error                      { return nil }
-func (l *handLog) InTouch(time.Duration) bool                      { return true }
-func (l *handLog) Stale() bool                                     { return l.stale }
-func (l *handLog) Keeper() bool                                    { return true }
+func (l *handLog) Append(context.Context, Command) (Result, error) {
+	l.asked++
+	return Result{}, ErrUnavailable
+}
+func (l *handLog) Run(ctx context.Context, _ State) error { <-ctx.Done(); return ctx.Err() }
+func (l *handLog) Sync(context.Context) error             { return nil }
+func (l *handLog) InTouch(time.Duration) bool             { return true }
+func (l *handLog) Stale() bool                            { return l.stale }
+func (l *handLog) Keeper() bool                           { return true }
 
 // byHand returns a hub whose entries a test applies itself.
 func byHand(t *testing.T) (*Hub, *handLog, fold) {
@@ -167,13 +174,14 @@ func TestCountedOverAnImage(t *testing.T) {
 // Who publishes what has come with an image already is told where it is, and so is
 // a retry; where that is not known any more, the log itself is asked.
 func TestPublishedOverAnImage(t *testing.T) {
-	for _, kept := range []bool{true, false} {
+	for _, rooms := range [][]ChannelImage{
+		{adminAsOf(110), {Name: "room", Began: 10, AsOf: 110, LastID: 1, Messages: []*Message{messageAt("room", 105, 1)}}},
+		{adminAsOf(110), {Name: "room", Began: 10, AsOf: 110, LastID: 1, Lost: 105}},
+		{adminAsOf(110)}, // it was deleted since
+	} {
 		_, _, f := byHand(t)
-		room := ChannelImage{Name: "room", Began: 10, AsOf: 110, LastID: 1, Lost: 105}
-		if kept {
-			room.Lost, room.Messages = 0, []*Message{messageAt("room", 105, 1)}
-		}
-		f.Restore(imageAt([]ClientImage{bobOn()}, adminAsOf(110), room))
+		kept := len(rooms) == 2 && rooms[1].Lost == 0
+		f.Restore(imageAt([]ClientImage{bobOn()}, rooms...))
 		p := Publication{Channel: "room", Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`1`), PublishID: "once"}
 		key := &PublishKey{Scope: "room", ID: "once", Hash: digest(&p, nil)}
 		said := messageAt("room", 0, 0)
@@ -188,7 +196,27 @@ func TestPublishedOverAnImage(t *testing.T) {
 		case kept && (id != 1 || len(r.Earlier) != 1 || r.Earlier[0].Position != Position{7, 105} || r.Earlier[0].ID != 1):
 			t.Errorf("who has published it is told id %d, and its retry %+v", id, r.Earlier)
 		case !kept && len(r.Earlier) != 0:
-			t.Errorf("its retry is told %+v, of which nothing is known", r.Earlier)
+			t.Errorf("its retry is told %+v, of which nothing is known", r.Earlier[0])
+		}
+	}
+}
+
+// Where the log takes nothing, that is found out once in a while, and not of each
+// channel by itself.
+func TestTidyGivesUp(t *testing.T) {
+	h, l, f := byHand(t)
+	rooms := []ChannelImage{adminAsOf(100)}
+	for n := range 1000 {
+		rooms = append(rooms, ChannelImage{Name: "room" + strconv.Itoa(n), Began: 10, AsOf: 100})
+	}
+	f.Restore(imageAt(nil, rooms...))
+	for range 2 {
+		l.asked = 0
+		if err := h.Tidy(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Error(err)
+		}
+		if l.asked == 0 || l.asked > 50 {
+			t.Errorf("the log was asked %d times", l.asked)
 		}
 	}
 }
@@ -217,6 +245,20 @@ func TestTakenOverAnImage(t *testing.T) {
 	f.Apply(entryAt(103, 103, Command{Op: OpCreate, Client: "bob", Key: "k"}))
 	if g := h.clients.get("bob").takenUpTo(); g != 0 {
 		t.Errorf("bob has taken everything up to %d", g)
+	}
+}
+
+// Nor does it have what was kept with that one.
+func TestDataOverAnImage(t *testing.T) {
+	h, _, f := byHand(t)
+	f.Restore(imageAt([]ClientImage{{ID: "~s", Key: "k", Socket: true, Since: time.Now(), Born: 103, Version: 103}}, adminAsOf(110)))
+	f.Apply(entryAt(101, 101, Command{Op: OpData, Client: "~s", Data: []byte("1")}))
+	if d := h.SocketData("~s"); d != nil {
+		t.Errorf("it has what was kept with a former one: %s", d)
+	}
+	f.Apply(entryAt(104, 104, Command{Op: OpData, Client: "~s", Data: []byte("2")}))
+	if d := h.SocketData("~s"); string(d) != "2" {
+		t.Errorf("it has %q, want 2", d)
 	}
 }
 
@@ -283,6 +325,54 @@ func TestSocketOfTheKilledInAnImage(t *testing.T) {
 		if _, ok := h.SocketSince("~s", "/", test.owner); ok != test.back {
 			t.Errorf("%s: it comes back to %q: %v", test.name, test.owner, ok)
 		}
+	}
+}
+
+// An image may have a socket, and of its owner only who had that name before.
+func TestSocketOfSomebodyNewerThanAnImage(t *testing.T) {
+	everybody := RoomChannel("/", "")
+	socket := ClientImage{ID: "~s", Key: "s", Socket: true, Born: 103, Owner: "bob", OwnedBy: 102, Since: time.Now(), Version: 104, Subs: []SubImage{{everybody, 103, 0, 0}}}
+	for name, clients := range map[string][]ClientImage{"who had the name before": {socket, bobOn()}, "nobody": {socket}} {
+		h, _, f := byHand(t)
+		f.Restore(imageAt(clients, adminAsOf(110), ChannelImage{Name: everybody, Began: 10, AsOf: 110}))
+		f.Apply(entryAt(101, 101, Command{Op: OpKill, Client: "bob"}))
+		f.Apply(entryAt(102, 102, Command{Op: OpCreate, Client: "bob", Key: "new"}))
+		f.Apply(entryAt(103, 104, Command{Op: OpSocket, Client: "~s", Key: "s", Owner: "bob", Pairs: []Pair{{"~s", everybody}}, Told: []bool{false}}))
+		if _, ok := h.SocketSince("~s", "/", "bob"); !ok {
+			t.Errorf("with %s in the image: the socket is not bob's", name)
+		}
+	}
+}
+
+// Who has got another key meanwhile is the same: readers that have shown the old one
+// are gone, and its sockets may come back.
+func TestAnotherKeyInAnImage(t *testing.T) {
+	everybody := RoomChannel("/", "")
+	image := func(key string) *Image {
+		bob := bobOn()
+		bob.Key = key
+		socket := ClientImage{ID: "~s", Key: "s", Socket: true, Owner: "bob", OwnedBy: 5, Since: time.Now(), Version: 30, Subs: []SubImage{{everybody, 29, 0, 0}}}
+		return imageAt([]ClientImage{socket, bob}, adminAsOf(100), ChannelImage{Name: everybody, Began: 10, AsOf: 100})
+	}
+	h, _, f := byHand(t)
+	f.Restore(image("k"))
+	s, err := h.Attach(t.Context(), []Credentials{{"bob", "k"}}, Start{At: Position{7, 100}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f.Restore(image("new"))
+	if b, err := s.Next(t.Context()); err != nil || len(b.Signals) != 1 || b.Signals[0].Type != SignalGone {
+		t.Errorf("who has shown the old key hears %+v, %v, want gone", b.Signals, err)
+	}
+	if h.Opens(Credentials{"bob", "k"}) || !h.Opens(Credentials{"bob", "new"}) {
+		t.Error("the old key opens, or the new one does not")
+	}
+	if _, ok := h.SocketSince("~s", "/", "bob"); !ok {
+		t.Error("its socket cannot come back")
+	}
+	if n := h.Stats().Clients; n != 1 {
+		t.Errorf("there are %d clients, want 1", n)
 	}
 }
 

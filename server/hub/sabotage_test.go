@@ -82,7 +82,7 @@ var sabotages = []sabotage{
 	{name: "except_room_ignored", edits: [][3]string{{"emit.go", "len(t.ExceptChannels) > 0 &&", "false &&"}}},
 	{name: "except_without_pasts", edits: [][3]string{{"emit.go", "return c.pasts != nil &&", "return false &&"}}},
 	{name: "except_of_now", edits: [][3]string{{"emit.go", "since < seq && (until == 0 || seq < until)", "until == 0"}}},
-	{name: "except_other_sockets", edits: [][3]string{{"emit.go", "return c.id == id })", "o := r.hub.clients.get(id)\nreturn c.id == id || o != nil && o.owner == c })"}}},
+	{name: "except_other_sockets", edits: [][3]string{{"emit.go", "return c.id == id })", "o := r.hub.clients.get(id)\nreturn c.id == id || o != nil && o.owner.Load() == c })"}}},
 	{name: "volatile_kept", edits: [][3]string{{"reader.go", "max(s.from, r.writable)", "s.from"}}},
 	{name: "volatile_numbered", edits: [][3]string{{"channel.go", "if !m.Volatile {\n\t\tch.lastID++\n\t}", "ch.lastID++"}}},
 	{name: "volatile_in_ring", edits: [][3]string{{"channel.go", "case m.Volatile:", "case false:"}}},
@@ -96,7 +96,7 @@ var sabotages = []sabotage{
 	{name: "forgotten_stays_a_member", edits: [][3]string{{"sockets.go", "cmd.Pairs = c.pairs()", ""}}},
 	{name: "forgotten_with_any_key", edits: [][3]string{{"sockets.go", "!c.opens(cmd.Key) ||", ""}}},
 	{name: "forgotten_while_read", edits: [][3]string{{"sockets.go", "|| c.attached.Load() > 0", ""}}},
-	{name: "socket_of_anybody", edits: [][3]string{{"sockets.go", "|| c.owner != h.clients.get(owner)", ""}}},
+	{name: "socket_of_anybody", edits: [][3]string{{"sockets.go", "|| c.owner.Load() != h.clients.get(owner)", ""}}},
 	{name: "poll_hears_what_another_took", test: "TestPolls", edits: [][3]string{{"emit.go", "if !r.poll || ", "if true || "}}},
 	{name: "poll_forgets_the_last_answer", test: "TestPolls", edits: [][3]string{{"emit.go", "|| s.from >= u.First && s.from < m.Seq", ""}}},
 	{name: "pass_dropped_without_room", test: "TestHeldDelivery", edits: [][3]string{

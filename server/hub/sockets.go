@@ -102,14 +102,14 @@ func (h fold) checkData(cmd *Command) error {
 	return nil
 }
 
-func (h fold) setData(id string, data []byte) {
-	c := h.clients.get(id)
+func (h fold) setData(e Entry) {
+	c := h.before(e.Client, e.Last)
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rare().data = data
+	c.rare().data = e.Data
 }
 
 // SocketIDLength is how many characters the id of a socket has.
@@ -136,7 +136,7 @@ func IsSocketID(id string) bool { return len(id) == SocketIDLength && id[0] == s
 // another one, too.
 func (h *Hub) SocketSince(id, namespace, owner string) (at Position, ok bool) {
 	c := h.clients.get(id)
-	if c == nil || !c.socket || c.owner != h.clients.get(owner) {
+	if c == nil || !c.socket || c.owner.Load() != h.clients.get(owner) {
 		return at, false
 	}
 	everybody := RoomChannel(namespace, "")

@@ -247,6 +247,10 @@ func (h *Hub) Tidy(ctx context.Context) error {
 	return h.inSteps(ctx, OpDrop, h.idle.take(&h.idle.mayGo))
 }
 
+// maxInVain is how many channels one after the other may be in vain, before the rest
+// is left for later: it may not be the channels' fault.
+const maxInVain = 16
+
 // inSteps appends commands for the channels, a few at a time. One with which that
 // cannot be done keeps no others from it.
 func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
@@ -255,7 +259,7 @@ func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
 	slices.Sort(channels)
 	channels = slices.Compact(channels)
 	var failed error
-	for alone := 0; len(channels) > 0; {
+	for alone, inVain := 0, 0; len(channels) > 0; {
 		n := min(tidyStep, len(channels))
 		if alone > 0 {
 			n, alone = 1, alone-1
@@ -264,7 +268,8 @@ func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
 		_, err := h.append(ctx, Command{Op: op, Channels: slices.Clone(channels[:n])})
 		switch {
 		case err == nil:
-		case ctx.Err() != nil || !h.InTouch(time.Second):
+			inVain = 0
+		case ctx.Err() != nil || inVain == maxInVain || !h.InTouch(time.Second):
 			h.idle.putBack(op, channels)
 			return err
 		case n > 1:
@@ -272,6 +277,7 @@ func (h *Hub) inSteps(ctx context.Context, op Op, channels []string) error {
 			continue
 		default:
 			failed = err
+			inVain++
 			h.idle.putBack(op, channels[:1])
 		}
 		channels = channels[n:]

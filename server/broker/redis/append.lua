@@ -236,8 +236,9 @@ local function run()
     local elsewhere = {} -- all of them, so that the rest can go
     for _ = 1, count do
       if not no or no == '@' then
-        no = grounds[ARGV[i]](ARGV[i + 1], ARGV[i + 2]) or no
-        if no == '@' then elsewhere[#elsewhere + 1] = ARGV[i + 1] end
+        local fails = grounds[ARGV[i]](ARGV[i + 1], ARGV[i + 2])
+        if fails == '@' then elsewhere[#elsewhere + 1] = ARGV[i + 1] end
+        no = fails or no
       end
       i = i + 3
     end

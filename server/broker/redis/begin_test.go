@@ -1,14 +1,10 @@
 package redis_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,101 +26,6 @@ func number(t *testing.T, text string) int {
 		t.Fatalf("%q is no number", text)
 	}
 	return n
-}
-
-// Who begins while others come, go, speak and end, knows in the end what those know
-// who have been there all the time. The state is read part by part, so it is of no
-// one moment.
-func TestBeginsInTheMidst(t *testing.T) {
-	rounds := 6
-	if os.Getenv("SHAVEET_LONG") != "" {
-		rounds = 200
-	}
-	server := redistest.Start(t)
-	opts := redis.Options{URL: server.URL()}
-	a := join(t, opts)
-	var fill sync.WaitGroup
-	for w := range 64 { // so that it takes a while to read them
-		fill.Go(func() {
-			for i := range 100 {
-				a.CreateClient(context.Background(), fmt.Sprint("fill", w, "-", i))
-			}
-		})
-	}
-	fill.Wait()
-	for round := range rounds {
-		stop := churn(t, a)
-		b := join(t, opts)
-		begun := b.Position().Seq
-		until(t, "the others have gone on", func() bool { return a.Position().Seq > begun+100 })
-		stop()
-		must(t, 0, a.Sync(t.Context()))
-		must(t, 0, b.Sync(t.Context()))
-		sameState(t, fmt.Sprint("round ", round), a.Hub, b.Hub)
-		b.end()
-	}
-}
-
-// churn has all kinds of things happen, until stop.
-func churn(t *testing.T, a *node) (stop func()) {
-	ctx, cancel := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	for range 16 {
-		all.Go(func() {
-			for ctx.Err() == nil {
-				id, room := fmt.Sprint("c", rand.IntN(20)), fmt.Sprint("room", rand.IntN(12))
-				pair := []hub.Pair{{Client: id, Channel: room}}
-				switch rand.IntN(12) {
-				case 0, 1:
-					a.CreateClient(ctx, id)
-				case 2, 3, 4:
-					a.Subscribe(ctx, pair)
-				case 5, 6:
-					a.Unsubscribe(ctx, pair)
-				case 7:
-					a.KillClient(ctx, id)
-				case 8:
-					a.DeleteChannel(ctx, room)
-				case 9, 10:
-					a.Publish(ctx, hub.Publication{Channel: room, Sender: json.RawMessage(`"x"`), Data: json.RawMessage(`1`)})
-				case 11:
-					a.RotateKey(ctx, id)
-				}
-			}
-		})
-	}
-	all.Go(func() {
-		for ctx.Err() == nil {
-			a.Tidy(ctx)
-			a.Expire(ctx, hub.Idle{After: time.Millisecond}, 3)
-		}
-	})
-	return func() { cancel(); all.Wait() }
-}
-
-// sameState wants two hubs to say the same of everything.
-func sameState(t *testing.T, when string, a, b *hub.Hub) {
-	t.Helper()
-	x, _ := a.ListChannels(hub.Listing{Limit: 1000})
-	y, _ := b.ListChannels(hub.Listing{Limit: 1000})
-	if len(x) != len(y) {
-		t.Errorf("%s: %d channels, and %d", when, len(x), len(y))
-	}
-	for i := range min(len(x), len(y)) {
-		if x[i] != y[i] {
-			t.Errorf("%s: a channel is %+v, and %+v", when, x[i], y[i])
-		}
-	}
-	u, _ := a.ListClients(hub.Listing{Limit: 1000, Pattern: "c*"})
-	v, _ := b.ListClients(hub.Listing{Limit: 1000, Pattern: "c*"})
-	if len(u) != len(v) || a.Stats().Clients != b.Stats().Clients {
-		t.Errorf("%s: %d of %d clients, and %d of %d", when, len(u), a.Stats().Clients, len(v), b.Stats().Clients)
-	}
-	for i := range min(len(u), len(v)) {
-		if u[i].ID != v[i].ID || u[i].LetGo != v[i].LetGo || u[i].Channels != v[i].Channels {
-			t.Errorf("%s: a client is %+v, and %+v", when, u[i], v[i])
-		}
-	}
 }
 
 // The log stays as long as it may be, also where no node lives long enough to read
@@ -220,6 +121,9 @@ func TestOnceAcrossDeath(t *testing.T) {
 	if len(h.Messages) != 2 {
 		t.Errorf("it was said once, with %v: the channel has %d messages, want 2", err, len(h.Messages))
 	}
+	until(t, "what it has sent is remembered again for good", func() bool {
+		return strings.TrimSpace(server.Do("TTL", keysOf(server)+"lanes:"+a.broker.NodeID())) == "-1"
+	})
 }
 
 // A channel with which something is wrong keeps no others from being dropped.

@@ -388,7 +388,7 @@ func TestNamelessChannel(t *testing.T) {
 	server.Do("SADD", keysOf(server)+"clients", "")
 	server.Do("HSET", keysOf(server)+"c:", "k", "key")
 	b := join(t, opts)
-	sameState(t, "with one", a.Hub, b.Hub)
+	sameState(t, "with one", a, b)
 }
 
 // Where the log's own key makes no sense any more, a node says so and ends.

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,42 @@ func TestLetGoAfterNodesHaveGone(t *testing.T) {
 	}
 	a.end()
 	expire(t, b)
+}
+
+// Who is looked after by others, too, is left to them, and keeps nobody else: not
+// in Redis either.
+func TestLeftToOthers(t *testing.T) {
+	server := redistest.Start(t)
+	opts := redis.Options{URL: server.URL()}
+	a, b := join(t, opts), join(t, opts)
+	var both []hub.Credentials
+	ids := []string{"one", "two", "three", "four"}
+	for _, id := range ids {
+		cr := a.create(t, id)
+		if id == "one" || id == "three" {
+			both = append(both, cr)
+		}
+	}
+	must(t, 0, b.Sync(t.Context()))
+	s, err := b.Attach(t.Context(), both, hub.Start{})
+	must(t, 0, err)
+	defer s.Close()
+	holds := func(n *node) string { return server.Do("ZRANGE", keysOf(server)+"held:"+n.broker.NodeID(), "0", "-1") }
+	until(t, "both look after two of them", func() bool { return len(strings.Fields(holds(b))) == 2 && len(strings.Fields(holds(a))) == 4 })
+	until(t, "they have been idle", func() bool {
+		gone, _, err := a.Expire(t.Context(), hub.Idle{After: time.Millisecond}, 100)
+		must(t, 0, err)
+		return gone > 0
+	})
+	if n := a.Stats().Clients; n != 2 {
+		t.Errorf("%d clients are left, want the two that the other looks after", n)
+	}
+	if left := strings.Fields(holds(a)); len(left) > 0 {
+		t.Errorf("this one still looks after %v", left)
+	}
+	if left := strings.Fields(holds(b)); len(left) != 2 {
+		t.Errorf("the other looks after %v", left)
+	}
 }
 
 // TestLetGoAfterAFailover has clients be let go that were, but not for the copy

@@ -26,7 +26,7 @@ func (b *Broker) load(ctx context.Context, conn rueidis.Client, w whereabouts) e
 	replica := b.replica
 	b.mu.Unlock()
 	if err := l.trim(ctx); err != nil {
-		return fmt.Errorf("trimming the log: %w", err)
+		b.log.Warn("the log in Redis cannot be kept short", "err", err)
 	}
 	if replica != nil {
 		// Clients first: so whatever channel one of them is on is here, or has

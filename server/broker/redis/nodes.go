@@ -145,6 +145,9 @@ func (n *nodes) beat(ctx context.Context) error {
 		return err
 	}
 	if fresh {
+		if err := n.resume(ctx, conn, at); err != nil {
+			return err
+		}
 		b.holdAgain()
 	}
 	if err := b.flushHeld(ctx, conn, at); err != nil {
@@ -176,6 +179,13 @@ func (n *nodes) tell(ctx context.Context, conn rueidis.Client, at place) (fresh 
 	}
 	n.hear(answer[0], answer[2:])
 	return answer[1] == "0", nil
+}
+
+// resume keeps what Redis knows of the batches of a node that was thought dead.
+func (n *nodes) resume(ctx context.Context, conn rueidis.Client, at place) error {
+	ctx, cancel := context.WithTimeout(ctx, n.broker.opts.Timeout)
+	defer cancel()
+	return conn.Do(ctx, conn.B().Persist().Key(n.broker.prefix(at.set)+"lanes:"+n.broker.node).Build()).Error()
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -282,7 +292,7 @@ func (b *Broker) LogStats() hub.LogStats {
 
 // notice has the log be looked for again if this node is behind it although the
 // stream says nothing: its connection may be to a server that nobody writes to
-// any more.
+// any more, or the end of the log is not in the stream.
 func (b *Broker) notice(w whereabouts) {
 	b.mu.Lock()
 	at := b.at

@@ -98,7 +98,11 @@ func (b *Broker) followOnce(ctx context.Context, well func()) error {
 	if err != nil {
 		return err
 	}
-	if !b.isAt(w) {
+	goesOn, err := b.goesOn(ctx, conn, w)
+	if err != nil {
+		return err
+	}
+	if !goesOn {
 		if err := b.load(ctx, conn, w); err != nil {
 			return err
 		}
@@ -245,11 +249,27 @@ func (b *Broker) checkServer(ctx context.Context, conn rueidis.Client) error {
 	return nil
 }
 
-// isAt reports whether the state is one that only has to read on.
-func (b *Broker) isAt(w whereabouts) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.at.ready && b.at.epoch == w.epoch && b.at.set == w.set && b.at.seq <= w.seq
+// goesOn reports whether the state is one that only has to read on: what it has
+// not read is in the stream. What comes after a hole there is looked at when it is
+// read; but after the last entry nothing may ever come.
+func (b *Broker) goesOn(ctx context.Context, conn rueidis.Client, w whereabouts) (bool, error) {
+	at := b.now()
+	if !at.ready || at.epoch != w.epoch || at.set != w.set || at.seq > w.seq {
+		return false, nil
+	}
+	if at.seq == w.seq {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
+	defer cancel()
+	next, err := conn.Do(ctx, conn.B().Xrange().Key(b.prefix(at.set)+"entries").Start("("+decimal(at.seq)+"-0").End("+").Count(1).Build()).AsXRange()
+	if err != nil {
+		return false, fmt.Errorf("reading the log: %w", err)
+	}
+	if len(next) == 0 {
+		b.log.Warn("the log has not any more what this node has missed; it reads its state anew", "had", at.seq)
+	}
+	return len(next) > 0, nil
 }
 
 // How the stream is read: so many entries at once, about so many bytes of them,
