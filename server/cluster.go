@@ -87,7 +87,7 @@ func (s *Server) openNodeDoor() (serve func(context.Context) error, err error) {
 	srv := s.httpServer(c.peers)
 	srv.IdleTimeout = nodeIdleTime
 	srv.MaxHeaderBytes += nodeHeaderBytes
-	limited := s.limited("node", l, s.nodeRoom())
+	limited := s.limited("node", l, s.room.partOfNodes())
 	return func(ctx context.Context) error {
 		defer srv.Close()
 		c.directory.Introduce(advertise, func() int { return s.hub.Stats().Sessions })
@@ -106,8 +106,8 @@ func (s *Server) openNodeDoor() (serve func(context.Context) error, err error) {
 	}, nil
 }
 
-// nodeRoom is how many connections other nodes may have to this one at once, and
-// this one to them: 0 means as many as there are.
+// nodeRoom is how many connections this node may have to others at once: 0 means as
+// many as there are.
 func (s *Server) nodeRoom() int {
 	n := descriptors()
 	if s.cluster == nil || n == 0 {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -178,16 +179,49 @@ func TestStrangersWhileRedisHangs(t *testing.T) {
 	}
 }
 
+// That readers leave who wait to be let in is nothing for an operator to see to.
+func TestStrangersLeaveWhileRedisHangs(t *testing.T) {
+	t.Parallel()
+	store := redistest.Start(t)
+	r := nodesOn(t, store, 1)[0]
+	store.Stop()
+	defer store.Cont()
+	for _, path := range []string{"/message_updates?callback=cb&client_id=bob_!!_wrong", "/longpoll?client_id=bob_!!_wrong", "/sse?client_id=bob_!!_wrong"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.pub+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			if resp, err := oneShot.Do(req); err == nil {
+				resp.Body.Close()
+			}
+		}()
+		route, _, _ := strings.Cut(path, "?")
+		under := fmt.Sprintf("shaveet_http_requests_in_flight{route=%q}", route)
+		r.wantMetric(under, 1)
+		cancel()
+		<-left
+		r.wantMetric(under, 0)
+		r.wantMetric(fmt.Sprintf("shaveet_http_requests_total{code=%q,route=%q}", "gone", route), 1)
+	}
+	if log := r.log.String(); strings.Contains(log, `"level":"ERROR"`) {
+		t.Error(log)
+	}
+}
+
 // Other nodes come by a door with a limit of its own, and what they leave behind is
 // room again: WebSockets that ended here, and those that their readers left.
 func TestTheNodesDoor(t *testing.T) {
 	t.Parallel()
 	all := nodes(t, 2)
-	room := roomForNodes(descriptors(), true)
-	if got := all[0].srv.metric(t, `shaveet_connections_max{door="node"}`); got != float64(room) {
-		t.Errorf("there is room for %v connections, want %d", got, room)
+	room := newRoom(descriptors(), 2, 0, roomForNodes(descriptors(), true))
+	if got, want := all[0].srv.metric(t, `shaveet_connections_max{door="node"}`), float64(room.partOfNodes().now()); got != want {
+		t.Errorf("there is room for %v connections, want %v", got, want)
 	}
-	if got, want := all[0].srv.metric(t, `shaveet_connections_max{door="public"}`), float64(roomAt(descriptors()-2*room, 0, 2)); got != want {
+	if got, want := all[0].srv.metric(t, `shaveet_connections_max{door="public"}`), float64(room.part(0).now()); got != want {
 		t.Errorf("the public door has room for %v connections, want %v", got, want)
 	}
 	for i := range 4 {

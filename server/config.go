@@ -53,7 +53,7 @@ type Config struct {
 
 	HTTP2 bool `help:"understand HTTP/2 without TLS too, for proxies that speak it to us; a WebSocket needs HTTP/1.1"`
 
-	MaxConnections  int   `help:"connections open at once on each door, if the descriptor limit leaves room for so many; 0: an equal part of what it leaves"`
+	MaxConnections  int   `help:"connections open at once on each door, if the descriptor limit leaves room for so many; 0: as many as it leaves room for"`
 	MaxHeaderBytes  int   `help:"bytes of a request's header, its URL included"`
 	MaxBodyBytes    int64 `help:"bytes of an admin request's body"`
 	MaxHelloBytes   int64 `help:"bytes of a browser request's body" live:"yes"`

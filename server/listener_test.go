@@ -112,48 +112,6 @@ func TestConnectionsTakeTurns(t *testing.T) {
 	}
 }
 
-// However few descriptors there are, there is a cap, and room beside it.
-func TestRoomForConnections(t *testing.T) {
-	for n, want := range map[int]int{1 << 20: 1<<19 - 64, 1024: 448, 256: 64, 128: 32, 40: 10, 2: 1} {
-		if got := roomFor(n, 2); got != want {
-			t.Errorf("with %d descriptors: %d connections at each of two doors, want %d", n, got, want)
-		}
-		for doors := 1; doors <= 3 && n > 2; doors++ {
-			if all := doors * roomFor(n, doors); all >= n {
-				t.Errorf("with %d descriptors: %d connections at %d doors", n, all, doors)
-			}
-		}
-	}
-}
-
-// Whatever is allowed, a full door leaves others something, and never less than
-// an equal part would be its own.
-func TestMostConnectionsOfOneDoor(t *testing.T) {
-	for n, want := range map[int]int{20000: 19808, 1024: 832, 256: 64, 128: 32, 40: 10, 2: 1} {
-		if got := mostFor(n, 2); got != want {
-			t.Errorf("with %d descriptors: at most %d connections at one of two doors, want %d", n, got, want)
-		}
-		for doors := 1; doors <= 3; doors++ {
-			if one := mostFor(n, doors); one < roomFor(n, doors) || n > 2 && one >= n {
-				t.Errorf("with %d descriptors: %d connections at one of %d doors", n, one, doors)
-			}
-		}
-	}
-}
-
-// What is kept for other nodes leaves the doors half at least, and something
-// however few there are.
-func TestRoomForNodes(t *testing.T) {
-	for n, want := range map[int][2]int{1 << 20: {1 << 18, 1 << 16}, 1024: {256, 64}, 40: {10, 2}, 2: {1, 1}} {
-		if got := [2]int{roomForNodes(n, true), roomForNodes(n, false)}; got != want {
-			t.Errorf("with %d descriptors: %v connections, want %v", n, got, want)
-		}
-		if n > 2 && roomAt(n-2*roomForNodes(n, true), 0, 2) < 1 {
-			t.Errorf("with %d descriptors there is no room at the doors", n)
-		}
-	}
-}
-
 func roundTrip(t *testing.T, c net.Conn, request string) (status int) {
 	t.Helper()
 	io.WriteString(c, request)

@@ -132,7 +132,7 @@ func TestMetricsOfARunningServer(t *testing.T) {
 		"shaveet_admin_call_duration_seconds_count":                        3,
 		`shaveet_connections_accepted_total{door="public"}`:                2,
 		`shaveet_connections_accepted_total{door="main"}`:                  5,
-		`shaveet_connections_max{door="main"}`:                             float64(roomAt(descriptors(), 0, 2)),
+		`shaveet_connections_max{door="main"}`:                             float64(newRoom(descriptors(), 2, 0, 0).part(0).now()),
 	} {
 		r.wantMetric(name, want)
 	}

@@ -71,6 +71,7 @@ type Server struct {
 	namespaces []*namespace.Namespace // that this program answers
 	handlers   handlers
 	cluster    *cluster // nil: there are no other nodes
+	room       *room    // of the doors, while they are open
 	version    string
 
 	live      atomic.Pointer[live]
@@ -228,6 +229,7 @@ func (s *Server) Serve(ctx context.Context, doors Doors) error {
 		doors.close()
 		return err
 	}
+	s.room = newRoom(descriptors(), doors.count(), s.cfg.MaxConnections, s.nodeRoom())
 	serveNodes, err := s.openNodeDoor()
 	if err != nil {
 		doors.close()
@@ -287,7 +289,6 @@ func (s *Server) awaitLog(ctx, inner context.Context) {
 func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*http.Server {
 	main, public, admin := s.routes()
 	var servers []*http.Server
-	room := roomAt(descriptors()-2*s.nodeRoom(), s.cfg.MaxConnections, doors.count())
 	for _, d := range []struct {
 		name     string
 		listener net.Listener
@@ -298,8 +299,9 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 		}
 		srv := s.httpServer(d.handler)
 		servers = append(servers, srv)
-		if room < s.cfg.MaxConnections {
-			s.log.Warn("there are fewer descriptors than max_connections asks for", "door", d.name, "connections", room, "max_connections", s.cfg.MaxConnections)
+		room := s.room.part(s.cfg.MaxConnections)
+		if room.limit < s.cfg.MaxConnections {
+			s.log.Warn("there are fewer descriptors than max_connections asks for", "door", d.name, "connections", room.limit, "max_connections", s.cfg.MaxConnections)
 		}
 		listener := s.limited(d.name, d.listener, room)
 		run(func(ctx context.Context) error {
@@ -314,10 +316,10 @@ func (s *Server) open(doors Doors, run func(func(context.Context) error)) []*htt
 	return servers
 }
 
-// limited returns the listener of a door, at which room connections may be open.
-func (s *Server) limited(door string, l net.Listener, room int) net.Listener {
-	return limitListener(l, room, s.metrics.Door(door, room), func() {
-		s.log.Warn("a door is full: who comes now waits until somebody leaves", "door", door, "connections", room)
+// limited returns the listener of a door that has a part of the room.
+func (s *Server) limited(door string, l net.Listener, room *part) net.Listener {
+	return limitListener(l, room, s.metrics.Door(door, room.now), func() {
+		s.log.Warn("a door is full: who comes now waits until somebody leaves", "door", door, "connections", room.now())
 	})
 }
 

@@ -34,7 +34,8 @@ func (d *doctor) descriptors(ctx context.Context) finding {
 	return good("a program started from here may have %d; the server does not tell its own limit", n)
 }
 
-// serverLimit is the lowest of the limits that the server's metrics tell.
+// serverLimit is the lowest of the limits that the server's metrics tell, whoever is
+// there now.
 func (d *doctor) serverLimit(ctx context.Context) (lowest string, n int64, ok bool) {
 	if d.api == nil {
 		return "", 0, false
@@ -45,15 +46,19 @@ func (d *doctor) serverLimit(ctx context.Context) (lowest string, n int64, ok bo
 	if err != nil {
 		return "", 0, false
 	}
+	most := make(map[string]int64) // of the door with the most: the others tell what that one leaves them now
+	names := make(map[string]string)
 	for line := range strings.Lines(page) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		family, _, _ := strings.Cut(name, "{")
 		limit, err := strconv.ParseFloat(value, 64)
-		if err != nil || limit <= 0 || !slices.Contains(limitNames, family) {
-			continue // 0 is no limit
+		if err == nil && int64(limit) > most[family] && slices.Contains(limitNames, family) { // 0 is no limit
+			most[family], names[family] = int64(limit), name
 		}
-		if !ok || int64(limit) < n {
-			lowest, n, ok = name, int64(limit), true
+	}
+	for family, limit := range most {
+		if !ok || limit < n {
+			lowest, n, ok = names[family], limit, true
 		}
 	}
 	return lowest, n, ok

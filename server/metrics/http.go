@@ -79,14 +79,15 @@ type doors struct {
 
 // A Door counts the connections through one listener.
 type Door struct {
-	max  int
+	max  func() int
 	open atomic.Int64
 	came atomic.Uint64
 }
 
-// Door returns the counts of a listener that lets max connections in at once;
-// 0: as many as come. They are the same ones for the same name.
-func (m *Metrics) Door(name string, max int) *Door {
+// Door returns the counts of a listener that lets as many connections in at once as
+// max says at that moment; 0: as many as come. They are the same ones for the same
+// name.
+func (m *Metrics) Door(name string, max func() int) *Door {
 	m.doors.mu.Lock()
 	defer m.doors.mu.Unlock()
 	if d := m.doors.all[name]; d != nil {
@@ -112,7 +113,7 @@ func (d *Door) Closed() { d.open.Add(-1) }
 var (
 	doorOpen = prometheus.NewDesc("shaveet_connections", "Connections open, by door.", []string{"door"}, nil)
 	doorMax  = prometheus.NewDesc("shaveet_connections_max",
-		"Connections a door lets in at once; further ones wait in the kernel's queue. 0: no such limit.", []string{"door"}, nil)
+		"Connections a door lets in at once, with what the other doors leave now; further ones wait in the kernel's queue. 0: no such limit.", []string{"door"}, nil)
 	doorCame = prometheus.NewDesc("shaveet_connections_accepted_total", "Connections that have come, by door.", []string{"door"}, nil)
 )
 
@@ -129,7 +130,7 @@ func (d *doors) Collect(out chan<- prometheus.Metric) {
 	defer d.mu.Unlock()
 	for name, door := range d.all {
 		out <- prometheus.MustNewConstMetric(doorOpen, prometheus.GaugeValue, float64(door.open.Load()), name)
-		out <- prometheus.MustNewConstMetric(doorMax, prometheus.GaugeValue, float64(door.max), name)
+		out <- prometheus.MustNewConstMetric(doorMax, prometheus.GaugeValue, float64(door.max()), name)
 		out <- prometheus.MustNewConstMetric(doorCame, prometheus.CounterValue, float64(door.came.Load()), name)
 	}
 }

@@ -59,7 +59,7 @@ func use(m *metrics.Metrics) {
 	r.Begin()
 	r.Begin()
 	r.End(204)
-	d := m.Door("public", 7)
+	d := m.Door("public", func() int { return 7 })
 	d.Opened()
 	d.Opened()
 	d.Closed()
