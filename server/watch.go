@@ -53,6 +53,9 @@ func (h *watch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if v == nil && seen.status == 0 && r.Context().Err() == nil {
 			seen.status = http.StatusOK // net/http says it for who says nothing
 		}
+		if v == nil && seen.status >= 500 && r.Context().Err() != nil {
+			seen.status = 0 // nobody has heard of it
+		}
 		h.counts.End(seen.status)
 		if level, line := h.worth(seen.status); line != "" {
 			h.tell(context.WithoutCancel(r.Context()), level, line, seen.status, seen.bytes, r.Method, r.RemoteAddr, time.Since(began))

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -352,6 +353,7 @@ func TestRefusals(t *testing.T) {
 		{&hub.Error{Kind: hub.LimitReached, Text: "limit reached: x = 1"},
 			`{"error":{"code":429,"type":"limit_reached","message":"limit reached: x = 1","retry_ms":2500}}`, "3"},
 		{hub.ErrUnavailable, `{"error":{"code":503,"type":"unavailable","message":"not available now, try again","retry_ms":2500}}`, "3"},
+		{fmt.Errorf("it has left: %w", context.Canceled), `{"error":{"code":503,"type":"unavailable","message":"not available now, try again","retry_ms":2500}}`, "3"},
 		{io.ErrClosedPipe, `{"error":{"code":500,"type":"internal","message":"something is wrong with the server"}}`, ""},
 	} {
 		refusal := RefusalOf(test.err, retry)

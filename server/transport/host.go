@@ -118,7 +118,7 @@ func (h *Host) Gone(creds []hub.Credentials) hub.Batch {
 // anybody but the server. ctx is the reader's.
 func (h *Host) RefusalOf(ctx context.Context, err error) *Refusal {
 	refusal := RefusalOf(err, h.RetryTime())
-	if refusal.Status == http.StatusInternalServerError && ctx.Err() == nil {
+	if (refusal.Status == http.StatusInternalServerError || Left(err)) && ctx.Err() == nil {
 		h.Logger.Error("a reader could not be let in", "err", err)
 	}
 	return refusal

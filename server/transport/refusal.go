@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,8 +40,16 @@ func RefusalOf(err error, retry time.Duration) *Refusal {
 		return &Refusal{http.StatusTooManyRequests, "limit_reached", err.Error(), retry}
 	case errors.Is(err, hub.ErrUnavailable):
 		return &Refusal{http.StatusServiceUnavailable, "unavailable", err.Error(), retry}
+	case Left(err):
+		return RefusalOf(hub.ErrUnavailable, retry)
 	}
 	return &Refusal{Status: http.StatusInternalServerError, Type: "internal", Message: "something is wrong with the server"}
+}
+
+// Left reports whether err is that a reader has left, or is out of time, while it
+// was let in: then nothing is wrong.
+func Left(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Body returns the refusal as JSON.

@@ -69,7 +69,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := &poll{query: q}
 	p.Certain = true
 	if p.poll, err = h.hub.AttachPoll(r.Context(), q.credentials, p.Wake); err != nil {
-		h.refuse(w, q, err)
+		h.refuse(w, r, q, err)
 		return
 	}
 	answerHeader(w)

@@ -19,7 +19,7 @@ const retryAfter = 2 // seconds
 // failure, and retries. Pages that say they understand errors (v=2) get them
 // as a call of their callback, with the header; if they poll by JSONP, also
 // with status 200, because browsers do not run scripts with another.
-func (h *Handler) refuse(w http.ResponseWriter, q query, err error) {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, q query, err error) {
 	status, kind := http.StatusServiceUnavailable, "unavailable"
 	var gone []string
 	switch {
@@ -28,7 +28,7 @@ func (h *Handler) refuse(w http.ResponseWriter, q query, err error) {
 		gone = h.refused(q.credentials)
 	case errors.Is(err, hub.ErrLimitReached):
 		status, kind = http.StatusTooManyRequests, "limit_reached"
-	case !errors.Is(err, hub.ErrUnavailable):
+	case !errors.Is(err, hub.ErrUnavailable) && r.Context().Err() == nil:
 		h.opts.Logger.Error("poll failed", "err", err)
 	}
 	if status != http.StatusNotFound {

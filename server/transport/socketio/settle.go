@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,7 +104,7 @@ func (c *conn) refuseFor(ns *Namespace, err error) (fail bool) {
 	case !errors.Is(err, errUnauthorized) && !errors.Is(err, hub.ErrBadCredentials):
 		refusal = transport.RefusalOf(err, 0)
 	}
-	if refusal.Status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+	if refusal.Status == http.StatusInternalServerError {
 		c.settings.Logger.Error("a socket could not be let in", "namespace", ns.Name, "err", err)
 	}
 	if refusal.Status >= 500 {
