@@ -75,7 +75,8 @@ func TestOneNode(t *testing.T) {
 
 // TestTorture is the whole of it, for as long as SHAVEET_TORTURE says, or for a
 // minute among the long tests. SHAVEET_FAULTS names the only kinds of faults that
-// there are to be, with "; " between them.
+// there are to be, with "; " between them, and SHAVEET_TORTURE_LOGS the directory
+// that has what the nodes log.
 func TestTorture(t *testing.T) {
 	text := os.Getenv("SHAVEET_TORTURE")
 	if text == "" && os.Getenv("SHAVEET_LONG") != "" {

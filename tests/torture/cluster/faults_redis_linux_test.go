@@ -66,6 +66,22 @@ var redisFaults = []*fault{
 		}
 		return nil
 	}},
+	{"log trimmed behind a node", coldNode, 5, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
+		n := w.anyNode(r)
+		n.signal(syscall.SIGSTOP)
+		defer n.signal(syscall.SIGCONT)
+		pause(ctx, between(r, 300*time.Millisecond, 3*time.Second))
+		return w.store.now().trimLog()
+	}},
+	{"log trimmed all the time", coldNode, 5, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
+		for range 20 {
+			if err := w.store.now().trimLog(); err != nil {
+				return err
+			}
+			pause(ctx, between(r, 20*time.Millisecond, 200*time.Millisecond))
+		}
+		return nil
+	}},
 	{"Redis busy", coldNode, 3, aRedis, func(ctx context.Context, w *world, r *rand.Rand) error {
 		return w.store.now().all("DEBUG SLEEP 1.5")
 	}},
@@ -80,8 +96,12 @@ var redisFaults = []*fault{
 		return err
 	}},
 	{"Sentinel failover", endsEpoch | forgets, 4, aReplica, func(ctx context.Context, w *world, r *rand.Rand) error {
-		before := w.store.now()
-		for pause(ctx, 200*time.Millisecond) {
+		before, release := w.primary()
+		defer release()
+		for patient := time.Now().Add(20 * time.Second); pause(ctx, 200*time.Millisecond); {
+			if !w.store.copyKnown() && time.Now().Before(patient) {
+				continue
+			}
 			if err := w.store.sentinels[0].all("SENTINEL FAILOVER shaveet"); err == nil {
 				break
 			}
@@ -89,12 +109,14 @@ var redisFaults = []*fault{
 		return w.deposed(ctx, before)
 	}},
 	{"Redis killed, Sentinel promotes", endsEpoch | forgets, 3, aReplica, func(ctx context.Context, w *world, r *rand.Rand) error {
-		before := w.store.now()
+		before, release := w.primary()
+		defer release()
 		before.kill()
 		return w.resurrect(ctx, before)
 	}},
 	{"lagging replica promoted", endsEpoch | forgets, 4, aReplica, func(ctx context.Context, w *world, r *rand.Rand) error {
-		before := w.store.now()
+		before, release := w.primary()
+		defer release()
 		if err := before.all("ACL SETUSER default -psync", "CLIENT KILL TYPE replica"); err != nil {
 			return err
 		}
@@ -107,6 +129,17 @@ var redisFaults = []*fault{
 	}},
 }
 
+// trimLog takes from the log's stream all that is in it: who has not read that by
+// now has to read the state.
+func (s *redis) trimLog() error {
+	set, err := s.do("HGET", "{shaveet}:log", "set")
+	if err != nil {
+		return err
+	}
+	_, err = s.do("XTRIM", "{shaveet}:"+set+":entries", "MAXLEN", "0")
+	return err
+}
+
 // freeze has the primary stand still for some time.
 func (w *world) freeze(ctx context.Context, d time.Duration) error {
 	s := w.store.now()
@@ -116,10 +149,23 @@ func (w *world) freeze(ctx context.Context, d time.Duration) error {
 	return w.settle(ctx)
 }
 
+// primary returns the primary, which nobody else ends or starts before release.
+func (w *world) primary() (s *redis, release func()) {
+	for {
+		s := w.store.now()
+		s.life.Lock()
+		if s == w.store.now() {
+			return s, s.life.Unlock
+		}
+		s.life.Unlock() // meanwhile another one is
+	}
+}
+
 // rebirth kills the primary and starts it again, with what it has written down or
 // with nothing.
 func (w *world) rebirth(ctx context.Context, later time.Duration, empty bool) error {
-	s := w.store.now()
+	s, release := w.primary()
+	defer release()
 	s.kill()
 	if empty {
 		if err := s.wipe(); err != nil {

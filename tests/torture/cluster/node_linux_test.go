@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -39,17 +37,8 @@ type node struct {
 	gone  chan struct{} // closed when cmd has ended
 	err   error         // how; read after gone
 	tail  []byte        // of what it has written
+	log   *os.File      // has all of it; may be nil
 	panic []string      // lines that must not be there
-}
-
-// freeAddress is one where nobody listens.
-func freeAddress(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start starts the process and returns when it is ready.
@@ -119,6 +108,9 @@ func (n *node) Write(p []byte) (int, error) {
 		if i := bytes.Index(p, []byte(bad)); i >= 0 && len(n.panic) < 5 {
 			n.panic = append(n.panic, fmt.Sprintf("%s: %.2000s", n.name, p[i:]))
 		}
+	}
+	if n.log != nil {
+		_, _ = n.log.Write(p)
 	}
 	n.tail = append(n.tail, p...)
 	if len(n.tail) > 64<<10 {

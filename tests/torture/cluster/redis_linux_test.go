@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/shaveet/shaveet/tests/live"
 )
 
 // A redis is a process of redis-server or redis-sentinel.
@@ -24,6 +26,7 @@ type redis struct {
 	addr string
 	args []string
 	dir  string
+	life sync.Mutex // held by who ends it and starts it again
 
 	mu  sync.Mutex // guards all below
 	cmd *exec.Cmd
@@ -60,7 +63,9 @@ func (s *redis) start(ctx context.Context) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.mu.Lock()
 	err := cmd.Start()
-	s.cmd = cmd
+	if err == nil {
+		s.cmd = cmd
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return err
@@ -182,12 +187,12 @@ func newStore(ctx context.Context, t testing.TB, sentinels int) *store {
 		n = 2
 	}
 	for range n {
-		s.servers = append(s.servers, newRedis(t, "redis-server", freeAddress(t), common...))
+		s.servers = append(s.servers, newRedis(t, "redis-server", live.FreeAddr(t), common...))
 	}
 	s.primary = s.servers[0]
 	for range sentinels {
 		host, port, _ := net.SplitHostPort(s.primary.addr)
-		s.sentinels = append(s.sentinels, newRedis(t, "redis-sentinel", freeAddress(t),
+		s.sentinels = append(s.sentinels, newRedis(t, "redis-sentinel", live.FreeAddr(t),
 			fmt.Sprintf("sentinel monitor shaveet %s %s 2", host, port), "sentinel down-after-milliseconds shaveet 2500",
 			"sentinel failover-timeout shaveet 6000", "loglevel warning"))
 	}
@@ -257,6 +262,19 @@ func (s *store) become(addr string) {
 			}
 		}
 	}
+}
+
+// copyKnown tells whether all sentinels have heard from the copy that it is one.
+// One that still has it for a primary come back demotes it when the others have
+// made it primary, and half a minute goes by until they mend that.
+func (s *store) copyKnown() bool {
+	for _, q := range s.sentinels {
+		text, err := q.do("SENTINEL", "REPLICAS", "shaveet")
+		if err != nil || !strings.Contains(text, "flags\nslave\n") || !strings.Contains(text, "role-reported\nslave\n") {
+			return false
+		}
+	}
+	return true
 }
 
 // settled waits until there is a primary, and the other server is its copy.

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/shaveet/shaveet/tests/live"
 )
 
 // A world is one run: nodes, what is before and behind them, and everybody who
@@ -43,13 +47,13 @@ func (w *world) now() int64 { return time.Since(w.begun).Microseconds() }
 
 // newWorld starts the nodes and what they need. binary is the program.
 func newWorld(t testing.TB, p *plan, binary string, env ...string) *world {
-	w := &world{plan: p, journal: newJournal(), figures: &figures{}, epochs: &epochs{names: make(map[string]int)}, begun: time.Now()}
+	w := &world{plan: p, journal: newJournal(), figures: &figures{}, epochs: &epochs{names: make(map[string]int)}, roster: &roster{}, begun: time.Now()}
 	w.over, w.end = context.WithCancel(t.Context())
 	t.Cleanup(w.close)
 	if p.redis {
 		w.store = newStore(w.over, t, p.sentinels)
 	}
-	w.roster = &roster{nodes: w.newNodes(t, binary, env)}
+	w.roster.nodes = w.newNodes(t, binary, env)
 	for _, n := range w.roster.nodes {
 		ctx, cancel := context.WithTimeout(w.over, 30*time.Second)
 		if err := n.start(ctx); err != nil {
@@ -90,18 +94,31 @@ func (w *world) newNodes(t testing.TB, binary string, env []string) []*node {
 	}
 	all := make([]*node, many)
 	for i := range all {
-		n := &node{name: fmt.Sprint("node", i), binary: binary, env: env, args: w.settings(), public: freeAddress(t), admin: freeAddress(t)}
+		n := &node{name: fmt.Sprint("node", i), binary: binary, env: env, args: w.settings(), public: live.FreeAddr(t), admin: live.FreeAddr(t)}
 		if w.store != nil {
 			n.args = append(n.args, "--redis", w.store.url(t, n, i == many-1), "--node-dead-time", "5s")
 		}
 		if w.plan.peers && w.store != nil {
-			addr := freeAddress(t)
+			addr := live.FreeAddr(t)
 			n.peers = newLink(t, addr)
 			n.args = append(n.args, "--node-listen", addr, "--node-advertise", n.peers.addr())
+		}
+		if dir := os.Getenv("SHAVEET_TORTURE_LOGS"); dir != "" {
+			n.log = newLog(t, filepath.Join(dir, n.name+".log"))
+			n.args = append(n.args, "--log-level", "info")
 		}
 		all[i] = n
 	}
 	return all
+}
+
+func newLog(t testing.TB, path string) *os.File {
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }
 
 // url is where a node finds Redis: by a link of its own, or by asking the
