@@ -120,6 +120,7 @@ func stuck(w *world) {
 	w.network.fault(-1, false)
 	start := time.Now()
 	for i := range 100 {
+		synctest.Wait() // each poll counts until the server has seen it out
 		text := fmt.Sprint(i)
 		w.publish("room", text)
 		if got := w.texts(r, 1, "room"); !slices.Equal(got, []string{text}) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing/synctest"
 	"time"
 
 	"github.com/shaveet/shaveet/server/hub"
@@ -77,6 +78,7 @@ func resumed(w *world) {
 		if m.Text != said[i] {
 			w.t.Fatalf("%q comes where %q belongs", m.Text, said[i])
 		}
+		synctest.Wait() // each poll counts until the server has seen it out
 		r := w.begins(Start{Clients: []hub.Credentials{alice}, Cursor: m.Position})
 		var rest []string
 		for len(rest) < len(all)-i-1 {
